@@ -1,0 +1,320 @@
+//! The records of a recording, in the raw form they have in a ring.
+//!
+//! A record is a [`Head`] and a payload of `len` bytes, a multiple of 8, all
+//! little-endian. docs/trace-format.md says how they are kept on disk.
+
+/// First 16 bytes of every record.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// One of [`Kind`], as a number.
+    pub kind: u8,
+    /// Bits of [`flag`].
+    pub flags: u8,
+    /// System-call number, signal number, or 0.
+    pub aux: u16,
+    /// Payload bytes, a multiple of 8.
+    pub len: u32,
+    /// Tick of the session clock.
+    pub tick: u64,
+}
+
+/// What happened.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A program image starts after exec: [`Start`]. First record of an exec recording.
+    Start = 1,
+    /// A mapping exists or is about to be made: [`Map`].
+    Map = 2,
+    /// Bytes came into memory from outside: [`Data`], then the bytes.
+    Data = 3,
+    /// A system call ended: [`Syscall`], then chunks ([`Chunk`]).
+    Syscall = 4,
+    /// A thread entered a call and let the others run: [`Syscall`] with result 0.
+    Enter = 5,
+    /// Another thread runs from here: [`Switch`].
+    Switch = 6,
+    /// A signal is delivered to a handler: [`Signal`], then siginfo (128 bytes).
+    Signal = 7,
+    /// A non-deterministic instruction was emulated: [`Insn`].
+    Insn = 8,
+    /// A process or thread is about to be made: [`Spawn`].
+    Spawn = 9,
+    /// An execve is about to be tried: [`Syscall`], then chunks.
+    Exec = 10,
+    /// The process (or thread) ends: [`Exit`].
+    Exit = 11,
+    /// The thread was interrupted between two instructions: [`Point`], then page hashes.
+    Point = 12,
+    /// The runtime took memory beside the program's: [`Map`].
+    RuntimeMap = 13,
+    /// First record of a forked recording: [`Forked`].
+    Forked = 14,
+    /// Digest of all memory at this place: [`Digest`].
+    Digest = 15,
+    /// How the process ended, as the supervisor learned: [`Ended`]. Last record.
+    Ended = 16,
+}
+
+impl Kind {
+    /// The kind with this number.
+    #[must_use]
+    pub const fn from_u8(n: u8) -> Option<Self> {
+        Some(match n {
+            1 => Self::Start,
+            2 => Self::Map,
+            3 => Self::Data,
+            4 => Self::Syscall,
+            5 => Self::Enter,
+            6 => Self::Switch,
+            7 => Self::Signal,
+            8 => Self::Insn,
+            9 => Self::Spawn,
+            10 => Self::Exec,
+            11 => Self::Exit,
+            12 => Self::Point,
+            13 => Self::RuntimeMap,
+            14 => Self::Forked,
+            15 => Self::Digest,
+            16 => Self::Ended,
+            _ => return None,
+        })
+    }
+}
+
+/// Bits of [`Head::flags`].
+pub mod flag {
+    /// The call cannot be recorded and was answered without the kernel.
+    pub const REFUSED: u8 = 1;
+    /// The call was interrupted and its handler lets it start again.
+    pub const RESTARTED: u8 = 2;
+    /// Bytes that went to the console are in the chunks.
+    pub const CONSOLE: u8 = 4;
+}
+
+/// General registers of a thread, in the order of the kernel's signal frame
+/// (`struct sigcontext`, arch/x86/include/uapi/asm/sigcontext.h).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the registers' own names")]
+pub struct Regs {
+    pub r8: u64,
+    pub r9: u64,
+    pub r10: u64,
+    pub r11: u64,
+    pub r12: u64,
+    pub r13: u64,
+    pub r14: u64,
+    pub r15: u64,
+    pub rdi: u64,
+    pub rsi: u64,
+    pub rbp: u64,
+    pub rbx: u64,
+    pub rdx: u64,
+    pub rax: u64,
+    pub rcx: u64,
+    pub rsp: u64,
+    pub rip: u64,
+    pub rflags: u64,
+}
+
+/// Payload of [`Kind::Start`], followed by the program's path, its arguments
+/// and its working directory, each NUL-terminated (`argc` + 2 strings).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Start {
+    /// Registers at the program's first instruction.
+    pub regs: Regs,
+    /// Process id.
+    pub pid: u32,
+    /// Recording that called execve, or that the process was spawned from; 0 for the root.
+    pub parent: u32,
+    /// Wall time, nanoseconds since the epoch.
+    pub time: u64,
+    /// Number of arguments.
+    pub argc: u32,
+    /// 1 if the same process went on (exec), 0 if it is a spawned child's first image.
+    pub same_process: u32,
+}
+
+/// Payload of [`Kind::Map`] and [`Kind::RuntimeMap`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Map {
+    /// First address.
+    pub addr: u64,
+    /// Bytes.
+    pub len: u64,
+    /// `PROT_*`.
+    pub prot: u32,
+    /// `MAP_*`.
+    pub flags: u32,
+    /// Number of the captured file + 1; 0 where the memory is anonymous.
+    pub file: u64,
+    /// Offset in the file, bytes.
+    pub offset: u64,
+}
+
+/// Payload of [`Kind::Data`], followed by `len` bytes and padding to 8.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Data {
+    /// First address.
+    pub addr: u64,
+    /// Bytes.
+    pub len: u64,
+}
+
+/// Payload of [`Kind::Syscall`], [`Kind::Enter`] and [`Kind::Exec`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Syscall {
+    /// Address behind the `syscall` instruction.
+    pub ip: u64,
+    /// What the call returned (negative: `-errno`).
+    pub result: i64,
+    /// Arguments.
+    pub args: [u64; 6],
+    /// Hash (XXH3-64) of all memory that the call read.
+    pub in_hash: u64,
+}
+
+/// Head of a piece of memory in a [`Syscall`]; `len` bytes and padding to 8 follow.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Chunk {
+    /// First address.
+    pub addr: u64,
+    /// Bytes.
+    pub len: u32,
+    /// 0: the kernel wrote it; 1: the kernel read it (kept for people, checked in replay).
+    pub outgoing: u32,
+}
+
+/// Payload of [`Kind::Switch`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Switch {
+    /// Index of the thread that runs from here.
+    pub thread: u32,
+    /// Its kernel thread id.
+    pub tid: u32,
+}
+
+/// Payload of [`Kind::Signal`], followed by `siginfo_t` (128 bytes).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Signal {
+    /// Instruction pointer in the frame.
+    pub ip: u64,
+    /// Stack pointer of the handler.
+    pub sp: u64,
+    /// 1: caused by the instruction itself (a fault).
+    pub fault: u32,
+    /// 1: no handler, the process dies of it.
+    pub fatal: u32,
+}
+
+/// Payload of [`Kind::Insn`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Insn {
+    /// Its address.
+    pub ip: u64,
+    /// Value of the time-stamp counter.
+    pub tsc: u64,
+    /// `IA32_TSC_AUX`, for rdtscp.
+    pub aux: u64,
+}
+
+/// Payload of [`Kind::Spawn`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spawn {
+    /// 0: fork (own memory); 1: thread; 2: process in the same memory (vfork).
+    pub what: u32,
+    /// Recording number (fork) or thread index.
+    pub child: u32,
+}
+
+/// Payload of [`Kind::Exit`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Exit {
+    /// Argument of exit or exit_group.
+    pub status: i32,
+    /// 1: the whole process; 0: this thread; 2: a vfork child.
+    pub whole: u32,
+    /// Digest of all memory; 0 where none was taken.
+    pub digest: u64,
+    /// Pages that went into the digest.
+    pub pages: u64,
+}
+
+/// Payload of [`Kind::Point`], followed by `pages` pairs (page address, hash).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Point {
+    /// General registers (flags without RF and TF).
+    pub regs: Regs,
+    /// Hash of the normalised extended state.
+    pub xstate: u64,
+    /// How many page hashes follow.
+    pub pages: u64,
+}
+
+/// Payload of [`Kind::Forked`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forked {
+    /// Recording that forked.
+    pub parent: u32,
+    /// Process id of the child.
+    pub pid: u32,
+    /// Tick of the [`Kind::Spawn`] record in the parent's recording.
+    pub tick: u64,
+}
+
+/// Payload of [`Kind::Digest`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Digest {
+    /// The digest.
+    pub digest: u64,
+    /// Pages that went into it.
+    pub pages: u64,
+}
+
+/// Payload of [`Kind::Ended`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// How: one of [`ended`].
+    pub how: u32,
+    /// Exit code, signal number, or the recording that goes on.
+    pub value: u32,
+}
+
+/// Values of [`Ended::how`].
+pub mod ended {
+    /// Exited; value is the code.
+    pub const EXITED: u32 = 1;
+    /// Killed; value is the signal.
+    pub const KILLED: u32 = 2;
+    /// Called execve; value is the recording of the new image.
+    pub const EXECED: u32 = 3;
+    /// Vanished; nobody saw how.
+    pub const UNKNOWN: u32 = 4;
+}
+
+/// Most payload bytes in one record: longer data goes ahead in [`Kind::Data`] records.
+pub const MAX_PAYLOAD: usize = 128 << 10;
+/// Most bytes in one [`Kind::Data`] record.
+pub const MAX_DATA: usize = 64 << 10;
+
+/// `n` rounded up to a multiple of 8.
+#[must_use]
+pub const fn pad8(n: usize) -> usize {
+    (n + 7) & !7
+}

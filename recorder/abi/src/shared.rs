@@ -1,0 +1,209 @@
+//! The memory that a session's processes and its supervisor share: the
+//! control block, and one slot (header and ring) for each live recording.
+//!
+//! Every field that both sides touch is atomic; the others are written by one
+//! side before it publishes the slot's `state`, and read by the other after.
+
+use crate::record::Regs;
+use core::sync::atomic::{AtomicU32, AtomicU64};
+
+/// Identifies an arena of this layout.
+pub const MAGIC: u64 = 0x3130_4148_4352_4f21;
+
+/// What the runtime does in this arena.
+pub mod mode {
+    /// Perform calls and log them.
+    pub const RECORD: u32 = 1;
+    /// Read the log and check against it.
+    pub const REPLAY: u32 = 2;
+}
+
+/// First block of the arena.
+#[repr(C)]
+pub struct Control {
+    /// [`MAGIC`].
+    pub magic: AtomicU64,
+    /// One of [`mode`].
+    pub mode: AtomicU32,
+    /// Process id of the supervisor; who waits for it checks that it lives.
+    pub supervisor: AtomicU32,
+    /// The session clock: the tick the next event takes.
+    pub clock: AtomicU64,
+    /// The number the next recording takes (`p1` is 1).
+    pub next_recording: AtomicU32,
+    /// Futex: bumped and woken when a slot wants the supervisor's attention.
+    pub doorbell: AtomicU32,
+    /// No slot from this index on has ever been used.
+    pub slots_used: AtomicU32,
+    /// Behaviour switches, bits of [`option`].
+    pub options: AtomicU32,
+    /// How many rows of `cpuid` are filled.
+    pub cpuid_rows: AtomicU32,
+    /// How many rows of `files` are filled (they are only appended).
+    pub file_rows: AtomicU32,
+    /// Device and inode of what the root process had as standard output and
+    /// error: writes to it are console output, whose bytes are logged.
+    pub console: [[AtomicU64; 2]; 2],
+    /// What `cpuid` answers in every process of the session.
+    pub cpuid: [CpuidRow; 512],
+    /// Directory of the captured files, NUL-terminated (replay opens them).
+    pub files_dir: [u8; 4096],
+    /// Files already captured, looked up before a file mapping.
+    pub files: [FileRow; 8192],
+}
+
+/// Bits of [`Control::options`].
+pub mod option {
+    /// Never patch system-call sites: every call takes the trapped path.
+    pub const NO_PATCH: u32 = 1;
+    /// Log a digest of memory at intervals.
+    pub const DIGEST: u32 = 2;
+    /// Replay: follow forks with a real fork, so that children are checked too.
+    pub const FOLLOW_FORKS: u32 = 4;
+}
+
+/// The registers `cpuid` returns for one leaf and subleaf.
+#[repr(C)]
+pub struct CpuidRow {
+    /// eax going in.
+    pub leaf: AtomicU32,
+    /// ecx going in.
+    pub subleaf: AtomicU32,
+    /// eax, ebx, ecx, edx coming out.
+    pub out: [AtomicU32; 4],
+}
+
+/// One captured version of a file.
+#[repr(C)]
+pub struct FileRow {
+    /// `st_dev`.
+    pub dev: AtomicU64,
+    /// `st_ino`.
+    pub ino: AtomicU64,
+    /// `st_size`, bytes.
+    pub size: AtomicU64,
+    /// Modification time, nanoseconds since the epoch.
+    pub mtime: AtomicU64,
+    /// Change time, nanoseconds since the epoch.
+    pub ctime: AtomicU64,
+    /// Number of the captured copy.
+    pub file: AtomicU64,
+}
+
+/// Life of a slot.
+pub mod state {
+    /// Not in use.
+    pub const FREE: u32 = 0;
+    /// Taken, not yet filled in.
+    pub const CLAIMED: u32 = 1;
+    /// A process logs to it (record) or reads from it (replay).
+    pub const ACTIVE: u32 = 2;
+    /// The process ended or left it; what is in the ring is all there is.
+    pub const DONE: u32 = 3;
+}
+
+/// What a process asks of the supervisor through its slot.
+pub mod request {
+    /// Nothing is asked.
+    pub const NONE: u32 = 0;
+    /// Attach before execve of thread `args[0]`; reply 1 when attached.
+    pub const EXEC: u32 = 1;
+    /// That execve failed: let go; reply 1.
+    pub const EXEC_FAILED: u32 = 2;
+    /// Capture descriptor `args[0]` of process `args[1]`; reply its number + 1, or 0.
+    pub const CAPTURE: u32 = 3;
+    /// Replay: go on with recording `args[0]` in this slot; reply 1.
+    pub const BECOME: u32 = 4;
+}
+
+/// How a replaying process ended, in [`Slot::verdict`].
+pub mod verdict {
+    /// Still running, or killed.
+    pub const NONE: u32 = 0;
+    /// The last record was reached and everything matched.
+    pub const MATCHED: u32 = 1;
+    /// Something differed: see [`super::Slot::divergence`].
+    pub const DIVERGED: u32 = 2;
+    /// The runtime failed an assertion of its own: see [`super::Slot::message`].
+    pub const BROKEN: u32 = 3;
+}
+
+/// Header of a slot. The ring follows at [`crate::layout::SLOT_HEADER_LEN`].
+#[repr(C)]
+pub struct Slot {
+    /// One of [`state`].
+    pub state: AtomicU32,
+    /// Recording number.
+    pub recording: AtomicU32,
+    /// Recording it was forked from, or 0.
+    pub parent: AtomicU32,
+    /// Process id as the process sees it.
+    pub pid: AtomicU32,
+    /// Bytes ever written to the ring.
+    pub head: AtomicU64,
+    /// Bytes ever taken from the ring.
+    pub tail: AtomicU64,
+    /// Futex: bumped by the consumer when it made room (record), by the
+    /// producer when it put data in (replay).
+    pub moved: AtomicU32,
+    /// Set by who waits on `moved`.
+    pub waiting: AtomicU32,
+    /// Replay: set once the producer has put in the last record.
+    pub complete: AtomicU32,
+    /// One of [`request`].
+    pub request: AtomicU32,
+    /// Arguments of the request.
+    pub args: [AtomicU64; 4],
+    /// Answer to the request.
+    pub reply: AtomicU64,
+    /// Futex: bumped when a request has been answered.
+    pub answered: AtomicU32,
+    /// Replay: one of [`verdict`].
+    pub verdict: AtomicU32,
+    /// Thread that runs program code now (kernel thread id).
+    pub running: AtomicU32,
+    /// How many threads wait for the baton; with `hurry_since`, tells the
+    /// supervisor whom to interrupt.
+    pub baton_waiters: AtomicU32,
+    /// Bumped at every safe point: no progress means a compute loop.
+    pub progress: AtomicU64,
+    /// Set while a caught signal waits for a safe point.
+    pub signal_waits: AtomicU32,
+    /// Padding, zero.
+    pub reserved: AtomicU32,
+    /// Registers of the program when the runtime was put in (boot).
+    pub boot_regs: Regs,
+    /// Boot: bits of [`boot`].
+    pub boot_flags: AtomicU64,
+    /// Replay: what differed.
+    pub divergence: Divergence,
+    /// Text for people: a failed assertion, or which part of an event differed.
+    pub message: [u8; 1024],
+}
+
+/// Bits of [`Slot::boot_flags`].
+pub mod boot {
+    /// The seccomp filter is not inherited: install it.
+    pub const INSTALL_FILTER: u64 = 1;
+    /// The process may not gain privileges, so the filter needs no_new_privs.
+    pub const NO_NEW_PRIVS: u64 = 2;
+}
+
+/// What a replay found, and what its recording says.
+#[repr(C)]
+pub struct Divergence {
+    /// Offset in the decoded record stream of the record that was expected.
+    pub offset: AtomicU64,
+    /// Index of the thread that ran.
+    pub thread: AtomicU64,
+    /// [`crate::record::Kind`] that the process came to.
+    pub kind: AtomicU64,
+    /// System-call number, where that was a call.
+    pub nr: AtomicU64,
+    /// Instruction pointer.
+    pub ip: AtomicU64,
+    /// Arguments.
+    pub args: [AtomicU64; 6],
+    /// Hash of the bytes going out.
+    pub in_hash: AtomicU64,
+}

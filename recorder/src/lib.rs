@@ -1,0 +1,1 @@
+//! Recordings: the runtime that makes them, the format they are kept in, the sessions they belong to.
