@@ -1,1 +1,3 @@
 //! Recordings: the runtime that makes them, the format they are kept in, the sessions they belong to.
+
+pub mod print;
