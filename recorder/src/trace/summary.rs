@@ -1,0 +1,137 @@
+//! What `orch ls` says of a recording, without reading it.
+
+use super::id::{RecordingId, Tick};
+use super::record::Record;
+use orch_abi::record::{Kind, ended};
+use serde::{Deserialize, Serialize};
+
+/// A recording in a few numbers. A finished one keeps this at its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Which recording.
+    pub recording: RecordingId,
+    /// Number of records.
+    pub events: u64,
+    /// Raw bytes of all records.
+    pub bytes: u64,
+    /// How many threads it ever had; unknown where the recording was cut off.
+    pub threads: Option<u32>,
+    /// Tick of the first record.
+    pub first_tick: Tick,
+    /// Highest tick.
+    pub last_tick: Tick,
+    /// How it began; unknown where not even the first record was kept.
+    pub origin: Option<Origin>,
+    /// How it ended; unknown where the recording was cut off.
+    pub end: Option<End>,
+    /// Whether the recording was closed properly.
+    pub finished: bool,
+}
+
+/// How a recording began. Text that is not UTF-8 is shown with replacements.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// A program was executed.
+    Exec {
+        /// Recording that did it; none for the root.
+        parent: Option<RecordingId>,
+        /// Process id.
+        pid: u32,
+        /// Whether the process of the parent went on in this recording.
+        same_process: bool,
+        /// Path of the program.
+        program: String,
+        /// Its arguments, its own name first.
+        args: Vec<String>,
+        /// Its working directory.
+        cwd: String,
+        /// Wall time, nanoseconds since the epoch.
+        time: u64,
+    },
+    /// A process forked.
+    Fork {
+        /// Recording that did it.
+        parent: RecordingId,
+        /// Process id of the child.
+        pid: u32,
+        /// Tick of the fork in the parent.
+        tick: Tick,
+    },
+}
+
+/// How a recording ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// The process exited with this code.
+    Exited(u32),
+    /// The process was killed by this signal.
+    Killed(u32),
+    /// The process goes on in this recording, with another program.
+    Execed(RecordingId),
+    /// Nobody saw.
+    Unknown,
+}
+
+impl Summary {
+    pub(super) fn new(recording: RecordingId) -> Self {
+        Self {
+            recording,
+            events: 0,
+            bytes: 0,
+            threads: Some(1),
+            first_tick: Tick(0),
+            last_tick: Tick(0),
+            origin: None,
+            end: None,
+            finished: false,
+        }
+    }
+
+    /// Takes from a record what it says about the whole.
+    pub(super) fn observe(&mut self, record: &Record<'_>) {
+        match Kind::from_u8(record.head.kind) {
+            Some(Kind::Start | Kind::Forked) if self.origin.is_none() => {
+                self.origin = origin(record);
+            }
+            Some(Kind::Spawn) => {
+                let thread = record.spawn().is_ok_and(|spawn| spawn.what == 1);
+                self.threads = self.threads.map(|n| n.saturating_add(thread.into()));
+            }
+            Some(Kind::Ended) => self.end = end(record),
+            _ => {}
+        }
+    }
+}
+
+fn origin(record: &Record<'_>) -> Option<Origin> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if let Ok(forked) = record.forked() {
+        return Some(Origin::Fork {
+            parent: RecordingId(forked.parent),
+            pid: forked.pid,
+            tick: Tick(forked.tick),
+        });
+    }
+    let view = record.start().ok()?;
+    Some(Origin::Exec {
+        parent: (view.start.parent != 0).then_some(RecordingId(view.start.parent)),
+        pid: view.start.pid,
+        same_process: view.start.same_process != 0,
+        program: text(view.path),
+        args: view.args.into_iter().map(text).collect(),
+        cwd: text(view.cwd),
+        time: view.start.time,
+    })
+}
+
+fn end(record: &Record<'_>) -> Option<End> {
+    let ended = record.ended().ok()?;
+    Some(match ended.how {
+        ended::EXITED => End::Exited(ended.value),
+        ended::KILLED => End::Killed(ended.value),
+        ended::EXECED => End::Execed(RecordingId(ended.value)),
+        _ => End::Unknown,
+    })
+}

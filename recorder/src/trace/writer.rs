@@ -1,0 +1,268 @@
+//! Making a recording file.
+
+use super::codec::{self, BLOCK_TARGET, Encoder, HEAD_LEN};
+use super::frame::{FILE_HEAD_LEN, FRAME_HEAD_LEN, FileHead, FrameHead, FrameKind, Tail, VERSION};
+use super::index::Index;
+use super::record::Record;
+use super::summary::Summary;
+use super::{RecordingId, Tick, TraceError};
+use std::cell::RefCell;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use xxhash_rust::xxh3::xxh3_64;
+use zstd::bulk::Compressor;
+
+/// Compression level: the fastest of the regular ones.
+const LEVEL: i32 = 1;
+
+/// Writes a recording. What was appended reaches the file block by block, with
+/// [`flush`](Self::flush), with [`finish`](Self::finish), or when dropped.
+#[derive(Debug)]
+pub struct RecordingWriter {
+    path: PathBuf,
+    file: File,
+    encoder: Encoder,
+    index: Index,
+    summary: Summary,
+    /// Highest tick so far.
+    tick: u64,
+    /// What `tick` was after the first record of the block.
+    first_tick: Option<u64>,
+    /// Frames that could not be written yet.
+    unwritten: Vec<u8>,
+    /// Bytes in the file.
+    written: u64,
+    finished: bool,
+}
+
+/// Memory for making a frame, shared by all writers of a thread.
+struct Scratch {
+    compressor: Option<Compressor<'static>>,
+    encoded: Vec<u8>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> =
+        const { RefCell::new(Scratch { compressor: None, encoded: Vec::new() }) };
+}
+
+impl RecordingWriter {
+    /// Makes the file, which must not exist.
+    pub fn create(path: &Path, recording: RecordingId) -> Result<Self, TraceError> {
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create_new(true).mode(0o600);
+        let file = options.open(path).map_err(TraceError::io("create", path))?;
+        let mut writer = Self {
+            path: path.to_owned(),
+            file,
+            encoder: Encoder::default(),
+            index: Index::default(),
+            summary: Summary::new(recording),
+            tick: 0,
+            first_tick: None,
+            unwritten: FileHead {
+                version: VERSION,
+                recording: recording.0,
+            }
+            .to_bytes(),
+            written: 0,
+            finished: false,
+        };
+        writer.write()?;
+        assert_eq!(writer.written, FILE_HEAD_LEN as u64);
+        Ok(writer)
+    }
+
+    /// Adds whole records. All are taken, even if writing fails: they wait in
+    /// memory ([`unwritten`](Self::unwritten)) for the next call to succeed.
+    /// Of malformed input, the records before the malformed one are taken.
+    pub fn append(&mut self, raw: &[u8]) -> Result<(), TraceError> {
+        let mut failed = Ok(());
+        let mut at = 0;
+        while at < raw.len() {
+            let (head, len) =
+                self.encoder
+                    .push(&raw[at..])
+                    .map_err(|source| TraceError::Input {
+                        path: self.path.clone(),
+                        at,
+                        source,
+                    })?;
+            if self.summary.events == 0 {
+                self.summary.first_tick = Tick(head.tick);
+            }
+            self.tick = self.tick.max(head.tick);
+            self.first_tick.get_or_insert(self.tick);
+            self.summary.observe(&Record {
+                offset: self.summary.bytes,
+                index: self.summary.events,
+                head,
+                payload: &raw[at + HEAD_LEN..at + len],
+            });
+            self.summary.events += 1;
+            self.summary.bytes += len as u64;
+            at += len;
+            if self.encoder.raw_len() >= BLOCK_TARGET {
+                failed = self.flush();
+            }
+        }
+        failed
+    }
+
+    /// Writes what there is, as a short block if need be.
+    pub fn flush(&mut self) -> Result<(), TraceError> {
+        if self.encoder.raw_len() > 0 {
+            self.close_block()?;
+        }
+        self.write()
+    }
+
+    /// Writes what there is, then the index and the summary. To be called once,
+    /// but again where it failed.
+    pub fn finish(&mut self) -> Result<(), TraceError> {
+        if self.finished {
+            return self.write();
+        }
+        self.flush()?;
+        let index = self.index.file_end();
+        let body = self.index.to_bytes();
+        self.put_frame(FrameKind::Index, 0, &body);
+        let summary = index + self.unwritten.len() as u64;
+        self.summary.last_tick = Tick(self.tick);
+        self.summary.finished = true;
+        let body = serde_json::to_vec(&self.summary).expect("plain data has a JSON form");
+        self.put_frame(FrameKind::Summary, 1, &body);
+        self.unwritten.extend(Tail { index, summary }.to_bytes());
+        self.finished = true;
+        self.write()
+    }
+
+    /// Bytes that could not be written yet.
+    #[must_use]
+    pub fn unwritten(&self) -> usize {
+        self.unwritten.len()
+    }
+
+    /// Bytes in the file.
+    #[must_use]
+    pub fn file_len(&self) -> u64 {
+        self.written
+    }
+
+    /// Raw bytes appended: the offset that the next record has.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.summary.bytes
+    }
+
+    /// The recording so far.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        Summary {
+            last_tick: Tick(self.tick),
+            ..self.summary.clone()
+        }
+    }
+
+    /// The head of a frame behind all others.
+    fn head(&self, kind: FrameKind, skip: u64) -> FrameHead {
+        FrameHead {
+            kind,
+            sequence: self.index.entries.len() as u64 + skip,
+            raw_len: 0,
+            encoded_len: 0,
+            body_len: 0,
+            records: 0,
+            first_offset: self.index.raw_end(),
+            first_index: self.index.records(),
+            first_tick: self.tick,
+            last_tick: self.tick,
+            checksum: 0,
+        }
+    }
+
+    /// Adds a frame that is not a block.
+    fn put_frame(&mut self, kind: FrameKind, skip: u64, body: &[u8]) {
+        let len = u32::try_from(body.len()).expect("an index of less than 4 GiB");
+        let (raw_len, encoded_len, body_len) = (len, len, len);
+        let checksum = xxh3_64(body);
+        let head = FrameHead {
+            raw_len,
+            encoded_len,
+            body_len,
+            checksum,
+            ..self.head(kind, skip)
+        };
+        self.unwritten.extend(head.to_bytes());
+        self.unwritten.extend_from_slice(body);
+    }
+
+    /// Turns the encoder's block into a frame.
+    fn close_block(&mut self) -> Result<(), TraceError> {
+        let (raw_len, records) = (self.encoder.raw_len() as u32, self.encoder.records());
+        SCRATCH.with_borrow_mut(
+            |Scratch {
+                 compressor,
+                 encoded,
+             }| {
+                let failed = TraceError::io("compress a block for", &self.path);
+                let compressor = match compressor {
+                    Some(compressor) => compressor,
+                    None => match Compressor::new(LEVEL) {
+                        Ok(new) => compressor.insert(new),
+                        Err(error) => return Err(failed(error)),
+                    },
+                };
+                encoded.clear();
+                self.encoder.finish(encoded);
+                assert!(
+                    encoded.len() <= codec::MAX_ENCODED,
+                    "a block within its bound"
+                );
+
+                let start = self.unwritten.len();
+                let body = start + FRAME_HEAD_LEN;
+                self.unwritten
+                    .resize(body + zstd::zstd_safe::compress_bound(encoded.len()), 0);
+                let compressed =
+                    compressor.compress_to_buffer(encoded, &mut self.unwritten[body..]);
+                let body_len = compressed.map_err(failed)?;
+                self.unwritten.truncate(body + body_len);
+                let head = FrameHead {
+                    raw_len,
+                    encoded_len: encoded.len() as u32,
+                    body_len: body_len as u32,
+                    records,
+                    first_tick: self.first_tick.take().unwrap_or(self.tick),
+                    checksum: xxh3_64(&self.unwritten[body..]),
+                    ..self.head(FrameKind::Block, 0)
+                };
+                self.unwritten[start..body].copy_from_slice(&head.to_bytes());
+                self.index
+                    .push(&head)
+                    .expect("a block that continues the last");
+                Ok(())
+            },
+        )
+    }
+
+    /// Writes the frames that wait. A partly written frame is written over.
+    fn write(&mut self) -> Result<(), TraceError> {
+        self.file
+            .write_all_at(&self.unwritten, self.written)
+            .map_err(TraceError::io("write to", &self.path))?;
+        self.written += self.unwritten.len() as u64;
+        self.unwritten.clear();
+        Ok(())
+    }
+}
+
+impl Drop for RecordingWriter {
+    fn drop(&mut self) {
+        if !self.finished {
+            // There is nobody to tell; the file stays readable up to here.
+            let _ignored: Result<(), TraceError> = self.flush();
+        }
+    }
+}
