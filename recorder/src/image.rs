@@ -1,7 +1,6 @@
 //! The initial image of a program, as records: what exec has mapped, and the
 //! bytes in it that come from no file.
 
-use crate::files::FileStore;
 use crate::trace::record::build;
 use orch_abi::layout::{PAGE, is_ours};
 use orch_abi::record::Map;
@@ -68,10 +67,16 @@ pub fn mappings(pid: i32) -> io::Result<Vec<Mapping>> {
 }
 
 /// Records that rebuild the image of `pid`, which is stopped after exec.
+/// `keep` makes the session's copy of a file and tells its number.
 ///
 /// # Errors
 /// If the process or one of its files cannot be read.
-pub fn records(pid: i32, memory: &File, files: &mut FileStore, tick: u64) -> io::Result<Vec<u8>> {
+pub fn records(
+    pid: i32,
+    memory: &File,
+    tick: u64,
+    mut keep: impl FnMut(&File, &Path) -> io::Result<u64>,
+) -> io::Result<Vec<u8>> {
     const MAP_GROWSDOWN: u32 = 0x100;
     let pagemap = File::open(format!("/proc/{pid}/pagemap"))?;
     let mut out = Vec::new();
@@ -79,7 +84,7 @@ pub fn records(pid: i32, memory: &File, files: &mut FileStore, tick: u64) -> io:
         if is_ours(m.start) || matches!(m.name.as_str(), "[vdso]" | "[vvar]" | "[vvar_vclock]" | "[vsyscall]") {
             continue;
         }
-        let file = if m.inode == 0 { 0 } else { capture(pid, &m, files)? + 1 };
+        let file = if m.inode == 0 { 0 } else { capture(pid, &m, &mut keep)? + 1 };
         let flags = if m.name == "[stack]" { MAP_GROWSDOWN } else { 0 };
         let map = Map { addr: m.start, len: m.end - m.start, prot: m.prot, flags, file, offset: m.offset };
         out.extend(build::map(tick, &map));
@@ -92,7 +97,7 @@ pub fn records(pid: i32, memory: &File, files: &mut FileStore, tick: u64) -> io:
     Ok(out)
 }
 
-fn capture(pid: i32, m: &Mapping, files: &mut FileStore) -> io::Result<u64> {
+fn capture(pid: i32, m: &Mapping, keep: &mut impl FnMut(&File, &Path) -> io::Result<u64>) -> io::Result<u64> {
     let path = m.name.strip_suffix(" (deleted)").unwrap_or(&m.name);
     let candidates = [
         format!("/proc/{pid}/map_files/{:x}-{:x}", m.start, m.end),
@@ -103,7 +108,7 @@ fn capture(pid: i32, m: &Mapping, files: &mut FileStore) -> io::Result<u64> {
         if let Ok(file) = File::open(candidate)
             && file.metadata()?.ino() == m.inode
         {
-            return files.capture(&file, Path::new(path)).map(|id| id.0).map_err(io::Error::other);
+            return keep(&file, Path::new(path));
         }
     }
     Err(io::Error::other(format!("{path}, which the program has mapped, cannot be opened")))
