@@ -55,6 +55,8 @@ pub enum Kind {
     Digest = 15,
     /// How the process ended, as the supervisor learned: [`Ended`]. Last record.
     Ended = 16,
+    /// What the runtime found when it was put in: [`Boot`].
+    Boot = 17,
 }
 
 impl Kind {
@@ -78,6 +80,7 @@ impl Kind {
             14 => Self::Forked,
             15 => Self::Digest,
             16 => Self::Ended,
+            17 => Self::Boot,
             _ => return None,
         })
     }
@@ -294,6 +297,18 @@ pub struct Ended {
     pub how: u32,
     /// Exit code, signal number, or the recording that goes on.
     pub value: u32,
+}
+
+/// Payload of [`Kind::Boot`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Boot {
+    /// Signal mask.
+    pub mask: u64,
+    /// Signals that are ignored.
+    pub ignored: u64,
+    /// End of the heap.
+    pub brk: u64,
 }
 
 /// Values of [`Ended::how`].

@@ -44,6 +44,8 @@ pub struct Control {
     /// Device and inode of what the root process had as standard output and
     /// error: writes to it are console output, whose bytes are logged.
     pub console: [[AtomicU64; 2]; 2],
+    /// Replay: at a fork whose child is listed here, go on as the child.
+    pub replay_path: [AtomicU32; 256],
     /// What `cpuid` answers in every process of the session.
     pub cpuid: [CpuidRow; 512],
     /// Directory of the captured files, NUL-terminated (replay opens them).

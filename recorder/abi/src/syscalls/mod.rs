@@ -5,6 +5,86 @@
 //! arch/x86/entry/syscalls/syscall_64.tbl. The recorder, the replayer and the
 //! event printer all work from these tables.
 
+#[macro_use]
+mod rows;
+
+mod fcntl;
+mod file;
+mod filesystem;
+mod identity;
+mod io;
+mod ioctl;
+mod ipc;
+mod keys;
+mod memory;
+mod metadata;
+pub mod names;
+mod poll;
+mod prctl;
+mod process;
+mod refused;
+mod resolve;
+mod sched;
+mod signal;
+mod socket;
+mod system;
+mod thread;
+mod time;
+mod xattr;
+
+pub use resolve::{Direction, encoded_ioctl};
+
+/// The families, one module each.
+const FAMILIES: &[&[Call]] = &[
+    file::CALLS,
+    filesystem::CALLS,
+    identity::CALLS,
+    io::CALLS,
+    ipc::CALLS,
+    keys::CALLS,
+    memory::CALLS,
+    metadata::CALLS,
+    poll::CALLS,
+    process::CALLS,
+    refused::CALLS,
+    sched::CALLS,
+    signal::CALLS,
+    socket::CALLS,
+    system::CALLS,
+    thread::CALLS,
+    time::CALLS,
+    xattr::CALLS,
+];
+
+/// One more than the highest number in the table.
+pub const COUNT: usize = 470;
+
+/// Every call, at the index of its number.
+pub static TABLE: [Option<&'static Call>; COUNT] = dense();
+
+const fn dense() -> [Option<&'static Call>; COUNT] {
+    let mut table = [None; COUNT];
+    let mut family = 0;
+    while family < FAMILIES.len() {
+        let calls: &'static [Call] = FAMILIES[family];
+        let mut row = 0;
+        while row < calls.len() {
+            let nr = calls[row].nr as usize;
+            assert!(table[nr].is_none(), "two rows for one system call");
+            table[nr] = Some(&calls[row]);
+            row += 1;
+        }
+        family += 1;
+    }
+    table
+}
+
+/// The call with this number; `None` if the model does not know it.
+#[must_use]
+pub fn lookup(nr: u64) -> Option<&'static Call> {
+    *TABLE.get(usize::try_from(nr).ok()?)?
+}
+
 /// One system call.
 #[derive(Debug)]
 pub struct Call {
@@ -27,6 +107,9 @@ pub struct Call {
     pub publishes: bool,
     /// Arguments whose type depends on the value of another (ioctl, fcntl, prctl …).
     pub variants: &'static [Variant],
+    /// The variants list all selector values there are: another value is
+    /// refused with this errno, because nobody knows what it reads and writes.
+    pub unlisted: Option<u16>,
 }
 
 /// An argument.
@@ -53,13 +136,17 @@ pub struct Variant {
     pub arg: u8,
     /// That type.
     pub ty: Ty,
+    /// How this row is recorded, where that differs from the call.
+    pub does: Option<Does>,
 }
 
 /// Type of an argument.
 #[derive(Debug, Clone, Copy)]
 pub enum Ty {
-    /// Signed integer.
+    /// Signed 32-bit integer; the register's upper half does not count.
     Int,
+    /// Signed 64-bit integer (file offsets).
+    Long,
     /// Unsigned integer, size, count.
     Uint,
     /// Printed in hexadecimal.
@@ -78,6 +165,16 @@ pub enum Ty {
     Enum(Names),
     /// A set of the listed bits.
     Flags(Names),
+    /// One of `values` in the bits of `mask`, a set of `flags` in the others
+    /// (open's access mode, mmap's type, futex's operation).
+    Mixed {
+        /// Bits that hold the value.
+        mask: u64,
+        /// Names of the values.
+        values: Names,
+        /// Names of the other bits.
+        flags: Names,
+    },
     /// NUL-terminated string that the kernel reads; logged for people.
     Path,
     /// Memory that the kernel reads.
@@ -127,6 +224,14 @@ pub enum Buf {
         /// Index of the argument that points to the length.
         len: u8,
     },
+    /// A structure whose first 32-bit integer tells how many bytes follow its
+    /// `head` bytes, at most a page (`struct file_handle`: 8; with a head of 0
+    /// the integer counts the whole structure). Afterwards the room from
+    /// before the call is valid, whatever the integer says then.
+    Counted {
+        /// Bytes that are not counted.
+        head: u32,
+    },
     /// `fd_set` for `args[nfds]` descriptors, in units of 8 bytes.
     FdSet {
         /// Index of the argument that counts.
@@ -143,10 +248,19 @@ pub enum Len {
     Arg(u8),
     /// `args[.0] * .1`.
     ArgTimes(u8, u32),
-    /// `args[.0] * args[.1]`.
-    ArgTimesArg(u8, u8),
+    /// `args[.0] + .1` (System V messages: the type precedes the text).
+    ArgPlus(u8, u32),
+    /// A bit for each of `args[.0]`, in units of 8 bytes (node masks).
+    Bits(u8),
+    /// A byte for each page of `args[.0]` bytes, rounded up (mincore).
+    Pages(u8),
+    /// Two bytes for each semaphore of the set `args[.0]`: only
+    /// `semctl(IPC_STAT)` knows how many that are (`sem_nsems`).
+    Semaphores(u8),
     /// The result, at most the capacity.
     Result,
+    /// The result plus `.0`, at most the capacity.
+    ResultPlus(u32),
     /// The result times `.0`, at most the capacity.
     ResultTimes(u32),
 }

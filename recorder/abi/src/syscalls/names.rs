@@ -1,0 +1,277 @@
+//! Names of values and flags, for printing. From the kernel's uapi headers.
+
+use super::{Names, Ty};
+
+/// Access modes of open(2).
+pub const ACCESS_MODES: Names = names! { 0 O_RDONLY, 1 O_WRONLY, 2 O_RDWR };
+/// The other flags of open(2); those that contain others come first.
+pub const OPEN_FLAGS: Names = names! {
+    0o100 O_CREAT, 0o200 O_EXCL, 0o400 O_NOCTTY, 0o1000 O_TRUNC, 0o2000 O_APPEND,
+    0o4000 O_NONBLOCK, 0o4010000 O_SYNC, 0o10000 O_DSYNC, 0o20000 O_ASYNC, 0o40000 O_DIRECT,
+    0o100000 O_LARGEFILE, 0o20200000 O_TMPFILE, 0o200000 O_DIRECTORY, 0o400000 O_NOFOLLOW,
+    0o1000000 O_NOATIME, 0o2000000 O_CLOEXEC, 0o10000000 O_PATH,
+};
+/// Flags of open(2).
+pub const OPEN: Ty = Ty::Mixed {
+    mask: 3,
+    values: ACCESS_MODES,
+    flags: OPEN_FLAGS,
+};
+/// `AT_*` flags of the calls that take a directory descriptor.
+pub const AT_FLAGS: Names = names! {
+    0x100 AT_SYMLINK_NOFOLLOW, 0x200 AT_REMOVEDIR, 0x400 AT_SYMLINK_FOLLOW,
+    0x800 AT_NO_AUTOMOUNT, 0x1000 AT_EMPTY_PATH, 0x2000 AT_STATX_FORCE_SYNC,
+    0x4000 AT_STATX_DONT_SYNC, 0x8000 AT_RECURSIVE,
+};
+/// `AT_*` flags of faccessat2(2), where 0x200 is something else.
+pub const FACCESSAT_FLAGS: Names = names! {
+    0x100 AT_SYMLINK_NOFOLLOW, 0x200 AT_EACCESS, 0x1000 AT_EMPTY_PATH,
+};
+/// Modes of access(2).
+pub const ACCESS: Names = names! { 4 R_OK, 2 W_OK, 1 X_OK, 0 F_OK };
+/// lseek(2).
+pub const WHENCE: Names = names! { 0 SEEK_SET, 1 SEEK_CUR, 2 SEEK_END, 3 SEEK_DATA, 4 SEEK_HOLE };
+/// flock(2).
+pub const FLOCK: Names = names! { 1 LOCK_SH, 2 LOCK_EX, 8 LOCK_UN, 4 LOCK_NB };
+/// preadv2(2).
+pub const RWF: Names = names! {
+    1 RWF_HIPRI, 2 RWF_DSYNC, 4 RWF_SYNC, 8 RWF_NOWAIT, 16 RWF_APPEND, 32 RWF_NOAPPEND,
+    64 RWF_ATOMIC, 128 RWF_DONTCACHE,
+};
+/// splice(2).
+pub const SPLICE: Names =
+    names! { 1 SPLICE_F_MOVE, 2 SPLICE_F_NONBLOCK, 4 SPLICE_F_MORE, 8 SPLICE_F_GIFT };
+/// fallocate(2).
+pub const FALLOC: Names = names! {
+    1 FALLOC_FL_KEEP_SIZE, 2 FALLOC_FL_PUNCH_HOLE, 8 FALLOC_FL_COLLAPSE_RANGE,
+    0x10 FALLOC_FL_ZERO_RANGE, 0x20 FALLOC_FL_INSERT_RANGE, 0x40 FALLOC_FL_UNSHARE_RANGE,
+};
+/// posix_fadvise(2).
+pub const FADVICE: Names = names! {
+    0 POSIX_FADV_NORMAL, 1 POSIX_FADV_RANDOM, 2 POSIX_FADV_SEQUENTIAL, 3 POSIX_FADV_WILLNEED,
+    4 POSIX_FADV_DONTNEED, 5 POSIX_FADV_NOREUSE,
+};
+/// renameat2(2).
+pub const RENAME: Names = names! { 1 RENAME_NOREPLACE, 2 RENAME_EXCHANGE, 4 RENAME_WHITEOUT };
+/// memfd_create(2).
+pub const MFD: Names = names! {
+    1 MFD_CLOEXEC, 2 MFD_ALLOW_SEALING, 4 MFD_HUGETLB, 8 MFD_NOEXEC_SEAL, 16 MFD_EXEC,
+};
+/// Seals of a memfd.
+pub const SEALS: Names = names! {
+    1 F_SEAL_SEAL, 2 F_SEAL_SHRINK, 4 F_SEAL_GROW, 8 F_SEAL_WRITE, 16 F_SEAL_FUTURE_WRITE,
+    32 F_SEAL_EXEC,
+};
+/// Mask of statx(2).
+pub const STATX: Names = names! {
+    0x7ff STATX_BASIC_STATS, 1 STATX_TYPE, 2 STATX_MODE, 4 STATX_NLINK, 8 STATX_UID,
+    0x10 STATX_GID, 0x20 STATX_ATIME, 0x40 STATX_MTIME, 0x80 STATX_CTIME, 0x100 STATX_INO,
+    0x200 STATX_SIZE, 0x400 STATX_BLOCKS, 0x800 STATX_BTIME, 0x1000 STATX_MNT_ID,
+};
+/// setxattr(2).
+pub const XATTR: Names = names! { 1 XATTR_CREATE, 2 XATTR_REPLACE };
+
+/// Protection of memory.
+pub const PROT: Names = names! {
+    1 PROT_READ, 2 PROT_WRITE, 4 PROT_EXEC, 8 PROT_SEM, 0x0100_0000 PROT_GROWSDOWN,
+    0x0200_0000 PROT_GROWSUP, 0 PROT_NONE,
+};
+/// Types of mapping.
+pub const MAP_TYPES: Names =
+    names! { 1 MAP_SHARED, 2 MAP_PRIVATE, 3 MAP_SHARED_VALIDATE, 8 MAP_DROPPABLE };
+/// The other flags of mmap(2).
+pub const MAP_FLAGS: Names = names! {
+    0x10 MAP_FIXED, 0x20 MAP_ANONYMOUS, 0x40 MAP_32BIT, 0x100 MAP_GROWSDOWN,
+    0x800 MAP_DENYWRITE, 0x1000 MAP_EXECUTABLE, 0x2000 MAP_LOCKED, 0x4000 MAP_NORESERVE,
+    0x8000 MAP_POPULATE, 0x1_0000 MAP_NONBLOCK, 0x2_0000 MAP_STACK, 0x4_0000 MAP_HUGETLB,
+    0x8_0000 MAP_SYNC, 0x10_0000 MAP_FIXED_NOREPLACE, 0x400_0000 MAP_UNINITIALIZED,
+};
+/// Flags of mmap(2).
+pub const MAP: Ty = Ty::Mixed {
+    mask: 15,
+    values: MAP_TYPES,
+    flags: MAP_FLAGS,
+};
+/// mremap(2).
+pub const MREMAP: Names = names! { 1 MREMAP_MAYMOVE, 2 MREMAP_FIXED, 4 MREMAP_DONTUNMAP };
+/// msync(2).
+pub const MSYNC: Names = names! { 1 MS_ASYNC, 2 MS_INVALIDATE, 4 MS_SYNC };
+/// madvise(2).
+pub const MADVICE: Names = names! {
+    0 MADV_NORMAL, 1 MADV_RANDOM, 2 MADV_SEQUENTIAL, 3 MADV_WILLNEED, 4 MADV_DONTNEED,
+    8 MADV_FREE, 9 MADV_REMOVE, 10 MADV_DONTFORK, 11 MADV_DOFORK, 12 MADV_MERGEABLE,
+    13 MADV_UNMERGEABLE, 14 MADV_HUGEPAGE, 15 MADV_NOHUGEPAGE, 16 MADV_DONTDUMP,
+    17 MADV_DODUMP, 18 MADV_WIPEONFORK, 19 MADV_KEEPONFORK, 20 MADV_COLD, 21 MADV_PAGEOUT,
+    22 MADV_POPULATE_READ, 23 MADV_POPULATE_WRITE, 24 MADV_DONTNEED_LOCKED, 25 MADV_COLLAPSE,
+    100 MADV_HWPOISON, 101 MADV_SOFT_OFFLINE, 102 MADV_GUARD_INSTALL, 103 MADV_GUARD_REMOVE,
+};
+/// mlockall(2).
+pub const MCL: Names = names! { 1 MCL_CURRENT, 2 MCL_FUTURE, 4 MCL_ONFAULT };
+
+/// Flags of clone(2), above the exit signal.
+pub const CLONE_FLAGS: Names = names! {
+    0x80 CLONE_NEWTIME, 0x100 CLONE_VM, 0x200 CLONE_FS, 0x400 CLONE_FILES,
+    0x800 CLONE_SIGHAND, 0x1000 CLONE_PIDFD, 0x2000 CLONE_PTRACE, 0x4000 CLONE_VFORK,
+    0x8000 CLONE_PARENT, 0x1_0000 CLONE_THREAD, 0x2_0000 CLONE_NEWNS, 0x4_0000 CLONE_SYSVSEM,
+    0x8_0000 CLONE_SETTLS, 0x10_0000 CLONE_PARENT_SETTID, 0x20_0000 CLONE_CHILD_CLEARTID,
+    0x40_0000 CLONE_DETACHED, 0x80_0000 CLONE_UNTRACED, 0x100_0000 CLONE_CHILD_SETTID,
+    0x200_0000 CLONE_NEWCGROUP, 0x400_0000 CLONE_NEWUTS, 0x800_0000 CLONE_NEWIPC,
+    0x1000_0000 CLONE_NEWUSER, 0x2000_0000 CLONE_NEWPID, 0x4000_0000 CLONE_NEWNET,
+    0x8000_0000 CLONE_IO,
+};
+/// Flags of clone(2), the exit signal in the lowest byte.
+pub const CLONE: Ty = Ty::Mixed {
+    mask: 0xff,
+    values: SIGNALS,
+    flags: CLONE_FLAGS,
+};
+/// Options of wait4(2) and waitid(2).
+pub const WAIT: Names = names! {
+    1 WNOHANG, 2 WUNTRACED, 4 WEXITED, 8 WCONTINUED, 0x100_0000 WNOWAIT,
+    0x2000_0000 __WNOTHREAD, 0x4000_0000 __WALL, 0x8000_0000 __WCLONE,
+};
+/// waitid(2).
+pub const ID_TYPES: Names = names! { 0 P_ALL, 1 P_PID, 2 P_PGID, 3 P_PIDFD };
+
+/// Signals.
+pub const SIGNALS: Names = names! {
+    1 SIGHUP, 2 SIGINT, 3 SIGQUIT, 4 SIGILL, 5 SIGTRAP, 6 SIGABRT, 7 SIGBUS, 8 SIGFPE,
+    9 SIGKILL, 10 SIGUSR1, 11 SIGSEGV, 12 SIGUSR2, 13 SIGPIPE, 14 SIGALRM, 15 SIGTERM,
+    16 SIGSTKFLT, 17 SIGCHLD, 18 SIGCONT, 19 SIGSTOP, 20 SIGTSTP, 21 SIGTTIN, 22 SIGTTOU,
+    23 SIGURG, 24 SIGXCPU, 25 SIGXFSZ, 26 SIGVTALRM, 27 SIGPROF, 28 SIGWINCH, 29 SIGIO,
+    30 SIGPWR, 31 SIGSYS,
+};
+/// sigprocmask(2).
+pub const SIG_HOW: Names = names! { 0 SIG_BLOCK, 1 SIG_UNBLOCK, 2 SIG_SETMASK };
+/// Flags of signalfd(2), eventfd(2), epoll_create1(2), inotify_init1(2), pipe2(2), dup3(2) ….
+pub const FD_FLAGS: Names = names! {
+    0o2000000 O_CLOEXEC, 0o4000 O_NONBLOCK, 0o40000 O_DIRECT, 1 EFD_SEMAPHORE,
+    0o200 O_NOTIFICATION_PIPE,
+};
+
+/// Operations of futex(2).
+pub const FUTEX_OPS: Names = names! {
+    0 FUTEX_WAIT, 1 FUTEX_WAKE, 2 FUTEX_FD, 3 FUTEX_REQUEUE, 4 FUTEX_CMP_REQUEUE,
+    5 FUTEX_WAKE_OP, 6 FUTEX_LOCK_PI, 7 FUTEX_UNLOCK_PI, 8 FUTEX_TRYLOCK_PI,
+    9 FUTEX_WAIT_BITSET, 10 FUTEX_WAKE_BITSET, 11 FUTEX_WAIT_REQUEUE_PI,
+    12 FUTEX_CMP_REQUEUE_PI, 13 FUTEX_LOCK_PI2,
+};
+/// Operation of futex(2), with its flags.
+pub const FUTEX: Ty = Ty::Mixed {
+    mask: 0x7f,
+    values: FUTEX_OPS,
+    flags: names! { 0x80 FUTEX_PRIVATE_FLAG, 0x100 FUTEX_CLOCK_REALTIME },
+};
+/// Flags of futex_wait and its relatives.
+pub const FUTEX2: Ty = Ty::Mixed {
+    mask: 3,
+    values: names! { 0 FUTEX2_SIZE_U8, 1 FUTEX2_SIZE_U16, 2 FUTEX2_SIZE_U32, 3 FUTEX2_SIZE_U64 },
+    flags: names! { 4 FUTEX2_NUMA, 8 FUTEX2_MPOL, 0x80 FUTEX2_PRIVATE },
+};
+
+/// Clocks.
+pub const CLOCKS: Names = names! {
+    0 CLOCK_REALTIME, 1 CLOCK_MONOTONIC, 2 CLOCK_PROCESS_CPUTIME_ID,
+    3 CLOCK_THREAD_CPUTIME_ID, 4 CLOCK_MONOTONIC_RAW, 5 CLOCK_REALTIME_COARSE,
+    6 CLOCK_MONOTONIC_COARSE, 7 CLOCK_BOOTTIME, 8 CLOCK_REALTIME_ALARM,
+    9 CLOCK_BOOTTIME_ALARM, 11 CLOCK_TAI,
+};
+/// Flags of clock_nanosleep(2) and timer_settime(2).
+pub const TIMER_FLAGS: Names = names! { 1 TIMER_ABSTIME, 2 TFD_TIMER_CANCEL_ON_SET };
+/// Interval timers.
+pub const ITIMERS: Names = names! { 0 ITIMER_REAL, 1 ITIMER_VIRTUAL, 2 ITIMER_PROF };
+
+/// Address families.
+pub const FAMILIES: Names = names! {
+    0 AF_UNSPEC, 1 AF_UNIX, 2 AF_INET, 10 AF_INET6, 16 AF_NETLINK, 17 AF_PACKET,
+    29 AF_CAN, 31 AF_BLUETOOTH, 38 AF_ALG, 40 AF_VSOCK, 44 AF_XDP,
+};
+/// Socket types.
+pub const SOCKET_TYPES: Names = names! {
+    1 SOCK_STREAM, 2 SOCK_DGRAM, 3 SOCK_RAW, 4 SOCK_RDM, 5 SOCK_SEQPACKET, 6 SOCK_DCCP,
+    10 SOCK_PACKET,
+};
+/// Flags beside a socket's type, and of accept4(2).
+pub const SOCKET_FLAGS: Names = names! { 0o4000 SOCK_NONBLOCK, 0o2000000 SOCK_CLOEXEC };
+/// Socket type with its flags.
+pub const SOCKET_TYPE: Ty = Ty::Mixed {
+    mask: 0xf,
+    values: SOCKET_TYPES,
+    flags: SOCKET_FLAGS,
+};
+/// Flags of send(2) and recv(2).
+pub const MSG: Names = names! {
+    1 MSG_OOB, 2 MSG_PEEK, 4 MSG_DONTROUTE, 8 MSG_CTRUNC, 0x10 MSG_PROBE, 0x20 MSG_TRUNC,
+    0x40 MSG_DONTWAIT, 0x80 MSG_EOR, 0x100 MSG_WAITALL, 0x200 MSG_FIN, 0x400 MSG_SYN,
+    0x800 MSG_CONFIRM, 0x1000 MSG_RST, 0x2000 MSG_ERRQUEUE, 0x4000 MSG_NOSIGNAL,
+    0x8000 MSG_MORE, 0x1_0000 MSG_WAITFORONE, 0x4_0000 MSG_BATCH, 0x400_0000 MSG_ZEROCOPY,
+    0x2000_0000 MSG_FASTOPEN, 0x4000_0000 MSG_CMSG_CLOEXEC,
+};
+/// shutdown(2).
+pub const SHUT: Names = names! { 0 SHUT_RD, 1 SHUT_WR, 2 SHUT_RDWR };
+/// Levels of setsockopt(2).
+pub const SOL: Names = names! {
+    0 SOL_IP, 1 SOL_SOCKET, 6 SOL_TCP, 17 SOL_UDP, 41 SOL_IPV6, 263 SOL_PACKET, 270 SOL_NETLINK,
+};
+
+/// epoll_ctl(2).
+pub const EPOLL_OPS: Names = names! { 1 EPOLL_CTL_ADD, 2 EPOLL_CTL_DEL, 3 EPOLL_CTL_MOD };
+/// Events of inotify(7).
+pub const INOTIFY: Names = names! {
+    1 IN_ACCESS, 2 IN_MODIFY, 4 IN_ATTRIB, 8 IN_CLOSE_WRITE, 0x10 IN_CLOSE_NOWRITE,
+    0x20 IN_OPEN, 0x40 IN_MOVED_FROM, 0x80 IN_MOVED_TO, 0x100 IN_CREATE, 0x200 IN_DELETE,
+    0x400 IN_DELETE_SELF, 0x800 IN_MOVE_SELF, 0x100_0000 IN_ONLYDIR,
+    0x200_0000 IN_DONT_FOLLOW, 0x400_0000 IN_EXCL_UNLINK, 0x1000_0000 IN_MASK_CREATE,
+    0x2000_0000 IN_MASK_ADD, 0x8000_0000 IN_ONESHOT,
+};
+
+/// Flags of shmget(2), semget(2), msgget(2) and of the operations, above the permissions.
+pub const IPC: Ty = Ty::Mixed {
+    mask: 0o777,
+    values: names! {},
+    flags: names! { 0o1000 IPC_CREAT, 0o2000 IPC_EXCL, 0o4000 IPC_NOWAIT, 0o10000 MSG_NOERROR,
+    0o20000 MSG_EXCEPT },
+};
+/// shmat(2).
+pub const SHMAT: Names =
+    names! { 0o10000 SHM_RDONLY, 0o20000 SHM_RND, 0o40000 SHM_REMAP, 0o100000 SHM_EXEC };
+
+/// Resource limits.
+pub const RLIMITS: Names = names! {
+    0 RLIMIT_CPU, 1 RLIMIT_FSIZE, 2 RLIMIT_DATA, 3 RLIMIT_STACK, 4 RLIMIT_CORE, 5 RLIMIT_RSS,
+    6 RLIMIT_NPROC, 7 RLIMIT_NOFILE, 8 RLIMIT_MEMLOCK, 9 RLIMIT_AS, 10 RLIMIT_LOCKS,
+    11 RLIMIT_SIGPENDING, 12 RLIMIT_MSGQUEUE, 13 RLIMIT_NICE, 14 RLIMIT_RTPRIO,
+    15 RLIMIT_RTTIME,
+};
+/// getrusage(2).
+pub const RUSAGE: Names = names! { 0 RUSAGE_SELF, 1 RUSAGE_THREAD, 0xffff_ffff RUSAGE_CHILDREN };
+/// Scheduling policies.
+pub const SCHED: Ty = Ty::Mixed {
+    mask: 0xff,
+    values: names! {
+        0 SCHED_OTHER, 1 SCHED_FIFO, 2 SCHED_RR, 3 SCHED_BATCH, 5 SCHED_IDLE, 6 SCHED_DEADLINE,
+        7 SCHED_EXT,
+    },
+    flags: names! { 0x4000_0000 SCHED_RESET_ON_FORK },
+};
+/// getpriority(2).
+pub const PRIO: Names = names! { 0 PRIO_PROCESS, 1 PRIO_PGRP, 2 PRIO_USER };
+/// membarrier(2).
+pub const MEMBARRIER: Names = names! {
+    0 MEMBARRIER_CMD_QUERY, 1 MEMBARRIER_CMD_GLOBAL, 2 MEMBARRIER_CMD_GLOBAL_EXPEDITED,
+    4 MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 8 MEMBARRIER_CMD_PRIVATE_EXPEDITED,
+    16 MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED,
+    32 MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE,
+    64 MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE,
+};
+/// getrandom(2).
+pub const GRND: Names = names! { 1 GRND_NONBLOCK, 2 GRND_RANDOM, 4 GRND_INSECURE };
+/// mount(2).
+pub const MS: Names = names! {
+    1 MS_RDONLY, 2 MS_NOSUID, 4 MS_NODEV, 8 MS_NOEXEC, 16 MS_SYNCHRONOUS, 32 MS_REMOUNT,
+    64 MS_MANDLOCK, 128 MS_DIRSYNC, 1024 MS_NOATIME, 2048 MS_NODIRATIME, 4096 MS_BIND,
+    8192 MS_MOVE, 0x4000 MS_REC, 0x8000 MS_SILENT, 0x2_0000 MS_UNBINDABLE, 0x4_0000 MS_PRIVATE,
+    0x8_0000 MS_SLAVE, 0x10_0000 MS_SHARED, 0x20_0000 MS_RELATIME, 0x100_0000 MS_STRICTATIME,
+};
+/// umount2(2).
+pub const UMOUNT: Names = names! { 1 MNT_FORCE, 2 MNT_DETACH, 4 MNT_EXPIRE, 8 UMOUNT_NOFOLLOW };

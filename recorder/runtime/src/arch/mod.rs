@@ -1,0 +1,2 @@
+//! Everything that knows the machine.
+pub mod x86_64;

@@ -1,0 +1,110 @@
+//! Digest of a process's memory: what it could write, page by page.
+//!
+//! All-zero pages do not count, so that where a stack or heap ends, or
+//! whether a page was ever touched, makes no difference.
+
+use crate::replay;
+use crate::sys::{call, nr};
+use crate::thread::Thread;
+use orch_abi::layout::{PAGE, is_ours};
+use orch_abi::record::{Digest, Kind};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+const AT_FDCWD: u64 = -100_i64 as u64;
+const O_CLOEXEC: u64 = 0o2_000_000;
+
+static mut MAPS: [u8; 16 << 10] = [0; 16 << 10];
+static mut PAGEMAP: [u64; 512] = [0; 512];
+
+/// Digest of the memory now; zero pages and digest where /proc is not there.
+pub fn of_memory() -> Digest {
+    let mut d = Digest::default();
+    let maps = call(nr::OPENAT, &[AT_FDCWD, c"/proc/self/maps".as_ptr() as u64, O_CLOEXEC]);
+    let pagemap = call(nr::OPENAT, &[AT_FDCWD, c"/proc/self/pagemap".as_ptr() as u64, O_CLOEXEC]);
+    if maps >= 0 && pagemap >= 0 {
+        each_writable(maps as u64, |start, end| {
+            let mut at = start;
+            while at < end {
+                let pages = ((end - at) / PAGE).min(512);
+                // SAFETY: only the baton's holder is here.
+                let entries = unsafe { &mut *&raw mut PAGEMAP };
+                let got = call(nr::PREAD64, &[pagemap as u64, entries.as_mut_ptr() as u64, pages * 8, at / PAGE * 8]);
+                for (i, e) in entries.iter().enumerate().take((got.max(0) / 8) as usize) {
+                    // Present or swapped (kernel Documentation/admin-guide/mm/pagemap.rst).
+                    if e >> 62 != 0 {
+                        add_page(&mut d, at + i as u64 * PAGE);
+                    }
+                }
+                at += pages * PAGE;
+            }
+        });
+    }
+    for fd in [maps, pagemap] {
+        if fd >= 0 {
+            call(nr::CLOSE, &[fd as u64]);
+        }
+    }
+    d
+}
+
+fn add_page(d: &mut Digest, at: u64) {
+    // SAFETY: the page is mapped, present and readable.
+    let page = unsafe { core::slice::from_raw_parts(at as *const u64, PAGE as usize / 8) };
+    if page.iter().all(|&w| w == 0) {
+        return;
+    }
+    // SAFETY: the same memory as bytes.
+    let bytes = unsafe { core::slice::from_raw_parts(at as *const u8, PAGE as usize) };
+    d.digest = d.digest.wrapping_add(xxh3_64_with_seed(bytes, at));
+    d.pages += 1;
+}
+
+/// Calls `f` for each writable private mapping of the program.
+fn each_writable(fd: u64, mut f: impl FnMut(u64, u64)) {
+    // SAFETY: only the baton's holder is here.
+    let buf = unsafe { &mut *&raw mut MAPS };
+    let mut kept = 0;
+    loop {
+        let n = call(nr::READ, &[fd, buf[kept..].as_mut_ptr() as u64, (buf.len() - kept) as u64]);
+        if n <= 0 {
+            return;
+        }
+        let have = kept + n as usize;
+        let mut line = 0;
+        while let Some(len) = buf[line..have].iter().position(|&b| b == b'\n') {
+            if let Some((start, end)) = writable(&buf[line..line + len]) {
+                f(start, end);
+            }
+            line += len + 1;
+        }
+        buf.copy_within(line..have, 0);
+        kept = have - line;
+    }
+}
+
+/// Range of a line of /proc/self/maps, if it is writable, private and the program's.
+fn writable(line: &[u8]) -> Option<(u64, u64)> {
+    let (start, n) = hex(line)?;
+    let (end, m) = hex(&line[n + 1..])?;
+    let perms = line.get(n + m + 2..n + m + 6)?;
+    (perms[0] == b'r' && perms[1] == b'w' && perms[3] == b'p' && !is_ours(start)).then_some((start, end))
+}
+
+fn hex(s: &[u8]) -> Option<(u64, usize)> {
+    let mut v = 0;
+    let mut n = 0;
+    while let Some(d) = s.get(n).and_then(|&b| (b as char).to_digit(16)) {
+        v = v << 4 | u64::from(d);
+        n += 1;
+    }
+    (n > 0).then_some((v, n))
+}
+
+/// Reports that memory differs at the end although every event matched.
+pub fn report(t: &Thread, recorded: u64, here: u64) -> ! {
+    replay::diverge_at(
+        t,
+        Kind::Digest,
+        format_args!("memory differs at the end ({here} non-zero writable pages here, {recorded} recorded)"),
+    )
+}

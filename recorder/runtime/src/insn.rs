@@ -1,0 +1,92 @@
+//! Instructions whose results replay cannot recompute: rdtsc, rdtscp, cpuid.
+
+use crate::arch::x86_64 as arch;
+use crate::log;
+use crate::signal::Context;
+use crate::sys::{call, nr};
+use crate::thread::Thread;
+use crate::{replay, signal};
+use core::sync::atomic::Ordering;
+use orch_abi::record::{Insn, Kind};
+
+/// If the instruction at the fault is one of ours: emulates it.
+pub fn emulate(t: &mut Thread, c: &mut Context) -> bool {
+    let ip = c.regs.rip;
+    let mut code = [0_u8; 3];
+    if !arch::guarded(t, || {
+        // SAFETY: guarded; at most three bytes are read, one at a time.
+        unsafe {
+            code[0] = (ip as *const u8).read();
+            code[1] = ((ip + 1) as *const u8).read();
+            if code[..2] == [0x0f, 0x01] {
+                code[2] = ((ip + 2) as *const u8).read();
+            }
+        }
+    }) {
+        return false;
+    }
+    match code {
+        [0x0f, 0xa2, _] => cpuid(c),
+        [0x0f, 0x31, _] => tsc(t, c, false),
+        [0x0f, 0x01, 0xf9] => tsc(t, c, true),
+        _ => return false,
+    }
+    c.regs.rip += if code[1] == 0x01 { 3 } else { 2 };
+    true
+}
+
+fn tsc(t: &mut Thread, c: &mut Context, with_aux: bool) {
+    const PR_SET_TSC: u64 = 26;
+    let mut i = Insn { ip: c.regs.rip, ..Insn::default() };
+    if log::recording() {
+        call(nr::PRCTL, &[PR_SET_TSC, 1]);
+        (i.tsc, i.aux) = arch::rdtscp();
+        call(nr::PRCTL, &[PR_SET_TSC, 2]);
+        log::write(Kind::Insn, u16::from(with_aux), 0, log::tick(), &[log::bytes_of(&i)]);
+    } else {
+        t.regs.rip = c.regs.rip;
+        replay::expect_kind(t, Kind::Insn);
+        let recorded = log::read::<Insn>();
+        if recorded.ip != i.ip {
+            replay::diverge_at(t, Kind::Insn, format_args!("rdtsc at another place: {:#x} was recorded", recorded.ip));
+        }
+        i = recorded;
+    }
+    c.regs.rax = i.tsc & 0xffff_ffff;
+    c.regs.rdx = i.tsc >> 32;
+    if with_aux {
+        c.regs.rcx = i.aux;
+    }
+}
+
+/// Answers from the session's table, the same in every process and replay.
+fn cpuid(c: &mut Context) {
+    let control = log::control();
+    let (leaf, subleaf) = (c.regs.rax as u32, c.regs.rcx as u32);
+    let rows = control.cpuid_rows.load(Ordering::Relaxed) as usize;
+    let mut out = [0; 4];
+    let mut best = None;
+    for row in &control.cpuid[..rows] {
+        if row.leaf.load(Ordering::Relaxed) == leaf {
+            if row.subleaf.load(Ordering::Relaxed) == subleaf {
+                best = Some(row);
+                break;
+            }
+            // Leaves without subleaves are kept once, as subleaf u32::MAX.
+            if row.subleaf.load(Ordering::Relaxed) == u32::MAX {
+                best = Some(row);
+            }
+        }
+    }
+    if let Some(row) = best {
+        for (to, from) in out.iter_mut().zip(&row.out) {
+            *to = u64::from(from.load(Ordering::Relaxed));
+        }
+    }
+    [c.regs.rax, c.regs.rbx, c.regs.rcx, c.regs.rdx] = out;
+}
+
+/// The thread was stopped between two instructions: by a fault of its own.
+pub fn interrupted(t: &mut Thread) {
+    signal::deliver_fault(t);
+}

@@ -1,0 +1,487 @@
+//! The log: every non-deterministic input passes through here, on its way
+//! into the ring (recording) or out of it (replay).
+
+use crate::process::process;
+use crate::sys::{self, call, nr};
+use core::sync::atomic::{AtomicU64, Ordering};
+use orch_abi::layout::{ARENA_BASE, RING_LEN, SLOT_HEADER_LEN, slot_address};
+use orch_abi::record::{Data, Head, Kind, MAX_DATA, Switch, Syscall, pad8};
+use orch_abi::shared::{Control, Slot, mode, request, state, verdict};
+
+struct Log {
+    slot: *mut Slot,
+    ring: *mut u8,
+    /// Record: bytes written, published or not. Replay: bytes read.
+    cursor: u64,
+    recording: bool,
+    /// Replay: offset in the stream of the record that comes next.
+    offset: u64,
+    /// Replay: the next record's head has been read.
+    head: Option<Head>,
+}
+
+static mut LOG: Log = Log {
+    slot: core::ptr::null_mut(),
+    ring: core::ptr::null_mut(),
+    cursor: 0,
+    recording: true,
+    offset: 0,
+    head: None,
+};
+
+#[inline(always)]
+fn log() -> &'static mut Log {
+    // SAFETY: only the baton's holder uses the log.
+    unsafe { &mut *&raw mut LOG }
+}
+
+/// The session's control block.
+#[inline(always)]
+pub fn control() -> &'static Control {
+    // SAFETY: mapped at boot, for as long as the process lives; all fields
+    // that change are atomic.
+    unsafe { &*(ARENA_BASE as *const Control) }
+}
+
+/// This recording's slot.
+#[inline(always)]
+pub fn slot() -> &'static Slot {
+    // SAFETY: as for `control`.
+    unsafe { &*log().slot }
+}
+
+/// Another slot.
+pub fn slot_at(index: u32) -> &'static Slot {
+    // SAFETY: as for `control`; the index is below MAX_SLOTS.
+    unsafe { &*(slot_address(index) as *const Slot) }
+}
+
+/// Whether calls are performed and logged, rather than replayed.
+#[inline(always)]
+pub fn recording() -> bool {
+    log().recording
+}
+
+/// Takes `index` as this process's slot.
+pub fn open(index: u32) {
+    let l = log();
+    l.slot = slot_address(index) as *mut Slot;
+    l.ring = (slot_address(index) + SLOT_HEADER_LEN) as *mut u8;
+    l.recording = control().mode.load(Ordering::Relaxed) == mode::RECORD;
+    l.head = None;
+    l.cursor = if l.recording { slot().head.load(Ordering::Relaxed) } else { slot().tail.load(Ordering::Relaxed) };
+    l.offset = 0;
+    process().recording = slot().recording.load(Ordering::Relaxed);
+}
+
+/// Replay: goes on with another recording in the same slot, which the
+/// supervisor has refilled.
+pub fn reopen(recording: u32) {
+    let l = log();
+    l.cursor = 0;
+    l.offset = 0;
+    l.head = None;
+    process().recording = recording;
+}
+
+/// The next tick of the session clock.
+#[inline(always)]
+pub fn tick() -> u64 {
+    control().clock.fetch_add(1, Ordering::AcqRel)
+}
+
+/// Bytes of a plain structure of the record format.
+pub fn bytes_of<T>(value: &T) -> &[u8] {
+    // SAFETY: only used with the `repr(C)` records, which have no padding.
+    unsafe { core::slice::from_raw_parts((&raw const *value).cast(), size_of::<T>()) }
+}
+
+/// Wakes the supervisor.
+pub fn ring_doorbell() {
+    let bell = &control().doorbell;
+    bell.fetch_add(1, Ordering::Release);
+    sys::futex_wake(bell, 1);
+}
+
+fn supervisor_lives() -> bool {
+    let pid = control().supervisor.load(Ordering::Relaxed);
+    call(nr::KILL, &[u64::from(pid), 0]) != -3
+}
+
+// ---------------------------------------------------------------- recording
+
+impl Log {
+    #[cold]
+    fn wait_for_room(&self, need: u64) {
+        let slot = slot();
+        loop {
+            let moved = slot.moved.load(Ordering::Acquire);
+            slot.waiting.store(1, Ordering::SeqCst);
+            if RING_LEN - (self.cursor - slot.tail.load(Ordering::SeqCst)) >= need {
+                break;
+            }
+            ring_doorbell();
+            sys::futex_wait(&slot.moved, moved, 1000);
+            if !supervisor_lives() {
+                crate::fail("the recorder (orch record) is gone and the log is full; ending this process");
+            }
+        }
+        slot.waiting.store(0, Ordering::Relaxed);
+    }
+
+    fn put_raw(&mut self, from: *const u8, len: usize) {
+        if RING_LEN - (self.cursor - slot().tail.load(Ordering::Acquire)) < len as u64 {
+            self.wait_for_room(len as u64);
+        }
+        let at = (self.cursor % RING_LEN) as usize;
+        let first = len.min(RING_LEN as usize - at);
+        // SAFETY: there is room for `len` bytes, in two parts at the wrap;
+        // the source is readable or the caller is guarded.
+        unsafe {
+            core::ptr::copy_nonoverlapping(from, self.ring.add(at), first);
+            if first < len {
+                core::ptr::copy_nonoverlapping(from.add(first), self.ring, len - first);
+            }
+        }
+        self.cursor += len as u64;
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        self.put_raw(bytes.as_ptr(), bytes.len());
+    }
+
+    fn pad(&mut self, len: usize) {
+        self.put(&[0; 8][..pad8(len) - len]);
+    }
+
+    fn publish(&mut self) {
+        let slot = slot();
+        slot.head.store(self.cursor, Ordering::Release);
+        let used = self.cursor - slot.tail.load(Ordering::Relaxed);
+        if used > RING_LEN / 2 && used < RING_LEN / 2 + (8 << 10) {
+            ring_doorbell();
+        }
+    }
+}
+
+/// Logs a record of plain parts.
+pub fn write(kind: Kind, aux: u16, flags: u8, tick: u64, parts: &[&[u8]]) {
+    let l = log();
+    let len: usize = parts.iter().map(|p| pad8(p.len())).sum();
+    l.put(bytes_of(&Head { kind: kind as u8, flags, aux, len: len as u32, tick }));
+    for part in parts {
+        l.put(part);
+        l.pad(part.len());
+    }
+    l.publish();
+}
+
+/// Memory that a call read or wrote.
+#[derive(Clone, Copy)]
+pub struct Piece {
+    /// First address.
+    pub addr: u64,
+    /// Bytes.
+    pub len: u32,
+    /// 1 if it went out.
+    pub outgoing: u32,
+}
+
+/// Pieces of one call. Those that do not fit go ahead as `Data` records.
+pub struct Pieces {
+    list: [Piece; 24],
+    count: usize,
+    bytes: usize,
+}
+
+impl Pieces {
+    /// None.
+    pub const fn new() -> Self {
+        Self { list: [Piece { addr: 0, len: 0, outgoing: 0 }; 24], count: 0, bytes: 0 }
+    }
+
+    /// Adds memory that the kernel wrote.
+    pub fn incoming(&mut self, addr: u64, len: u64) {
+        self.add(addr, len, 0);
+    }
+
+    /// Adds memory that the kernel read and that people want to see.
+    pub fn outgoing(&mut self, addr: u64, len: u64) {
+        self.add(addr, len, 1);
+    }
+
+    fn add(&mut self, addr: u64, len: u64, outgoing: u32) {
+        const INLINE: usize = 48 << 10;
+        if addr == 0 || len == 0 {
+            return;
+        }
+        if self.count < self.list.len() && self.bytes + (len as usize) < INLINE {
+            self.list[self.count] = Piece { addr, len: len as u32, outgoing };
+            self.count += 1;
+            self.bytes += len as usize;
+        } else if outgoing == 0 {
+            data(addr, len);
+        }
+    }
+}
+
+/// Logs memory ahead of the call that it belongs to.
+fn data(addr: u64, len: u64) {
+    let l = log();
+    let mut done = 0;
+    while done < len {
+        let n = (len - done).min(MAX_DATA as u64) as usize;
+        let body = Data { addr: addr + done, len: n as u64 };
+        let head = Head {
+            kind: Kind::Data as u8,
+            len: (size_of::<Data>() + pad8(n)) as u32,
+            tick: control().clock.load(Ordering::Relaxed),
+            ..Head::default()
+        };
+        l.put(bytes_of(&head));
+        l.put(bytes_of(&body));
+        l.put_raw((addr + done) as *const u8, n);
+        l.pad(n);
+        l.publish();
+        done += n as u64;
+    }
+}
+
+/// Logs a call and the memory that came with it.
+pub fn syscall(kind: Kind, nr: u16, flags: u8, tick: u64, body: &Syscall, pieces: &Pieces) {
+    let l = log();
+    let list = &pieces.list[..pieces.count];
+    let len: usize = size_of::<Syscall>() + list.iter().map(|p| 16 + pad8(p.len as usize)).sum::<usize>();
+    l.put(bytes_of(&Head { kind: kind as u8, flags, aux: nr, len: len as u32, tick }));
+    l.put(bytes_of(body));
+    for piece in list {
+        l.put(bytes_of(piece));
+        l.put_raw(piece.addr as *const u8, piece.len as usize);
+        l.pad(piece.len as usize);
+    }
+    l.publish();
+}
+
+/// Logs that thread `index` runs from here.
+pub fn switch(index: u32, tid: u32) {
+    write(Kind::Switch, 0, 0, tick(), &[bytes_of(&Switch { thread: index, tid })]);
+}
+
+/// Says that the process will log no more.
+pub fn close() {
+    slot().state.store(state::DONE, Ordering::Release);
+    ring_doorbell();
+}
+
+/// Asks the supervisor for something and waits for the answer.
+pub fn ask(what: u32, args: &[u64]) -> u64 {
+    ask_slot(slot(), what, args)
+}
+
+fn ask_slot(slot: &Slot, what: u32, args: &[u64]) -> u64 {
+    for (to, from) in slot.args.iter().zip(args) {
+        to.store(*from, Ordering::Relaxed);
+    }
+    let answered = slot.answered.load(Ordering::Acquire);
+    slot.request.store(what, Ordering::Release);
+    ring_doorbell();
+    while slot.request.load(Ordering::Acquire) != request::NONE {
+        sys::futex_wait(&slot.answered, answered, 1000);
+        if slot.request.load(Ordering::Acquire) != request::NONE && !supervisor_lives() {
+            crate::fail("the recorder (orch record) is gone; ending this process");
+        }
+    }
+    slot.reply.load(Ordering::Acquire)
+}
+
+// ------------------------------------------------------------------- replay
+
+impl Log {
+    /// False at the end of the recording.
+    fn available(&self, need: u64) -> bool {
+        let slot = slot();
+        loop {
+            let moved = slot.moved.load(Ordering::Acquire);
+            if slot.head.load(Ordering::Acquire) - self.cursor >= need {
+                return true;
+            }
+            if slot.complete.load(Ordering::Acquire) != 0 {
+                return slot.head.load(Ordering::Acquire) - self.cursor >= need;
+            }
+            slot.tail.store(self.cursor, Ordering::Release);
+            slot.waiting.store(1, Ordering::SeqCst);
+            if slot.head.load(Ordering::SeqCst) - self.cursor >= need
+                || slot.complete.load(Ordering::SeqCst) != 0
+            {
+                continue;
+            }
+            sys::futex_wait(&slot.moved, moved, 1000);
+            if !supervisor_lives() {
+                sys::exit_group(1);
+            }
+        }
+    }
+
+    fn get_raw(&mut self, to: *mut u8, len: usize) {
+        if !self.available(len as u64) {
+            ended_early();
+        }
+        let at = (self.cursor % RING_LEN) as usize;
+        let first = len.min(RING_LEN as usize - at);
+        // SAFETY: `len` bytes are there, in two parts at the wrap; the target
+        // is ours, or program memory that the recording says was written.
+        unsafe {
+            core::ptr::copy_nonoverlapping(self.ring.add(at), to, first);
+            if first < len {
+                core::ptr::copy_nonoverlapping(self.ring, to.add(first), len - first);
+            }
+        }
+        self.skip(len);
+    }
+
+    fn skip(&mut self, len: usize) {
+        self.cursor += len as u64;
+        self.offset += len as u64;
+        let slot = slot();
+        let behind = self.cursor - slot.tail.load(Ordering::Relaxed);
+        if behind > RING_LEN / 4 {
+            slot.tail.store(self.cursor, Ordering::Release);
+            slot.moved.fetch_add(1, Ordering::Release);
+            if slot.waiting.swap(0, Ordering::SeqCst) != 0 {
+                sys::futex_wake(&slot.moved, 8);
+            }
+        }
+    }
+}
+
+/// Reads a plain structure.
+pub fn read<T: Copy + Default>() -> T {
+    let mut value = T::default();
+    log().get_raw((&raw mut value).cast(), size_of::<T>());
+    value
+}
+
+/// Reads bytes into memory.
+pub fn read_into(addr: u64, len: u64) {
+    log().get_raw(addr as *mut u8, len as usize);
+}
+
+/// Skips bytes.
+pub fn skip(len: u64) {
+    let l = log();
+    if !l.available(len) {
+        ended_early();
+    }
+    l.skip(len as usize);
+}
+
+/// Skips the padding behind `len` bytes.
+pub fn skip_pad(len: u64) {
+    let pad = pad8(len as usize) as u64 - len;
+    if pad > 0 {
+        skip(pad);
+    }
+}
+
+/// Reads the body of a call whose head is next, and compares it.
+pub fn read_body(ours: &Syscall, differs: impl FnOnce(&Syscall, &str) -> Syscall) -> Syscall {
+    let l = log();
+    let head = l.head;
+    let recorded = read::<Syscall>();
+    let what = if recorded.ip != ours.ip {
+        "the places in the code"
+    } else if recorded.args != ours.args {
+        "the arguments"
+    } else if recorded.in_hash != ours.in_hash {
+        "the bytes that go out"
+    } else {
+        log().head = None;
+        return recorded;
+    };
+    // For the report: the position is that of this record.
+    let l = log();
+    l.head = head;
+    l.offset -= size_of::<Syscall>() as u64;
+    differs(&recorded, what)
+}
+
+/// Instruction pointer of the signal record whose head `peek` showed.
+pub fn peek_signal_ip() -> u64 {
+    let l = log();
+    if !l.available(8) {
+        ended_early();
+    }
+    // Records are 8-byte aligned in a ring whose size is a multiple of 8.
+    let at = (l.cursor % RING_LEN) as usize;
+    // SAFETY: eight bytes are there, within the ring.
+    unsafe { l.ring.add(at).cast::<u64>().read() }
+}
+
+/// Offset in the stream of the next record.
+pub fn position() -> u64 {
+    let l = log();
+    if l.head.is_some() { l.offset - size_of::<Head>() as u64 } else { l.offset }
+}
+
+/// Head of the next record that is not memory going ahead of its call;
+/// `None` at the end of the recording.
+pub fn peek() -> Option<Head> {
+    loop {
+        let l = log();
+        if l.head.is_none() {
+            if !l.available(size_of::<Head>() as u64) {
+                return None;
+            }
+            l.head = Some(read::<Head>());
+        }
+        let head = l.head.unwrap_or_default();
+        if head.kind != Kind::Data as u8 {
+            return Some(head);
+        }
+        l.head = None;
+        let body = read::<Data>();
+        crate::replay::apply(body.addr, body.len);
+        skip_pad(body.len);
+    }
+}
+
+/// Takes the head that `peek` showed.
+pub fn take() {
+    log().head = None;
+}
+
+/// If the recording switched threads here: the one that ran next.
+pub fn take_switch() -> Option<u32> {
+    let head = peek()?;
+    if head.kind != Kind::Switch as u8 {
+        return None;
+    }
+    take();
+    Some(read::<Switch>().thread)
+}
+
+/// Replay came to the end of the recording while the program runs on: the
+/// recorded process was killed here (or its supervisor).
+pub fn ended_early() -> ! {
+    finish_replay(verdict::MATCHED)
+}
+
+/// Reports how the replay ended and ends the process.
+pub fn finish_replay(v: u32) -> ! {
+    let slot = slot();
+    slot.tail.store(log().cursor, Ordering::Release);
+    slot.verdict.store(v, Ordering::Release);
+    close();
+    sys::exit_group(if v == verdict::MATCHED { 0 } else { 1 });
+}
+
+/// For statistics: total bytes published or read.
+#[allow(dead_code)]
+pub fn cursor() -> u64 {
+    log().cursor
+}
+
+/// A counter that other processes may look at.
+pub fn progress() -> &'static AtomicU64 {
+    &slot().progress
+}

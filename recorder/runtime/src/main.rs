@@ -1,0 +1,84 @@
+//! The runtime: lives inside every tracee, performs and logs its system
+//! calls (record), or answers them from the log (replay).
+//!
+//! See docs/ARCHITECTURE.md. The whole crate is `unsafe` country by nature:
+//! it has no operating-system library beneath it and works on the memory of
+//! the program around it. Assembly is confined to `arch`.
+#![no_std]
+#![no_main]
+
+mod arch;
+mod boot;
+mod call;
+mod digest;
+mod dispatch;
+mod insn;
+mod log;
+mod memory;
+mod patch;
+mod process;
+mod replay;
+mod signal;
+mod sys;
+mod thread;
+
+use core::fmt::Write as _;
+use orch_abi::shared::{Slot, verdict};
+
+/// A fixed-size text for the slot's `message`.
+struct Message {
+    text: [u8; 1024],
+    len: usize,
+}
+
+impl core::fmt::Write for Message {
+    fn write_str(&mut self, s: &str) -> core::fmt::Result {
+        let n = s.len().min(self.text.len() - 1 - self.len);
+        self.text[self.len..self.len + n].copy_from_slice(&s.as_bytes()[..n]);
+        self.len += n;
+        Ok(())
+    }
+}
+
+/// Puts a text where the supervisor finds it.
+fn leave_message(args: core::fmt::Arguments) {
+    let mut m = Message { text: [0; 1024], len: 0 };
+    let _ = m.write_fmt(args);
+    let slot = core::ptr::from_ref(log::slot()).cast_mut();
+    // SAFETY: only this process writes its slot's message, the supervisor
+    // reads it after the verdict (or death).
+    unsafe {
+        (&raw mut (*slot).message).cast::<u8>().copy_from_nonoverlapping(m.text.as_ptr(), m.text.len());
+    }
+    let _: Option<Slot> = None;
+}
+
+/// Ends the process because the runtime itself cannot go on.
+#[cold]
+fn fail(why: &str) -> ! {
+    fail_fmt(format_args!("{why}"))
+}
+
+#[cold]
+fn fail_fmt(args: core::fmt::Arguments) -> ! {
+    leave_message(args);
+    let slot = log::slot();
+    let mut m = Message { text: [0; 1024], len: 0 };
+    let _ = write!(m, "orch: p{}: {args}\n", slot.recording.load(core::sync::atomic::Ordering::Relaxed));
+    sys::call(sys::nr::WRITE, &[2, m.text.as_ptr() as u64, m.len as u64]);
+    log::finish_replay(verdict::BROKEN)
+}
+
+/// An invariant of the runtime's own.
+#[track_caller]
+fn assert_ours(holds: bool, what: &str) {
+    if !holds {
+        let place = core::panic::Location::caller();
+        fail_fmt(format_args!("runtime assertion failed: {what} ({}:{})", place.file(), place.line()));
+    }
+}
+
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo) -> ! {
+    fail_fmt(format_args!("runtime: {info}"))
+}

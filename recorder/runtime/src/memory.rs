@@ -1,0 +1,208 @@
+//! The memory that a call reads and writes, found by the system-call table.
+
+use crate::arch::x86_64::guarded;
+use crate::log::Pieces;
+use crate::thread::Thread;
+use orch_abi::syscalls::{Buf, Call, Len, Ty};
+use xxhash_rust::xxh3::xxh3_64;
+
+const STRING_MAX: u64 = 64 << 10;
+const IOV_MAX: u64 = 1024;
+/// Hash of memory that could not be read: the kernel answers EFAULT.
+const UNREADABLE: u64 = 0xbad0_bad0_bad0_bad0;
+
+/// Type of argument `i`, after the variants.
+fn ty(call: &Call, args: &[u64; 6], i: usize) -> Ty {
+    for v in call.variants {
+        if usize::from(v.arg) == i && args[usize::from(v.selector)] & v.mask == v.value {
+            return v.ty;
+        }
+    }
+    call.args[i].ty
+}
+
+fn word(addr: u64) -> u64 {
+    // SAFETY: the callers are guarded; a fault ends the walk.
+    unsafe { (addr as *const u64).read_unaligned() }
+}
+
+fn half(addr: u64) -> u64 {
+    // SAFETY: as for `word`.
+    u64::from(unsafe { (addr as *const u32).read_unaligned() })
+}
+
+/// Length of the string at `addr`, its NUL included.
+pub fn string_len(addr: u64) -> u64 {
+    let mut n = 0;
+    // SAFETY: as for `word`.
+    while n < STRING_MAX && unsafe { ((addr + n) as *const u8).read() } != 0 {
+        n += 1;
+    }
+    n + 1
+}
+
+fn len(l: Len, args: &[u64; 6], result: i64, cap: u64) -> u64 {
+    let result = result.max(0) as u64;
+    match l {
+        Len::Fixed(n) => u64::from(n),
+        Len::Arg(i) => args[usize::from(i)],
+        Len::ArgTimes(i, n) => args[usize::from(i)].saturating_mul(u64::from(n)),
+        Len::ArgTimesArg(i, j) => args[usize::from(i)].saturating_mul(args[usize::from(j)]),
+        Len::Result => result.min(cap),
+        Len::ResultTimes(n) => (result * u64::from(n)).min(cap),
+    }
+}
+
+struct Hash(u64);
+
+impl Hash {
+    fn add(&mut self, addr: u64, len: u64) {
+        if addr == 0 || len == 0 {
+            return;
+        }
+        // SAFETY: the caller is guarded: unreadable memory ends the walk.
+        let bytes = unsafe { core::slice::from_raw_parts(addr as *const u8, len as usize) };
+        self.0 = (self.0 ^ xxh3_64(bytes)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23);
+    }
+}
+
+/// Hash of all memory that the call reads; also collects the strings and
+/// other pieces that people want to see. 0 where it reads none.
+pub fn hash_inputs(t: &mut Thread, call: &Call, args: &[u64; 6], show: &mut Pieces) -> u64 {
+    if !call.args.iter().any(|a| matches!(a.ty, Ty::Path | Ty::In(_) | Ty::Out(_) | Ty::InOut(_) | Ty::OutAlways(_)))
+        && call.variants.is_empty()
+    {
+        return 0;
+    }
+    let mut hash = Hash(0);
+    let ok = guarded(t, || {
+        for i in 0..call.args.len() {
+            if args[i] != 0 {
+                input(ty(call, args, i), args, i, &mut hash, show);
+            }
+        }
+    });
+    if ok { hash.0 } else { UNREADABLE }
+}
+
+fn input(ty: Ty, args: &[u64; 6], i: usize, hash: &mut Hash, show: &mut Pieces) {
+    let addr = args[i];
+    match ty {
+        Ty::Path => {
+            let n = string_len(addr);
+            hash.add(addr, n);
+            show.outgoing(addr, n);
+        }
+        Ty::In(buf) | Ty::InOut(buf) => read_by_kernel(buf, addr, args, hash),
+        // The vectors themselves are read by the kernel also where it writes behind them.
+        Ty::Out(Buf::Iovec { count }) => hash.add(addr, args[usize::from(count)].min(IOV_MAX) * 16),
+        _ => {}
+    }
+}
+
+fn read_by_kernel(buf: Buf, addr: u64, args: &[u64; 6], hash: &mut Hash) {
+    match buf {
+        Buf::Bytes { cap, .. } => hash.add(addr, len(cap, args, 0, u64::MAX).min(1 << 30)),
+        Buf::CStr => hash.add(addr, string_len(addr)),
+        Buf::CStrVec => {
+            let mut p = addr;
+            while word(p) != 0 {
+                hash.add(word(p), string_len(word(p)));
+                p += 8;
+            }
+        }
+        Buf::Iovec { count } => {
+            for k in 0..args[usize::from(count)].min(IOV_MAX) {
+                hash.add(word(addr + 16 * k), word(addr + 16 * k + 8));
+            }
+        }
+        Buf::Msghdr => message_in(addr, hash),
+        Buf::Mmsghdr { count } => {
+            for k in 0..args[usize::from(count)].min(IOV_MAX) {
+                message_in(addr + 64 * k, hash);
+            }
+        }
+        Buf::Sized { .. } => {}
+        Buf::FdSet { nfds } => hash.add(addr, fd_set_len(args[usize::from(nfds)])),
+    }
+}
+
+fn fd_set_len(nfds: u64) -> u64 {
+    nfds.min(1 << 20).div_ceil(64) * 8
+}
+
+/// `struct msghdr`: name, namelen, iov, iovlen, control, controllen, flags (recvmsg(2)).
+fn message_in(m: u64, hash: &mut Hash) {
+    hash.add(word(m), half(m + 8));
+    let iov = word(m + 16);
+    for k in 0..word(m + 24).min(IOV_MAX) {
+        hash.add(word(iov + 16 * k), word(iov + 16 * k + 8));
+    }
+    hash.add(word(m + 32), word(m + 40));
+}
+
+/// Collects all memory that the kernel wrote.
+pub fn collect_outputs(t: &mut Thread, call: &Call, args: &[u64; 6], result: i64, out: &mut Pieces) {
+    if !call.args.iter().any(|a| matches!(a.ty, Ty::Out(_) | Ty::InOut(_) | Ty::OutAlways(_))) && call.variants.is_empty() {
+        return;
+    }
+    guarded(t, || {
+        for i in 0..call.args.len() {
+            let buf = match ty(call, args, i) {
+                Ty::Out(b) | Ty::InOut(b) if result >= 0 => b,
+                Ty::OutAlways(b) => b,
+                _ => continue,
+            };
+            if args[i] != 0 {
+                written_by_kernel(buf, args[i], args, result, out);
+            }
+        }
+    });
+}
+
+fn written_by_kernel(buf: Buf, addr: u64, args: &[u64; 6], result: i64, out: &mut Pieces) {
+    match buf {
+        Buf::Bytes { cap, used } => {
+            let cap = len(cap, args, result, u64::MAX);
+            out.incoming(addr, len(used, args, result, cap));
+        }
+        Buf::Iovec { count } => scatter(addr, args[usize::from(count)], result as u64, out),
+        Buf::Msghdr => {
+            out.incoming(addr, 56);
+            message_out(addr, result as u64, out);
+        }
+        Buf::Mmsghdr { .. } => {
+            for k in 0..(result as u64).min(IOV_MAX) {
+                let m = addr + 64 * k;
+                out.incoming(m, 64);
+                message_out(m, half(m + 56), out);
+            }
+        }
+        Buf::Sized { len } => {
+            let p = args[usize::from(len)];
+            if p != 0 {
+                out.incoming(addr, half(p).min(4096));
+            }
+        }
+        Buf::FdSet { nfds } => out.incoming(addr, fd_set_len(args[usize::from(nfds)])),
+        Buf::CStr | Buf::CStrVec => {}
+    }
+}
+
+fn scatter(iov: u64, count: u64, bytes: u64, out: &mut Pieces) {
+    let mut left = bytes;
+    for k in 0..count.min(IOV_MAX) {
+        let n = word(iov + 16 * k + 8).min(left);
+        out.incoming(word(iov + 16 * k), n);
+        left -= n;
+        if left == 0 {
+            break;
+        }
+    }
+}
+
+fn message_out(m: u64, bytes: u64, out: &mut Pieces) {
+    out.incoming(word(m), half(m + 8).min(128));
+    scatter(word(m + 16), word(m + 24), bytes, out);
+    out.incoming(word(m + 32), word(m + 40).min(64 << 10));
+}

@@ -1,0 +1,292 @@
+//! Patched system-call sites: after a second hit, `mov $nr,%eax; syscall`, or
+//! `syscall` and a known follower, becomes a jump to a trampoline, so that
+//! the site no longer costs a trap. Sites that fit no pattern keep trapping.
+
+use crate::sys::{call, mm, nr};
+use crate::{log, replay, thread};
+use orch_abi::layout::PAGE;
+use orch_abi::record::{Kind, Map};
+use orch_abi::shared::option;
+
+/// A patched site.
+#[derive(Clone, Copy)]
+pub struct Site {
+    /// Address behind the `syscall` instruction.
+    pub after: u64,
+    /// Where to go on: behind the site, or the displaced follower.
+    pub resume: u64,
+    /// System-call number that the patched `mov` loads, or `u32::MAX`.
+    pub number: u32,
+    /// First patched byte and how many there are.
+    start: u64,
+    original: [u8; 8],
+    live: bool,
+}
+
+const MAX_SITES: usize = 2048;
+const TABLE: usize = 4096;
+const AREA_LEN: u64 = 16 * PAGE;
+const MAX_AREAS: usize = 32;
+
+struct Patches {
+    sites: [Site; MAX_SITES],
+    count: usize,
+    /// Open-addressed: hash of `after` -> index + 1; or, with bit 31, a site seen once.
+    table: [(u64, u32); TABLE],
+    areas: [(u64, u64); MAX_AREAS],
+    area_count: usize,
+    hint: u64,
+}
+
+const NONE: Site = Site { after: 0, resume: 0, number: 0, start: 0, original: [0; 8], live: false };
+const REJECTED: u32 = 1 << 30;
+const SEEN: u32 = 1 << 31;
+
+static mut PATCHES: Patches = Patches {
+    sites: [NONE; MAX_SITES],
+    count: 0,
+    table: [(0, 0); TABLE],
+    areas: [(0, 0); MAX_AREAS],
+    area_count: 0,
+    hint: 0,
+};
+
+fn patches() -> &'static mut Patches {
+    // SAFETY: only the baton's holder patches.
+    unsafe { &mut *&raw mut PATCHES }
+}
+
+/// Remembers where the program lies.
+pub fn init(entry: u64) {
+    patches().hint = entry;
+}
+
+/// A site by its index.
+pub fn site(index: u32) -> &'static Site {
+    &patches().sites[index as usize]
+}
+
+fn probe(after: u64) -> Option<&'static mut (u64, u32)> {
+    let table = &mut patches().table;
+    let start = (after.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52) as usize;
+    let mut i = start;
+    for _ in 0..64 {
+        if table[i].0 == after || table[i].0 == 0 {
+            return Some(&mut table[i]);
+        }
+        i = (i + 1) % TABLE;
+    }
+    None
+}
+
+/// Where the program goes on when its instruction pointer is `ip`: `ip`,
+/// unless a patch displaced the instruction there.
+pub fn resume_address(ip: u64) -> u64 {
+    match probe(ip) {
+        Some(&mut (at, n)) if at == ip && n != 0 && n & (SEEN | REJECTED) == 0 => {
+            let s = &patches().sites[n as usize - 1];
+            if s.live { s.resume } else { ip }
+        }
+        _ => ip,
+    }
+}
+
+/// Whether `ip` lies in a trampoline.
+pub fn is_trampoline(ip: u64) -> bool {
+    let p = patches();
+    p.areas[..p.area_count].iter().any(|&(a, _)| (a..a + AREA_LEN).contains(&ip))
+}
+
+/// Memory is unmapped or replaced: patches in it are gone.
+pub fn forget(addr: u64, len: u64) {
+    let p = patches();
+    let end = addr.saturating_add(len);
+    for s in &mut p.sites[..p.count] {
+        if s.live && s.start < end && s.start + 8 > addr {
+            s.live = false;
+            if let Some(e) = probe(s.after) {
+                // The address may come back with other code: look at it anew.
+                e.1 = SEEN;
+            }
+        }
+    }
+}
+
+/// Followers that may be executed elsewhere: no branch, no rip-relative
+/// operand, no memory. Three bytes at least, to make room for the jump.
+const FOLLOWERS: [&[u8]; 9] = [
+    &[0x48, 0x3d, 0x00, 0xf0, 0xff, 0xff], // cmp $-4096,%rax
+    &[0x48, 0x3d, 0x01, 0xf0, 0xff, 0xff], // cmp $-4095,%rax
+    &[0x3d, 0x00, 0xf0, 0xff, 0xff],       // cmp $-4096,%eax
+    &[0x48, 0x83, 0xf8, 0xff],             // cmp $-1,%rax
+    &[0x48, 0x89, 0xc7],                   // mov %rax,%rdi
+    &[0x48, 0x89, 0xc2],                   // mov %rax,%rdx
+    &[0x48, 0x89, 0xc3],                   // mov %rax,%rbx
+    &[0x48, 0x85, 0xc0],                   // test %rax,%rax
+    &[0x48, 0x98, 0x48, 0x3d, 0x00, 0xf0, 0xff, 0xff], // cltq; cmp
+];
+
+/// A call trapped at `after`: patches its site at the second hit.
+pub fn consider(after: u64, number: u64) {
+    if crate::process::process().options & option::NO_PATCH != 0 {
+        return;
+    }
+    let Some(entry) = probe(after) else { return };
+    if entry.0 == 0 {
+        *entry = (after, SEEN);
+        return;
+    }
+    if entry.1 != SEEN {
+        return;
+    }
+    entry.1 = patch(after, number).map_or(REJECTED, |i| i + 1);
+}
+
+fn patch(after: u64, number: u64) -> Option<u32> {
+    let p = patches();
+    if p.count == MAX_SITES {
+        return None;
+    }
+    let (start, len, follower, nr) = shape(after, number)?;
+    let (tramp, size) = write_trampoline(p.count as u32, start, len, follower, after)?;
+    let mut original = [0; 8];
+    // SAFETY: `shape` has read these bytes.
+    unsafe { (start as *const u8).copy_to(original.as_mut_ptr(), len) };
+    let resume = if follower > 0 { tramp + TRAMPOLINE_HEAD } else { after };
+    let _ = size;
+    write_jump(start, tramp, len)?;
+    p.sites[p.count] = Site { after, resume, number: nr, start, original, live: true };
+    p.count += 1;
+    Some(p.count as u32 - 1)
+}
+
+/// First byte, length, follower's length and number to load, if the code
+/// around the site has a form that can be patched.
+fn shape(after: u64, number: u64) -> Option<(u64, usize, usize, u32)> {
+    let mut code = [0_u8; 18];
+    let t = thread::current();
+    // SAFETY: guarded.
+    if !crate::arch::x86_64::guarded(t, || unsafe {
+        (after as *const u8).sub(7).copy_to(code.as_mut_ptr(), 18);
+    }) {
+        return None;
+    }
+    if code[5..7] != [0x0f, 0x05] {
+        return None;
+    }
+    let mov = u32::from_le_bytes([code[1], code[2], code[3], code[4]]);
+    // The five bytes of the mov make room for the jump; the `syscall` stays.
+    if code[0] == 0xb8 && u64::from(mov) == number && number < 1024 {
+        return Some((after - 7, 5, 0, mov));
+    }
+    // The signal restorer of glibc and gdb's unwinders know each other by these bytes.
+    if number == nr::RT_SIGRETURN {
+        return None;
+    }
+    let f = FOLLOWERS.iter().find(|f| code[7..].starts_with(f))?;
+    Some((after - 2, 2 + f.len(), f.len(), u32::MAX))
+}
+
+/// Bytes of the part of a trampoline before the displaced follower.
+const TRAMPOLINE_HEAD: u64 = 9 + 9 + 5 + 9;
+
+fn write_trampoline(index: u32, start: u64, len: usize, follower: usize, after: u64) -> Option<(u64, u64)> {
+    use crate::thread::Thread;
+    use core::mem::offset_of;
+    let mut code = [0x90_u8; 64];
+    let mut n = 0;
+    let mut put = |bytes: &[u8]| {
+        code[n..n + bytes.len()].copy_from_slice(bytes);
+        n += bytes.len();
+    };
+    let rsp = offset_of!(Thread, regs) + offset_of!(orch_abi::record::Regs, rsp);
+    put(&[0x65, 0x48, 0x89, 0x24, 0x25]); // mov %rsp,%gs:...
+    put(&(rsp as u32).to_le_bytes());
+    put(&[0x65, 0x48, 0x8b, 0x24, 0x25]); // mov %gs:...,%rsp
+    put(&(offset_of!(Thread, stack_top) as u32).to_le_bytes());
+    put(&[0x68]); // push $index
+    put(&index.to_le_bytes());
+    put(&[0x65, 0x48, 0xff, 0x24, 0x25]); // rex.w jmp *%gs:...
+    put(&(offset_of!(Thread, entry) as u32).to_le_bytes());
+    if follower > 0 {
+        let mut bytes = [0; 8];
+        // SAFETY: `shape` has read these bytes.
+        unsafe { (after as *const u8).copy_to(bytes.as_mut_ptr(), follower) };
+        put(&bytes[..follower]);
+    }
+    let size = n + 5;
+    let at = allocate(start, size as u64)?;
+    let back = start + len as u64;
+    let jump = jump_to(at + n as u64, if follower > 0 { back } else { after })?;
+    code[n..n + 5].copy_from_slice(&jump);
+    // SAFETY: `allocate` gave out these bytes of a writable area.
+    unsafe { (at as *mut u8).copy_from(code.as_ptr(), size) };
+    Some((at, size as u64))
+}
+
+fn jump_to(from: u64, to: u64) -> Option<[u8; 5]> {
+    let offset = i32::try_from(to.wrapping_sub(from + 5) as i64).ok()?;
+    let b = offset.to_le_bytes();
+    Some([0xe9, b[0], b[1], b[2], b[3]])
+}
+
+fn write_jump(start: u64, tramp: u64, len: usize) -> Option<()> {
+    let jump = jump_to(start, tramp)?;
+    let first = start & !(PAGE - 1);
+    let span = (start + len as u64 - first).div_ceil(PAGE) * PAGE;
+    // The page becomes this process's own; its text is shared by nobody then.
+    if call(nr::MPROTECT, &[first, span, mm::READ | mm::WRITE | mm::EXEC]) < 0 {
+        return None;
+    }
+    // SAFETY: the page is writable, and no other thread runs program code.
+    unsafe {
+        (start as *mut u8).copy_from(jump.as_ptr(), 5);
+    }
+    call(nr::MPROTECT, &[first, span, mm::READ | mm::EXEC]);
+    Some(())
+}
+
+/// `size` bytes within reach of `near`.
+fn allocate(near: u64, size: u64) -> Option<u64> {
+    let p = patches();
+    let reach = |a: u64| a.abs_diff(near) < (1 << 31) - (1 << 20);
+    for (base, used) in &mut p.areas[..p.area_count] {
+        if reach(*base) && *used + size <= AREA_LEN {
+            *used += size;
+            return Some(*base + *used - size);
+        }
+    }
+    if p.area_count == MAX_AREAS {
+        return None;
+    }
+    let base = new_area(near)?;
+    p.areas[p.area_count] = (base, size);
+    p.area_count += 1;
+    Some(base)
+}
+
+/// Maps an area below `near`: the heap grows above the program. Where it came
+/// to lie is logged, so that replay puts it at the same place.
+fn new_area(near: u64) -> Option<u64> {
+    let prot = mm::READ | mm::WRITE | mm::EXEC;
+    let t = thread::current();
+    if !log::recording() {
+        replay::expect_kind(t, Kind::RuntimeMap);
+        let m = log::read::<Map>();
+        return (crate::sys::map_anonymous(m.addr, m.len, prot) == m.addr as i64).then_some(m.addr);
+    }
+    let flags = mm::PRIVATE | mm::ANONYMOUS | mm::FIXED_NOREPLACE;
+    let mut at = (near & !0xf_ffff).checked_sub(16 << 20)?;
+    for _ in 0..1500 {
+        if at < 0x10_0000 {
+            break;
+        }
+        if call(nr::MMAP, &[at, AREA_LEN, prot, flags, u64::MAX, 0]) == at as i64 {
+            let m = Map { addr: at, len: AREA_LEN, prot: prot as u32, ..Map::default() };
+            log::write(Kind::RuntimeMap, 0, 0, log::tick(), &[log::bytes_of(&m)]);
+            return Some(at);
+        }
+        at = at.checked_sub(1 << 20)?;
+    }
+    None
+}

@@ -1,0 +1,583 @@
+//! Signals: the program's dispositions, masks and alternate stacks are kept
+//! here; the kernel only ever runs our handlers. Frames are built by the
+//! runtime, the same way when recording and replaying.
+//!
+//! Sources: signal(7), sigaction(2), sigreturn(2), sigaltstack(2); layouts
+//! from arch/x86/include/uapi/asm/{sigcontext,ucontext}.h and
+//! arch/x86/kernel/signal_64.c.
+
+use crate::arch::x86_64 as arch;
+use crate::log;
+use crate::process::process;
+use crate::sys::{self, call, nr};
+use crate::thread::{self, Thread};
+use crate::{dispatch, insn, patch, replay};
+use core::sync::atomic::Ordering;
+use orch_abi::layout::is_ours;
+use orch_abi::record::{Kind, Regs, Signal};
+
+/// The program's disposition of one signal (`struct kernel_sigaction`).
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Action {
+    /// SIG_DFL, SIG_IGN or a function.
+    pub handler: u64,
+    /// `SA_*`.
+    pub flags: u64,
+    /// Return address for the handler.
+    pub restorer: u64,
+    /// Signals blocked in the handler.
+    pub mask: u64,
+}
+
+impl Action {
+    /// SIG_DFL.
+    pub const DEFAULT: Self = Self { handler: 0, flags: 0, restorer: 0, mask: 0 };
+
+    /// Whether it is a function of the program.
+    pub fn caught(&self) -> bool {
+        self.handler > 1
+    }
+}
+
+/// `stack_t`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct AltStack {
+    /// First address.
+    pub sp: u64,
+    /// `SS_*` (32 bits and padding).
+    pub flags: u64,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// `ucontext_t` up to the mask.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Context {
+    flags: u64,
+    link: u64,
+    stack: AltStack,
+    /// General registers.
+    pub regs: Regs,
+    segments: u64,
+    err: u64,
+    trapno: u64,
+    oldmask: u64,
+    cr2: u64,
+    fpstate: u64,
+    reserved: [u64; 8],
+    mask: u64,
+}
+
+/// `struct rt_sigframe`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Frame {
+    restorer: u64,
+    context: Context,
+    info: [u64; 16],
+}
+
+/// A signal that was caught and not yet delivered.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct PendingSignal {
+    number: u32,
+    fault: u32,
+    err: u64,
+    trapno: u64,
+    cr2: u64,
+    info: [u64; 16],
+}
+
+#[allow(missing_docs)]
+mod sig {
+    pub const ILL: u32 = 4;
+    pub const TRAP: u32 = 5;
+    pub const BUS: u32 = 7;
+    pub const FPE: u32 = 8;
+    pub const KILL: u32 = 9;
+    pub const SEGV: u32 = 11;
+    pub const STOP: u32 = 19;
+    pub const SYS: u32 = 31;
+}
+
+const SA_ONSTACK: u64 = 0x0800_0000;
+const SA_RESTART: u64 = 0x1000_0000;
+const SA_NODEFER: u64 = 0x4000_0000;
+const SA_RESETHAND: u64 = 0x8000_0000;
+const SA_RESTORER: u64 = 0x0400_0000;
+const SA_SIGINFO: u64 = 4;
+const SA_FOR_KERNEL: u64 = 3; // NOCLDSTOP | NOCLDWAIT
+const SS_DISABLE: u64 = 2;
+const SS_ONSTACK: u64 = 1;
+const SS_AUTODISARM: u64 = 1 << 31;
+
+/// Signals that the runtime itself needs unblocked.
+const NEVER_BLOCKED: u64 = bit(sig::SYS) | bit(sig::SEGV);
+
+const fn bit(signal: u32) -> u64 {
+    1 << (signal - 1)
+}
+
+/// Signals raised by the instruction that runs.
+const FAULTS: u64 = bit(sig::SEGV) | bit(sig::BUS) | bit(sig::ILL) | bit(sig::FPE) | bit(sig::TRAP);
+
+/// Extended state that belongs to the program's state: all but PKRU and AMX tiles.
+pub fn xstate_mask() -> u64 {
+    arch::xcr0() & 0xe7
+}
+
+/// Bytes of the standard format for [`xstate_mask`] (SDM vol. 1, 13.4:
+/// offsets of AVX 576, opmask 1088, ZMM_Hi256 1152, Hi16_ZMM 1664).
+fn xstate_len(mask: u64) -> u64 {
+    match mask {
+        m if m & 0x80 != 0 => 2688,
+        m if m & 0x40 != 0 => 1664,
+        m if m & 0x20 != 0 => 1152,
+        m if m & 0x4 != 0 => 832,
+        _ => 576,
+    }
+}
+
+// ------------------------------------------------------- dispositions, masks
+
+fn kernel_action(signal: u32, handler: u64, flags: u64) {
+    let full = !NEVER_BLOCKED;
+    let act = Action {
+        handler,
+        flags: flags | SA_RESTORER,
+        restorer: arch::restorer as *const () as u64,
+        mask: if handler > 1 { full } else { 0 },
+    };
+    call(nr::RT_SIGACTION, &[u64::from(signal), &raw const act as u64, 0, 8]);
+}
+
+/// Installs the handlers that the runtime always has.
+pub fn install_own() {
+    kernel_action(sig::SYS, on_sigsys as *const () as u64, SA_SIGINFO | SA_ONSTACK | SA_NODEFER);
+    kernel_action(sig::SEGV, on_fault as *const () as u64, SA_SIGINFO | SA_ONSTACK | SA_NODEFER);
+}
+
+/// Which signals are ignored (after exec the only disposition besides the default).
+pub fn find_ignored() -> u64 {
+    let mut ignored = 0;
+    for s in 1..=64 {
+        let mut act = Action::DEFAULT;
+        call(nr::RT_SIGACTION, &[u64::from(s), 0, &raw mut act as u64, 8]);
+        if act.handler == 1 {
+            ignored |= bit(s);
+        }
+    }
+    ignored
+}
+
+/// Takes over the ignored signals of the image.
+pub fn set_ignored(ignored: u64) {
+    for s in 1..=64 {
+        process().own.actions[s as usize - 1] =
+            Action { handler: u64::from(ignored & bit(s) != 0), ..Action::DEFAULT };
+    }
+}
+
+/// The program sets a disposition; its kernel side follows.
+pub fn set_action(signal: u32, act: Action) {
+    process().own.actions[signal as usize - 1] = act;
+    if !log::recording() && FAULTS & bit(signal) == 0 {
+        return;
+    }
+    if signal == sig::SYS || signal == sig::SEGV {
+        return;
+    }
+    let own = SA_SIGINFO | SA_ONSTACK | act.flags & SA_FOR_KERNEL;
+    if !act.caught() {
+        kernel_action(signal, act.handler, act.flags & SA_FOR_KERNEL);
+    } else if FAULTS & bit(signal) != 0 {
+        kernel_action(signal, on_fault as *const () as u64, own);
+    } else {
+        kernel_action(signal, on_signal as *const () as u64, own);
+    }
+}
+
+/// Makes the kernel's mask of this thread the program's (recording).
+pub fn apply_mask(t: &Thread) {
+    let mask = t.mask & !NEVER_BLOCKED;
+    call(nr::RT_SIGPROCMASK, &[2, &raw const mask as u64, 0, 8]);
+}
+
+/// Blocks all signals; [`apply_mask`] undoes it.
+pub fn block_all() {
+    let mask = !NEVER_BLOCKED;
+    call(nr::RT_SIGPROCMASK, &[2, &raw const mask as u64, 0, 8]);
+}
+
+/// Whether the caught signal's handler lets an interrupted call start again.
+pub fn restarts(t: &Thread) -> bool {
+    t.caught != 0 && process().own.actions[t.pending.number as usize - 1].flags & SA_RESTART != 0
+}
+
+/// Whether a signal must be delivered before the call that was just entered.
+pub fn due_first(t: &mut Thread) -> bool {
+    if log::recording() {
+        return t.caught != 0;
+    }
+    t.regs.rip -= 2;
+    let due = is_due(t);
+    t.regs.rip += 2;
+    due
+}
+
+// ------------------------------------------------------------ our handlers
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Info {
+    signo: i32,
+    errno: i32,
+    code: i32,
+    pad: i32,
+    rest: [u64; 14],
+}
+
+extern "C" fn on_sigsys(_: i32, info: &Info, c: &mut Context) {
+    const SYS_SECCOMP: i32 = 1;
+    let t = thread::current();
+    if info.code != SYS_SECCOMP {
+        // The supervisor asks for a turn for another thread, or somebody sent SIGSYS.
+        process().hurry.store(1, Ordering::Relaxed);
+        return;
+    }
+    t.regs = c.regs;
+    send_to(c, arch::trapped_entry as *const () as u64, t.stack_top);
+}
+
+fn send_to(c: &mut Context, ip: u64, sp: u64) {
+    const TRAP_AND_DIRECTION: u64 = 0x500;
+    c.regs.rip = ip;
+    c.regs.rsp = sp;
+    c.regs.rflags &= !TRAP_AND_DIRECTION;
+}
+
+/// A signal from outside: kept until the next safe point.
+extern "C" fn on_signal(signal: u32, info: &Info, c: &mut Context) {
+    let t = thread::current();
+    catch(t, signal, info, c, 0);
+    if let Some(ip) = arch::abandon_window(c.regs.rip) {
+        c.regs.rip = ip;
+    } else if !is_ours(c.regs.rip) && !patch::is_trampoline(c.regs.rip) {
+        log::slot().signal_waits.store(1, Ordering::Relaxed);
+    }
+}
+
+fn catch(t: &mut Thread, signal: u32, info: &Info, c: &mut Context, fault: u32) {
+    // SAFETY: the kernel's siginfo_t has 128 bytes.
+    let info = unsafe { core::ptr::from_ref(info).cast::<[u64; 16]>().read() };
+    // Of a signal from outside the kernel leaves here what some earlier fault left.
+    let (err, trapno, cr2) = if fault != 0 { (c.err, c.trapno, c.cr2) } else { (0, 0, 0) };
+    t.pending = PendingSignal { number: signal, fault, err, trapno, cr2, info };
+    t.caught = 1;
+    c.mask = !NEVER_BLOCKED;
+}
+
+extern "C" fn on_fault(signal: u32, info: &Info, c: &mut Context) {
+    let t = thread::current();
+    if info.code <= 0 {
+        // Sent by kill(2) and friends, not raised by an instruction.
+        let action = process().own.actions[signal as usize - 1];
+        if action.caught() {
+            on_signal(signal, info, c);
+        } else if action.handler == 0 {
+            die_of(signal);
+        }
+        return;
+    }
+    let ip = c.regs.rip;
+    if is_ours(ip) {
+        if t.guard.rsp != 0 {
+            c.regs.rip = arch::guard_failed();
+            c.regs.rsp = t.guard.rsp;
+            return;
+        }
+        // SAFETY: si_addr follows the three ints and padding.
+        let address = info.rest[0];
+        crate::fail_fmt(format_args!("runtime fault: signal {signal} at {ip:#x}, address {address:#x}"));
+    }
+    if signal == sig::SEGV && insn::emulate(t, c) {
+        return;
+    }
+    t.regs = c.regs;
+    catch(t, signal, info, c, 1);
+    send_to(c, arch::interrupted_entry as *const () as u64, t.stack_top);
+}
+
+/// Dies of `signal`, as the program would have.
+fn die_of(signal: u32) -> ! {
+    let default = Action { flags: SA_RESTORER, restorer: arch::restorer as *const () as u64, ..Action::DEFAULT };
+    call(nr::RT_SIGACTION, &[u64::from(signal), &raw const default as u64, 0, 8]);
+    let unblock = bit(signal);
+    call(nr::RT_SIGPROCMASK, &[1, &raw const unblock as u64, 0, 8]);
+    let pid = call(nr::GETPID, &[]) as u64;
+    let tid = call(nr::GETTID, &[]) as u64;
+    loop {
+        call(nr::TGKILL, &[pid, tid, u64::from(signal)]);
+        sys::exit_group(128 + signal as i32);
+    }
+}
+
+// ---------------------------------------------------------------- delivery
+
+/// Recording: delivers the caught signal, if there is one.
+pub fn deliver_pending(t: &mut Thread) {
+    if t.caught == 0 {
+        if let Some(mask) = t.restore_mask.take() {
+            t.mask = mask;
+            apply_mask(t);
+        }
+        return;
+    }
+    t.caught = 0;
+    let pending = t.pending;
+    deliver(t, &pending);
+    apply_mask(t);
+}
+
+/// Replay: whether a signal is delivered at the thread's present place.
+fn is_due(t: &Thread) -> bool {
+    log::peek().is_some_and(|h| h.kind == Kind::Signal as u8) && log::peek_signal_ip() == t.regs.rip
+}
+
+/// Replay: delivers the signal that comes next in the log, if this is its place.
+pub fn replay_delivery(t: &mut Thread) -> bool {
+    if !is_due(t) {
+        return false;
+    }
+    let pending = read_signal(t);
+    deliver(t, &pending);
+    true
+}
+
+fn read_signal(t: &mut Thread) -> PendingSignal {
+    let head = replay::expect_kind(t, Kind::Signal);
+    let recorded = log::read::<Signal>();
+    let mut info = [0; 16];
+    for w in &mut info {
+        *w = log::read::<u64>();
+    }
+    PendingSignal { number: u32::from(head.aux), fault: recorded.fault, err: 0, trapno: 0, cr2: 0, info }
+}
+
+/// A fault of the program's own: the same instruction faults in replay.
+pub fn deliver_fault(t: &mut Thread) {
+    t.caught = 0;
+    let mut pending = t.pending;
+    let fatal = {
+        let a = process().own.actions[pending.number as usize - 1];
+        !a.caught() || t.mask & bit(pending.number) != 0
+    };
+    if !log::recording() {
+        if log::peek().is_none_or(|h| h.kind != Kind::Signal as u8) || log::peek_signal_ip() != t.regs.rip {
+            replay::diverge_at(
+                t,
+                Kind::Signal,
+                format_args!("signal {} at {:#x} (address {:#x})", pending.number, t.regs.rip, pending.info[2]),
+            );
+        }
+        let recorded = read_signal(t);
+        if recorded.number != pending.number {
+            replay::diverge_at(t, Kind::Signal, format_args!("signal {} here", pending.number));
+        }
+        pending.info = recorded.info;
+    } else {
+        write_signal(t, &pending, 0, fatal);
+    }
+    if fatal {
+        if !log::recording() {
+            log::ended_early();
+        }
+        log::close();
+        die_of(pending.number);
+    }
+    frame(t, &pending);
+    if log::recording() {
+        apply_mask(t);
+    } else {
+        replay::settle(t);
+    }
+}
+
+fn write_signal(t: &Thread, p: &PendingSignal, sp: u64, fatal: bool) {
+    let body = Signal { ip: t.regs.rip, sp, fault: p.fault, fatal: u32::from(fatal) };
+    log::write(Kind::Signal, p.number as u16, 0, log::tick(), &[log::bytes_of(&body), log::bytes_of(&p.info)]);
+}
+
+fn deliver(t: &mut Thread, pending: &PendingSignal) {
+    if log::recording() {
+        if !process().own.actions[pending.number as usize - 1].caught() {
+            // Reset since it was caught (SA_RESETHAND of an earlier one).
+            die_of(pending.number);
+        }
+        write_signal(t, pending, 0, false);
+    }
+    frame(t, pending);
+}
+
+/// Builds the handler's frame and sends the thread there.
+fn frame(t: &mut Thread, p: &PendingSignal) {
+    let number = p.number;
+    let action = process().own.actions[number as usize - 1];
+    let on_alt = on_altstack(t, t.regs.rsp);
+    let mut sp = t.regs.rsp - 128;
+    if action.flags & SA_ONSTACK != 0 && !on_alt && t.altstack.size > 0 && t.altstack.flags & SS_DISABLE == 0 {
+        sp = t.altstack.sp + t.altstack.size;
+    }
+    let mask = xstate_mask();
+    let len = xstate_len(mask);
+    let fpstate = (sp - len - 4) & !63;
+    let at = ((fpstate - size_of::<Frame>() as u64 + 8) & !15) - 8;
+    let saved = t.restore_mask.take().unwrap_or(t.mask);
+    let shown = if t.altstack.size == 0 { SS_DISABLE } else { t.altstack.flags | if on_alt { SS_ONSTACK } else { 0 } };
+    let f = Frame {
+        restorer: action.restorer,
+        context: Context {
+            flags: 7,
+            link: 0,
+            stack: AltStack { flags: shown, ..t.altstack },
+            regs: t.regs,
+            segments: 0x2b << 48 | 0x33,
+            err: p.err,
+            trapno: p.trapno,
+            oldmask: saved,
+            cr2: p.cr2,
+            fpstate,
+            reserved: [0; 8],
+            mask: saved,
+        },
+        info: p.info,
+    };
+    let ok = arch::guarded(t, || {
+        // SAFETY: guarded; the memory is the program's stack below its red zone.
+        unsafe {
+            save_extended(fpstate, mask, len);
+            (at as *mut Frame).write_unaligned(f);
+        }
+    });
+    if !ok {
+        // As the kernel: no room for the frame is a segmentation fault.
+        if !log::recording() {
+            log::ended_early();
+        }
+        log::close();
+        die_of(sig::SEGV);
+    }
+    if t.altstack.flags & SS_AUTODISARM != 0 {
+        t.altstack = AltStack { sp: 0, flags: SS_DISABLE, size: 0 };
+    }
+    if action.flags & SA_RESETHAND != 0 {
+        set_action(number, Action::DEFAULT);
+    }
+    t.mask |= action.mask | if action.flags & SA_NODEFER == 0 { bit(number) } else { 0 };
+    t.mask &= !(bit(sig::KILL) | bit(sig::STOP));
+    const RF_DF_TF: u64 = 0x1_0500;
+    t.regs = Regs {
+        rdi: u64::from(number),
+        rsi: at + core::mem::offset_of!(Frame, info) as u64,
+        rdx: at + core::mem::offset_of!(Frame, context) as u64,
+        rax: 0,
+        rsp: at,
+        rip: action.handler,
+        rflags: t.regs.rflags & !RF_DF_TF,
+        ..t.regs
+    };
+}
+
+/// Writes the extended state in the kernel's frame format and resets it.
+///
+/// # Safety
+/// `len` + 4 bytes at `at` are writable, or the caller is guarded.
+unsafe fn save_extended(at: u64, mask: u64, len: u64) {
+    const HEADER: u64 = 512;
+    const MAGIC1: u32 = 0x4650_5853;
+    const MAGIC2: u32 = 0x4650_5845;
+    // SAFETY: by the caller.
+    unsafe {
+        (at as *mut u8).write_bytes(0, len as usize + 4);
+        arch::xsave(at, mask);
+        // Which components are "in use" is not deterministic; all are written.
+        ((at + HEADER) as *mut u64).write(mask);
+        let reserved = (at + 464) as *mut u32;
+        reserved.write(MAGIC1);
+        reserved.add(1).write(len as u32 + 4);
+        reserved.add(2).cast::<u64>().write_unaligned(mask);
+        reserved.add(4).write(len as u32);
+        ((at + len) as *mut u32).write_unaligned(MAGIC2);
+        let empty = thread::Xsave([0; thread::XSAVE_LEN]);
+        arch::xrstor((&raw const empty) as u64, mask & !3);
+        let mut legacy = thread::Xsave([0; thread::XSAVE_LEN]);
+        legacy.0[24..28].copy_from_slice(&0x1f80_u32.to_le_bytes());
+        arch::xrstor((&raw const legacy) as u64, mask & 3);
+    }
+}
+
+fn on_altstack(t: &Thread, sp: u64) -> bool {
+    t.altstack.flags & SS_AUTODISARM == 0 && sp > t.altstack.sp && sp - t.altstack.sp <= t.altstack.size
+}
+
+/// rt_sigreturn(2): goes back to what the frame on the stack says.
+pub fn sigreturn(t: &mut Thread) -> dispatch::Outcome {
+    let at = t.regs.rsp - 8;
+    let mut context = None;
+    let mask = xstate_mask();
+    let ok = arch::guarded(t, || {
+        // SAFETY: guarded; a frame that the program damaged faults or is
+        // restored as it stands, as the kernel would.
+        unsafe {
+            let f = (at as *const Frame).read_unaligned();
+            if f.context.fpstate != 0 && f.context.fpstate % 64 == 0 {
+                arch::xrstor(f.context.fpstate, mask);
+            }
+            context = Some(f.context);
+        }
+    });
+    let (true, Some(c)) = (ok, context) else {
+        if !log::recording() {
+            log::ended_early();
+        }
+        log::close();
+        die_of(sig::SEGV);
+    };
+    t.regs = c.regs;
+    t.mask = c.mask & !(bit(sig::KILL) | bit(sig::STOP));
+    t.altstack = AltStack { flags: c.stack.flags & !SS_ONSTACK, ..c.stack };
+    if log::recording() {
+        apply_mask(t);
+    }
+    dispatch::Outcome::Jumped
+}
+
+/// sigaltstack(2) on the program's virtual stack; returns 0 or `-errno`.
+pub fn altstack(t: &mut Thread, new: Option<AltStack>, old: Option<&mut AltStack>) -> i64 {
+    let on = on_altstack(t, t.regs.rsp);
+    if let Some(old) = old {
+        let flags = if t.altstack.size == 0 { SS_DISABLE } else { t.altstack.flags | if on { SS_ONSTACK } else { 0 } };
+        *old = AltStack { flags, ..t.altstack };
+    }
+    let Some(new) = new else { return 0 };
+    let flags = new.flags & 0xffff_ffff;
+    if on {
+        return -sys::errno::EPERM;
+    }
+    if flags & SS_DISABLE != 0 {
+        t.altstack = AltStack { sp: 0, flags: SS_DISABLE, size: 0 };
+        return 0;
+    }
+    if flags & !(SS_ONSTACK | SS_AUTODISARM) != 0 {
+        return -sys::errno::EINVAL;
+    }
+    if new.size < 2048 {
+        return -sys::errno::ENOMEM;
+    }
+    t.altstack = AltStack { flags: flags & !SS_ONSTACK, ..new };
+    0
+}

@@ -1,0 +1,125 @@
+//! The runtime's own system calls.
+
+use crate::arch::x86_64::syscall6;
+
+/// Numbers, from arch/x86/entry/syscalls/syscall_64.tbl.
+#[allow(missing_docs)]
+pub mod nr {
+    pub const READ: u64 = 0;
+    pub const WRITE: u64 = 1;
+    pub const CLOSE: u64 = 3;
+    pub const FSTAT: u64 = 5;
+    pub const MMAP: u64 = 9;
+    pub const MPROTECT: u64 = 10;
+    pub const MUNMAP: u64 = 11;
+    pub const BRK: u64 = 12;
+    pub const RT_SIGACTION: u64 = 13;
+    pub const RT_SIGPROCMASK: u64 = 14;
+    pub const RT_SIGRETURN: u64 = 15;
+    pub const PREAD64: u64 = 17;
+    pub const ACCESS: u64 = 21;
+    pub const MREMAP: u64 = 25;
+    pub const MADVISE: u64 = 28;
+    pub const SHMAT: u64 = 30;
+    pub const DUP2: u64 = 33;
+    pub const NANOSLEEP: u64 = 35;
+    pub const GETPID: u64 = 39;
+    pub const CLONE: u64 = 56;
+    pub const FORK: u64 = 57;
+    pub const VFORK: u64 = 58;
+    pub const EXECVE: u64 = 59;
+    pub const EXIT: u64 = 60;
+    pub const KILL: u64 = 62;
+    pub const SHMDT: u64 = 67;
+    pub const RT_SIGSUSPEND: u64 = 130;
+    pub const SIGALTSTACK: u64 = 131;
+    pub const PRCTL: u64 = 157;
+    pub const ARCH_PRCTL: u64 = 158;
+    pub const GETTID: u64 = 186;
+    pub const FUTEX: u64 = 202;
+    pub const SET_TID_ADDRESS: u64 = 218;
+    pub const EXIT_GROUP: u64 = 231;
+    pub const TGKILL: u64 = 234;
+    pub const OPENAT: u64 = 257;
+    pub const PPOLL: u64 = 271;
+    pub const PSELECT6: u64 = 270;
+    pub const EPOLL_PWAIT: u64 = 281;
+    pub const EPOLL_PWAIT2: u64 = 441;
+    pub const SET_ROBUST_LIST: u64 = 273;
+    pub const DUP3: u64 = 292;
+    pub const CLOSE_RANGE: u64 = 436;
+    pub const SECCOMP: u64 = 317;
+    pub const EXECVEAT: u64 = 322;
+    pub const CLONE3: u64 = 435;
+    pub const PKEY_MPROTECT: u64 = 329;
+    pub const MSEAL: u64 = 462;
+}
+
+/// errno values the runtime gives itself.
+#[allow(missing_docs)]
+pub mod errno {
+    pub const EPERM: i64 = 1;
+    pub const EINTR: i64 = 4;
+    pub const EAGAIN: i64 = 11;
+    pub const ENOMEM: i64 = 12;
+    pub const EFAULT: i64 = 14;
+    pub const ENODEV: i64 = 19;
+    pub const EINVAL: i64 = 22;
+    pub const ENOSYS: i64 = 38;
+}
+
+/// `PROT_*` and `MAP_*`, from mman-common.h.
+#[allow(missing_docs)]
+pub mod mm {
+    pub const READ: u64 = 1;
+    pub const WRITE: u64 = 2;
+    pub const EXEC: u64 = 4;
+    pub const SHARED: u64 = 1;
+    pub const PRIVATE: u64 = 2;
+    pub const TYPE: u64 = 0xf;
+    pub const FIXED: u64 = 0x10;
+    pub const ANONYMOUS: u64 = 0x20;
+    pub const GROWSDOWN: u64 = 0x100;
+    pub const POPULATE: u64 = 0x8000;
+    pub const NORESERVE: u64 = 0x4000;
+    pub const HUGETLB: u64 = 0x40000;
+    pub const FIXED_NOREPLACE: u64 = 0x10_0000;
+    pub const MREMAP_MAYMOVE: u64 = 1;
+    pub const MREMAP_FIXED: u64 = 2;
+    pub const MREMAP_DONTUNMAP: u64 = 4;
+    pub const MADV_DONTNEED: u64 = 4;
+    pub const MADV_FREE: u64 = 8;
+}
+
+/// A call whose arguments the runtime made itself.
+#[inline]
+pub fn call(nr: u64, args: &[u64]) -> i64 {
+    let mut a = [0; 6];
+    a[..args.len()].copy_from_slice(args);
+    // SAFETY: every caller in this crate passes addresses of its own memory,
+    // or addresses of the program that it was asked to act on.
+    unsafe { syscall6(nr, a) }
+}
+
+/// mmap at exactly `addr`, private and anonymous.
+pub fn map_anonymous(addr: u64, len: u64, prot: u64) -> i64 {
+    call(nr::MMAP, &[addr, len, prot, mm::PRIVATE | mm::ANONYMOUS | mm::FIXED | mm::NORESERVE, u64::MAX, 0])
+}
+
+/// Waits while `*word == value`, at most `millis`.
+pub fn futex_wait(word: &core::sync::atomic::AtomicU32, value: u32, millis: u64) {
+    let time = [millis / 1000, millis % 1000 * 1_000_000];
+    call(nr::FUTEX, &[word.as_ptr() as u64, 0, u64::from(value), time.as_ptr() as u64]);
+}
+
+/// Wakes up to `count` waiters of `word`.
+pub fn futex_wake(word: &core::sync::atomic::AtomicU32, count: u32) {
+    call(nr::FUTEX, &[word.as_ptr() as u64, 1, u64::from(count)]);
+}
+
+/// Ends the process.
+pub fn exit_group(status: i32) -> ! {
+    loop {
+        call(nr::EXIT_GROUP, &[status as u64]);
+    }
+}
