@@ -7,6 +7,8 @@
 use crate::arena::Arena;
 use serde::{Deserialize, Serialize};
 use std::arch::x86_64::__cpuid_count;
+use std::io;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 
 /// Leaves that do not depend on ecx are kept once, with this subleaf.
@@ -79,4 +81,26 @@ pub fn install(rows: &[Row], arena: &Arena) {
     }
     let n = rows.len().min(control.cpuid.len());
     control.cpuid_rows.store(u32::try_from(n).expect("small"), Ordering::Release);
+}
+
+const FILE: &str = "cpuid.json";
+
+/// Keeps the table in a session's directory.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn save(rows: &[Row], dir: &Path) -> io::Result<()> {
+    std::fs::write(dir.join(FILE), serde_json::to_vec(rows)?)
+}
+
+/// The table of a session; `None` if it was recorded without one.
+///
+/// # Errors
+/// If the file is there and no table.
+pub fn load(dir: &Path) -> io::Result<Option<Vec<Row>>> {
+    match std::fs::read(dir.join(FILE)) {
+        Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
 }

@@ -7,5 +7,6 @@ pub mod files;
 pub mod image;
 pub mod launch;
 pub mod print;
+pub mod session;
 pub mod trace;
 pub mod tracee;

@@ -112,7 +112,7 @@ pub fn check(
         to.store(id.0, Ordering::Relaxed);
     }
     arena.set_files_dir(&session.files_dir());
-    if let Some(table) = session.cpuid()? {
+    if let Some(table) = cpuid::load(session.dir())? {
         cpuid::install(&table, &arena);
     }
     watch::adopt_orphans()?;
@@ -254,7 +254,7 @@ impl Replayer<'_> {
         if let Some(e) = running.feeder.error() {
             return Verdict::Broken(e);
         }
-        if matches!(end, Some(End::Killed { .. })) && running.feeder.complete() {
+        if matches!(end, Some(End::Killed(_))) && running.feeder.complete() {
             return Verdict::Matched;
         }
         let _ = ended::KILLED;

@@ -54,6 +54,8 @@ pub struct Supervisor<'a> {
     root_status: Option<i32>,
     refused: BTreeMap<u16, u64>,
     warnings: Vec<String>,
+    /// Copies made so far, by what identifies a file's version.
+    kept: HashMap<[u64; 5], u64>,
     no_new_privs: bool,
     filter_installed: bool,
     buffer: Vec<u8>,
@@ -65,7 +67,7 @@ pub struct Supervisor<'a> {
 /// If the program cannot be started, or the session cannot be written.
 pub fn record(session: &Session, command: &[OsString], options: &Options) -> Result<Outcome> {
     let arena = Arc::new(
-        Arena::create(&session.arena_path()).with_context(|| format!("cannot make {}", session.arena_path().display()))?,
+        Arena::create(&session.arena()).with_context(|| format!("cannot make {}", session.arena().display()))?,
     );
     let control = arena.control();
     control.mode.store(mode::RECORD, Ordering::Relaxed);
@@ -74,7 +76,7 @@ pub fn record(session: &Session, command: &[OsString], options: &Options) -> Res
     }
     if cpuid::can_fault() {
         let table = cpuid::table();
-        session.save_cpuid(&table)?;
+        cpuid::save(&table, session.dir())?;
         cpuid::install(&table, &arena);
     }
     watch::console(control);
@@ -93,6 +95,7 @@ pub fn record(session: &Session, command: &[OsString], options: &Options) -> Res
         root_status: None,
         refused: BTreeMap::new(),
         warnings: Vec::new(),
+        kept: HashMap::new(),
         no_new_privs: !watch::may_filter(),
         filter_installed: false,
         buffer: Vec::with_capacity(2 << 20),

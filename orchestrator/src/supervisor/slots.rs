@@ -13,6 +13,7 @@ use std::fs::File;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// A recording being made.
@@ -166,7 +167,8 @@ impl Supervisor<'_> {
 
     /// Copies the file that a process is about to map; number + 1, or 0.
     fn capture(&mut self, index: u32) -> u64 {
-        let slot = self.arena.slot(index);
+        let arena = Arc::clone(&self.arena);
+        let slot = arena.slot(index);
         let fd = slot.args[0].load(Ordering::Relaxed);
         let tid = slot.args[1].load(Ordering::Relaxed);
         let link = format!("/proc/{tid}/fd/{fd}");
@@ -184,20 +186,25 @@ impl Supervisor<'_> {
     /// Captures a file and tells the runtimes.
     pub(super) fn keep(&mut self, file: &File, path: &Path) -> Result<u64> {
         let meta = file.metadata()?;
-        let number = self.files.capture(file, path)?.0;
+        let nanos = |s: i64, n: i64| s.wrapping_mul(1_000_000_000).wrapping_add(n).cast_unsigned();
+        let modified = nanos(meta.mtime(), meta.mtime_nsec());
+        let changed = nanos(meta.ctime(), meta.ctime_nsec());
+        let key = [meta.dev(), meta.ino(), meta.size(), modified, changed];
+        if let Some(&number) = self.kept.get(&key) {
+            return Ok(number);
+        }
+        let number = u64::from(self.files.capture(file, path)?.0);
+        self.kept.insert(key, number);
         let control = self.arena.control();
         let row = control.file_rows.load(Ordering::Relaxed) as usize;
         if let Some(to) = control.files.get(row) {
-            let nanos = |s: i64, n: i64| s.wrapping_mul(1_000_000_000).wrapping_add(n).cast_unsigned();
-            to.dev.store(meta.dev(), Ordering::Relaxed);
-            to.ino.store(meta.ino(), Ordering::Relaxed);
-            to.size.store(meta.size(), Ordering::Relaxed);
-            to.mtime.store(nanos(meta.mtime(), meta.mtime_nsec()), Ordering::Relaxed);
-            to.ctime.store(nanos(meta.ctime(), meta.ctime_nsec()), Ordering::Relaxed);
-            to.file.store(number.into(), Ordering::Relaxed);
+            for (to, from) in [&to.dev, &to.ino, &to.size, &to.mtime, &to.ctime].into_iter().zip(key) {
+                to.store(from, Ordering::Relaxed);
+            }
+            to.file.store(number, Ordering::Relaxed);
             control.file_rows.fetch_add(1, Ordering::Release);
         }
-        Ok(number.into())
+        Ok(number)
     }
 
     pub(super) fn warn(&mut self, text: String) {

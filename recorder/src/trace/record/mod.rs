@@ -9,7 +9,9 @@ pub use view::{ChunkView, Chunks, PointView, SignalView, StartView, SyscallView}
 
 use super::bytes::Input;
 use super::codec::{CodecError, split_head};
-use orch_abi::record::{Data, Digest, Ended, Exit, Forked, Head, Insn, Kind, Map, Spawn, Switch};
+use orch_abi::record::{
+    Boot, Data, Digest, Ended, Exit, Forked, Head, Insn, Kind, Map, Spawn, Switch,
+};
 
 /// One record of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,6 +151,11 @@ impl<'a> Record<'a> {
     /// Its [`Ended`].
     pub fn ended(&self) -> Result<Ended, RecordError> {
         Ok(self.fixed(&[Kind::Ended])?.0)
+    }
+
+    /// Its [`Boot`].
+    pub fn boot(&self) -> Result<Boot, RecordError> {
+        Ok(self.fixed(&[Kind::Boot])?.0)
     }
 }
 
