@@ -244,3 +244,38 @@ fn sizes_and_speeds() {
     });
     measure("reads of 64 KiB of noise", None, noise);
 }
+
+#[test]
+#[ignore = "measures; wants a release build and a quiet machine"]
+fn opening_is_quick() {
+    use orch_recorder::session::{Meta, Session};
+    let dir = TempDir::new().unwrap();
+    let meta = Meta::now(vec!["true".to_owned()], "/".into(), Vec::new());
+    let session = Session::create(&dir.path().join("s"), meta).unwrap();
+    let record = call(1, 39, 0x1000, [0; 3], 77, 0, &[]);
+    for id in 1..=1000 {
+        let mut writer = session.writer(RecordingId(id)).unwrap();
+        writer.append(&record).unwrap();
+        writer.finish().unwrap();
+    }
+    let mut writer = session.writer(RecordingId(1001)).unwrap();
+    for _ in 0..100_000 {
+        writer.append(&record).unwrap();
+        writer.flush().unwrap();
+    }
+    let path = session.events_path(RecordingId(1001));
+    let time = |what: &str, f: &dyn Fn()| {
+        let began = Instant::now();
+        f();
+        println!("{what:45} {:6.1} ms", began.elapsed().as_secs_f64() * 1e3);
+    };
+    let open = || assert_eq!(RecordingReader::open(&path).unwrap().records_len(), 100_000);
+    time("open 100,000 blocks without an index", &open);
+    writer.finish().unwrap();
+    time("open 100,000 blocks with an index", &open);
+    time("summarise 1001 recordings", &|| {
+        for id in session.recordings().unwrap() {
+            assert!(session.summary(id).unwrap().finished);
+        }
+    });
+}

@@ -101,7 +101,7 @@ proptest! {
 fn more_contexts_than_are_kept() {
     let call = |i: u64| {
         // Sites come back after they have lost their context, and while they have it.
-        let ip = if i % 3 == 0 { i % 50 } else { i };
+        let ip = if i.is_multiple_of(3) { i % 50 } else { i };
         build::syscall(
             i,
             (i % 7) as u16,
