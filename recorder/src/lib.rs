@@ -1,6 +1,12 @@
 //! Recordings: the runtime that makes them, the format they are kept in, the sessions they belong to.
 
+pub mod arena;
+pub mod blob;
+pub mod cpuid;
 pub mod files;
+pub mod image;
+pub mod launch;
 pub mod print;
 pub mod session;
 pub mod trace;
+pub mod tracee;

@@ -88,7 +88,7 @@ fn syscall(t: &mut Thread) {
 
 fn perform(t: &mut Thread, number: u64, args: &[u64; 6]) -> Outcome {
     let Some(c) = syscalls::lookup(number) else { return refuse(t, None, number, args, errno::ENOSYS, true) };
-    match c.does {
+    match c.does_with(args) {
         Does::Input => input(t, c, args),
         Does::Refused(e) => refuse(t, Some(c), number, args, i64::from(e), true),
         Does::Absent(e) => refuse(t, Some(c), number, args, i64::from(e), false),
@@ -136,7 +136,8 @@ pub fn input(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
         pieces.outgoing(addr, len.min(16 << 10));
         flags |= flag::CONSOLE;
     }
-    let mut tick = if c.publishes { log::tick() } else { 0 };
+    let publishes = c.publishes_with(args);
+    let mut tick = if publishes { log::tick() } else { 0 };
     b.result = if c.blocks && process().threads > 1 {
         blocking(t, c, args, tick, &mut b)
     } else {
@@ -146,7 +147,7 @@ pub fn input(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
     if b.result == ABANDONED {
         return Outcome::SignalFirst;
     }
-    if !c.publishes || process().threads > 1 {
+    if !publishes || process().threads > 1 {
         tick = log::tick();
     }
     let restart = b.result == -errno::EINTR && c.restart == Restart::WithFlag && signal::restarts(t);

@@ -2,7 +2,9 @@
 
 use crate::arch::x86_64::guarded;
 use crate::log::Pieces;
+use crate::sys;
 use crate::thread::Thread;
+use orch_abi::layout::PAGE;
 use orch_abi::syscalls::{Buf, Call, Len, Ty};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -10,16 +12,6 @@ const STRING_MAX: u64 = 64 << 10;
 const IOV_MAX: u64 = 1024;
 /// Hash of memory that could not be read: the kernel answers EFAULT.
 const UNREADABLE: u64 = 0xbad0_bad0_bad0_bad0;
-
-/// Type of argument `i`, after the variants.
-fn ty(call: &Call, args: &[u64; 6], i: usize) -> Ty {
-    for v in call.variants {
-        if usize::from(v.arg) == i && args[usize::from(v.selector)] & v.mask == v.value {
-            return v.ty;
-        }
-    }
-    call.args[i].ty
-}
 
 fn word(addr: u64) -> u64 {
     // SAFETY: the callers are guarded; a fault ends the walk.
@@ -43,14 +35,29 @@ pub fn string_len(addr: u64) -> u64 {
 
 fn len(l: Len, args: &[u64; 6], result: i64, cap: u64) -> u64 {
     let result = result.max(0) as u64;
+    let arg = |i: u8| args[usize::from(i)];
     match l {
         Len::Fixed(n) => u64::from(n),
-        Len::Arg(i) => args[usize::from(i)],
-        Len::ArgTimes(i, n) => args[usize::from(i)].saturating_mul(u64::from(n)),
-        Len::ArgTimesArg(i, j) => args[usize::from(i)].saturating_mul(args[usize::from(j)]),
+        Len::Arg(i) => arg(i),
+        Len::ArgTimes(i, n) => arg(i).saturating_mul(u64::from(n)),
+        Len::ArgPlus(i, n) => arg(i).saturating_add(u64::from(n)),
+        Len::Bits(i) => arg(i).min(1 << 20).div_ceil(64) * 8,
+        Len::Pages(i) => arg(i).div_ceil(PAGE),
+        Len::Semaphores(i) => semaphores(arg(i)) * 2,
         Len::Result => result.min(cap),
+        Len::ResultPlus(n) => (result + u64::from(n)).min(cap),
         Len::ResultTimes(n) => (result * u64::from(n)).min(cap),
     }
+}
+
+/// `sem_nsems` of a set (semctl(2), IPC_STAT; struct semid64_ds).
+fn semaphores(set: u64) -> u64 {
+    const SEMCTL: u64 = 66;
+    const IPC_STAT: u64 = 2;
+    const NSEMS: usize = 80 / 8;
+    let mut ds = [0_u64; 16];
+    sys::call(SEMCTL, &[set, 0, IPC_STAT, ds.as_mut_ptr() as u64]);
+    ds[NSEMS].min(32_000)
 }
 
 struct Hash(u64);
@@ -78,7 +85,7 @@ pub fn hash_inputs(t: &mut Thread, call: &Call, args: &[u64; 6], show: &mut Piec
     let ok = guarded(t, || {
         for i in 0..call.args.len() {
             if args[i] != 0 {
-                input(ty(call, args, i), args, i, &mut hash, show);
+                input(call.ty(i, args), args, i, &mut hash, show);
             }
         }
     });
@@ -123,6 +130,7 @@ fn read_by_kernel(buf: Buf, addr: u64, args: &[u64; 6], hash: &mut Hash) {
             }
         }
         Buf::Sized { .. } => {}
+        Buf::Counted { head } => hash.add(addr, (half(addr) + u64::from(head)).min(PAGE)),
         Buf::FdSet { nfds } => hash.add(addr, fd_set_len(args[usize::from(nfds)])),
     }
 }
@@ -148,7 +156,7 @@ pub fn collect_outputs(t: &mut Thread, call: &Call, args: &[u64; 6], result: i64
     }
     guarded(t, || {
         for i in 0..call.args.len() {
-            let buf = match ty(call, args, i) {
+            let buf = match call.ty(i, args) {
                 Ty::Out(b) | Ty::InOut(b) if result >= 0 => b,
                 Ty::OutAlways(b) => b,
                 _ => continue,
@@ -185,6 +193,7 @@ fn written_by_kernel(buf: Buf, addr: u64, args: &[u64; 6], result: i64, out: &mu
             }
         }
         Buf::FdSet { nfds } => out.incoming(addr, fd_set_len(args[usize::from(nfds)])),
+        Buf::Counted { head } => out.incoming(addr, (half(addr) + u64::from(head)).min(PAGE)),
         Buf::CStr | Buf::CStrVec => {}
     }
 }

@@ -46,6 +46,9 @@ pub struct Meta {
     /// Exit code of the command; 128 + signal if killed.
     #[serde(default)]
     pub exit_status: Option<i32>,
+    /// Whether system-call sites were left unpatched.
+    #[serde(default)]
+    pub no_patch: bool,
     /// Calls that were refused.
     #[serde(default)]
     pub refused: Vec<Refused>,
@@ -92,6 +95,7 @@ impl Meta {
             ended: None,
             clean: false,
             exit_status: None,
+            no_patch: false,
             refused: Vec::new(),
         }
     }

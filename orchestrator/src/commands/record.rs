@@ -1,0 +1,94 @@
+//! `orch record`.
+
+use crate::supervisor::{self, Options};
+use anyhow::{Context as _, Result, bail};
+use orch_recorder::print;
+use orch_recorder::session::{self, Meta, Refused, Session};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Arguments of `orch record`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  orch record -- ./launch-all.sh
+  orch record -o /tmp/session -- make -j2
+  orch record --until=root -- ./start-daemons.sh
+
+The exit code is the command's own (128 + signal if it was killed).")]
+pub struct Args {
+    /// Session directory to make (default: a new one under $XDG_DATA_HOME/orch).
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// When to end: with the whole process tree, or with the root process
+    /// (what is left of the tree is then ended).
+    #[arg(long, value_enum, default_value = "tree")]
+    until: Until,
+    /// Say nothing but errors.
+    #[arg(short, long)]
+    quiet: bool,
+    /// Leave system-call sites unpatched (slower; to find out whether
+    /// patching is the cause of a problem).
+    #[arg(long)]
+    no_patch: bool,
+    /// The command and its arguments.
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Until {
+    Tree,
+    Root,
+}
+
+/// Runs it.
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let named = args.output.is_some();
+    let dir = match &args.output {
+        Some(dir) => dir.clone(),
+        None => session::default_dir(&args.command[0])?,
+    };
+    if named && dir.exists() {
+        bail!("{} exists already; give another directory with -o, or remove it", dir.display());
+    }
+    let command = args.command.iter().map(|a| a.to_string_lossy().into_owned()).collect();
+    let env = std::env::vars_os().map(|(k, v)| format!("{}={}", k.to_string_lossy(), v.to_string_lossy())).collect();
+    let mut meta = Meta::now(command, std::env::current_dir().context("the working directory is gone")?, env);
+    meta.no_patch = args.no_patch;
+    let mut session = Session::create(&dir, meta)?;
+    let options = Options { no_patch: args.no_patch, until_root: args.until == Until::Root };
+    let outcome = match supervisor::record(&session, &args.command, &options) {
+        Ok(outcome) => outcome,
+        Err(e) => {
+            // Nothing was recorded: leave nothing behind.
+            if session.recordings().is_ok_and(|r| r.is_empty()) {
+                let _ = session.remove();
+            }
+            return Err(e);
+        }
+    };
+    let refused: Vec<Refused> = outcome
+        .refused
+        .iter()
+        .map(|(&nr, &count)| Refused { call: print::name(nr.into()), detail: String::new(), count })
+        .collect();
+    session.update(|meta| meta.end(outcome.code, refused.clone()))?;
+    let _ = std::fs::remove_file(session.arena());
+    if !named {
+        let _ = session::link_latest(&dir);
+    }
+    if !args.quiet {
+        report(&dir, &outcome, &refused);
+    }
+    Ok(ExitCode::from(u8::try_from(outcome.code).unwrap_or(1)))
+}
+
+fn report(dir: &std::path::Path, outcome: &supervisor::Outcome, refused: &[Refused]) {
+    for r in refused {
+        eprintln!("orch: {} cannot be recorded; it was refused {} time(s)", r.call, r.count);
+    }
+    let n = outcome.recordings;
+    eprintln!("orch: {n} recording{} in {}", if n == 1 { "" } else { "s" }, dir.display());
+}

@@ -1,0 +1,59 @@
+//! The process that a recording is replayed in.
+
+use anyhow::{Context as _, Result, bail};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use orch_abi::shared::boot;
+use orch_recorder::arena::Arena;
+use orch_recorder::trace::RecordingId;
+use orch_recorder::{launch, tracee};
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// The arena of a replay: memory, reachable by a path for as long as it is held.
+pub struct ArenaFile {
+    _fd: OwnedFd,
+    path: PathBuf,
+}
+
+impl ArenaFile {
+    pub fn create() -> Result<Self> {
+        let fd = memfd_create(c"orch-replay", MFdFlags::MFD_CLOEXEC).context("memfd_create")?;
+        let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), fd.as_raw_fd()));
+        Ok(Self { _fd: fd, path })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Starts a process with the runtime in it, which builds the image of `root`
+/// from its recording; returns its slot and pid.
+pub fn start(arena: &Arena, root: RecordingId) -> Result<(u32, i32)> {
+    let Some(index) = arena.claim() else { bail!("too many processes") };
+    let slot = arena.slot(index);
+    slot.recording.store(root.0, Ordering::Relaxed);
+    let mut flags = boot::INSTALL_FILTER;
+    if !crate::supervisor::watch::may_filter() {
+        flags |= boot::NO_NEW_PRIVS;
+    }
+    slot.boot_flags.store(flags, Ordering::Relaxed);
+    // Any program will do: nothing of it is ever run.
+    let mut child = launch::prepare(&["/proc/self/exe", "replay-host"])?;
+    tracee::seize(child.pid)?;
+    child.go()?;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let stopped = loop {
+        match tracee::poll_exec(child.pid, child.pid)? {
+            tracee::Next::Execed(stopped) => break stopped,
+            tracee::Next::Gone => return Err(child.failure().into()),
+            tracee::Next::Running if Instant::now() > deadline => bail!("the replaying process does not start"),
+            tracee::Next::Running => std::thread::sleep(Duration::from_micros(100)),
+        }
+    };
+    slot.pid.store(child.pid.as_raw().cast_unsigned(), Ordering::Relaxed);
+    stopped.start_runtime(arena.path(), index)?;
+    Ok((index, child.pid.as_raw()))
+}

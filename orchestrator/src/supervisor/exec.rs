@@ -1,0 +1,168 @@
+//! execve: attached before, injected after.
+
+use super::Supervisor;
+use anyhow::{Context as _, Result};
+use nix::unistd::Pid;
+use orch_abi::record::{Ended, Start, ended};
+use orch_abi::shared::boot;
+use orch_recorder::trace::record::build;
+use orch_recorder::tracee::{self, Next, Stopped};
+use orch_recorder::image;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStringExt as _;
+use std::sync::atomic::Ordering;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A thread that is about to call execve.
+pub struct Pending {
+    thread: Pid,
+    process: Pid,
+    /// Slot that it logs to; none for the root.
+    slot: Option<u32>,
+    /// It is a vfork child: the slot is its parent's.
+    vfork: bool,
+}
+
+impl Pending {
+    pub(super) fn root(pid: Pid) -> Self {
+        Self { thread: pid, process: pid, slot: None, vfork: false }
+    }
+
+    pub(super) fn concerns(&self, pid: Pid) -> bool {
+        self.process == pid
+    }
+}
+
+fn process_of(thread: Pid) -> Option<Pid> {
+    let status = std::fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
+    let id = status.lines().find_map(|l| l.strip_prefix("Tgid:"))?.trim().parse().ok()?;
+    Some(Pid::from_raw(id))
+}
+
+impl Supervisor<'_> {
+    /// Attaches to the thread that asks; true if that was new.
+    pub(super) fn exec_requested(&mut self, index: u32) -> bool {
+        let slot = self.arena.slot(index);
+        let thread = Pid::from_raw(i32::try_from(slot.args[0].load(Ordering::Relaxed)).unwrap_or(0));
+        let vfork = slot.args[1].load(Ordering::Relaxed) != 0;
+        match tracee::seize(thread) {
+            Ok(()) => {
+                let process = process_of(thread).unwrap_or(thread);
+                self.pending.push(Pending { thread, process, slot: Some(index), vfork });
+                self.arena.answer(index, 1);
+            }
+            Err(e) => {
+                self.warn(format!("pid {thread} may not execute a program: {e}"));
+                self.arena.answer(index, 0);
+            }
+        }
+        true
+    }
+
+    pub(super) fn exec_failed(&mut self, index: u32) {
+        let thread = self.arena.slot(index).args[0].load(Ordering::Relaxed);
+        let thread = Pid::from_raw(i32::try_from(thread).unwrap_or(0));
+        self.pending.retain(|p| p.thread != thread);
+        if let Err(e) = tracee::let_go(thread)
+            && !matches!(e, tracee::Error::Gone)
+        {
+            self.warn(format!("pid {thread}: {e}"));
+        }
+        self.arena.answer(index, 1);
+    }
+
+    /// Looks after threads on their way through execve.
+    pub(super) fn poll_execs(&mut self) -> Result<bool> {
+        let mut busy = false;
+        for pending in std::mem::take(&mut self.pending) {
+            match tracee::poll_exec(pending.thread, pending.process) {
+                Ok(Next::Running) => self.pending.push(pending),
+                Ok(Next::Execed(stopped)) => {
+                    busy = true;
+                    self.start_image(&pending, stopped)?;
+                }
+                Ok(Next::Gone) | Err(tracee::Error::Gone) => {
+                    busy = true;
+                    if pending.process == self.root && pending.slot.is_none() {
+                        self.root_status = Some(127);
+                    }
+                }
+                Err(e) => {
+                    busy = true;
+                    let pid = pending.process;
+                    self.warn(format!("pid {pid} cannot be recorded and is ended: {e}"));
+                    let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+                    if pid == self.root && pending.slot.is_none() {
+                        self.root_status = Some(126);
+                    }
+                }
+            }
+        }
+        Ok(busy)
+    }
+
+    fn start_image(&mut self, pending: &Pending, stopped: Stopped) -> Result<()> {
+        let pid = stopped.pid();
+        let number = self.arena.control().next_recording.fetch_add(1, Ordering::AcqRel);
+        let parent = pending.slot.and_then(|i| self.live.get(&i)).map_or(0, |l| l.recording);
+        if let Some(old) = pending.slot.filter(|_| !pending.vfork) {
+            self.finish(old, Some(Ended { how: ended::EXECED, value: number }))?;
+        }
+        let Some(index) = self.arena.claim() else {
+            self.warn(format!("too many processes; pid {pid} is ended"));
+            stopped.kill();
+            return Ok(());
+        };
+        let slot = self.arena.slot(index);
+        slot.recording.store(number, Ordering::Relaxed);
+        slot.parent.store(parent, Ordering::Relaxed);
+        slot.pid.store(pid.as_raw().cast_unsigned(), Ordering::Relaxed);
+        let mut flags = if self.no_new_privs { boot::NO_NEW_PRIVS } else { 0 };
+        if !self.filter_installed {
+            flags |= boot::INSTALL_FILTER;
+            self.filter_installed = true;
+        }
+        slot.boot_flags.store(flags, Ordering::Relaxed);
+        self.arena.set_boot_regs(index, stopped.regs());
+        match self.first_records(&stopped, parent, pending.vfork || pending.slot.is_none()) {
+            Ok(first) => self.begin(index, number, pid.as_raw(), &first)?,
+            Err(e) => {
+                self.warn(format!("pid {pid} cannot be recorded and is ended: {e:#}"));
+                stopped.kill();
+                self.arena.release(index);
+                return Ok(());
+            }
+        }
+        if pid == self.root {
+            self.root_started = true;
+        }
+        if let Err(e) = stopped.start_runtime(self.arena.path(), index) {
+            self.warn(format!("pid {pid} cannot be recorded and is ended: {e}"));
+            let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+        }
+        Ok(())
+    }
+
+    /// Start record and image of a program that is about to run.
+    fn first_records(&mut self, stopped: &Stopped, parent: u32, spawned: bool) -> Result<Vec<u8>> {
+        let pid = stopped.pid().as_raw();
+        let (path, args, cwd) = image::identity(pid).context("cannot read /proc")?;
+        let tick = self.arena.control().clock.fetch_add(1, Ordering::AcqRel);
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let start = Start {
+            regs: stopped.regs(),
+            pid: pid.cast_unsigned(),
+            parent,
+            time: u64::try_from(time.as_nanos()).unwrap_or(0),
+            argc: 0,
+            same_process: u32::from(!spawned),
+        };
+        let args: Vec<OsString> = args.into_iter().map(OsString::from_vec).collect();
+        let path: &OsStr = path.as_os_str();
+        let mut out = build::start(tick, &start, path, &args, cwd.as_os_str());
+        out.extend(image::records(pid, stopped.memory(), tick, |file, path| {
+            self.keep(file, path).map_err(std::io::Error::other)
+        })?);
+        Ok(out)
+    }
+}

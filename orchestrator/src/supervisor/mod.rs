@@ -1,0 +1,171 @@
+//! `orch record`: starts the program, takes what the runtimes log, and is
+//! there when one of them calls execve.
+
+mod exec;
+mod slots;
+pub(crate) mod watch;
+
+use anyhow::{Context as _, Result};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use orch_abi::shared::mode;
+use orch_recorder::arena::Arena;
+use orch_recorder::files::FileStore;
+use orch_recorder::session::Session;
+use orch_recorder::{cpuid, launch, tracee};
+use slots::Live;
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// How to record.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Never patch system-call sites.
+    pub no_patch: bool,
+    /// End when the root process ends.
+    pub until_root: bool,
+}
+
+/// What a recording session came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Exit code of the root process (128 + signal if it was killed).
+    pub code: i32,
+    /// Calls that could not be recorded: number and how often.
+    pub refused: BTreeMap<u16, u64>,
+    /// Things that went wrong, for the user.
+    pub warnings: Vec<String>,
+    /// How many recordings there are.
+    pub recordings: u32,
+}
+
+/// The supervisor of one session.
+pub struct Supervisor<'a> {
+    session: &'a Session,
+    arena: Arc<Arena>,
+    files: FileStore,
+    live: HashMap<u32, Live>,
+    pending: Vec<exec::Pending>,
+    root: Pid,
+    root_started: bool,
+    root_status: Option<i32>,
+    refused: BTreeMap<u16, u64>,
+    warnings: Vec<String>,
+    /// Copies made so far, by what identifies a file's version.
+    kept: HashMap<[u64; 5], u64>,
+    no_new_privs: bool,
+    filter_installed: bool,
+    buffer: Vec<u8>,
+}
+
+/// Records `command` into `session`.
+///
+/// # Errors
+/// If the program cannot be started, or the session cannot be written.
+pub fn record(session: &Session, command: &[OsString], options: &Options) -> Result<Outcome> {
+    let arena = Arc::new(
+        Arena::create(&session.arena()).with_context(|| format!("cannot make {}", session.arena().display()))?,
+    );
+    let control = arena.control();
+    control.mode.store(mode::RECORD, Ordering::Relaxed);
+    if options.no_patch {
+        control.options.fetch_or(orch_abi::shared::option::NO_PATCH, Ordering::Relaxed);
+    }
+    if cpuid::can_fault() {
+        let table = cpuid::table();
+        cpuid::save(&table, session.dir())?;
+        cpuid::install(&table, &arena);
+    }
+    watch::console(control);
+    watch::adopt_orphans()?;
+    watch::signals(control);
+    let mut root = launch::prepare(command)?;
+    tracee::seize(root.pid)?;
+    root.go()?;
+    let mut s = Supervisor {
+        session,
+        files: session.files()?,
+        live: HashMap::new(),
+        pending: vec![exec::Pending::root(root.pid)],
+        root: root.pid,
+        root_started: false,
+        root_status: None,
+        refused: BTreeMap::new(),
+        warnings: Vec::new(),
+        kept: HashMap::new(),
+        no_new_privs: !watch::may_filter(),
+        filter_installed: false,
+        buffer: Vec::with_capacity(2 << 20),
+        arena: Arc::clone(&arena),
+    };
+    let result = s.run(options);
+    if !s.root_started && s.root_status.is_some() && result.is_ok() && s.warnings.is_empty() {
+        return Err(root.failure().into());
+    }
+    result?;
+    Ok(Outcome {
+        code: s.root_status.unwrap_or(1),
+        refused: s.refused,
+        warnings: s.warnings,
+        recordings: arena.control().next_recording.load(Ordering::Relaxed) - 1,
+    })
+}
+
+impl Supervisor<'_> {
+    fn run(&mut self, options: &Options) -> Result<()> {
+        let mut idle = 0_u32;
+        loop {
+            let seen = self.arena.control().doorbell.load(Ordering::Acquire);
+            self.forward_signals();
+            let mut busy = self.look_at_slots()?;
+            busy |= self.poll_execs()?;
+            busy |= self.reap()?;
+            if self.root_status.is_some() && self.pending.is_empty() {
+                if options.until_root {
+                    self.end_the_rest()?;
+                    return Ok(());
+                }
+                if self.live.is_empty() && !self.slot_in_use() {
+                    return Ok(());
+                }
+            }
+            idle = if busy { 0 } else { idle + 1 };
+            if !busy {
+                // The doorbell cuts this short for all that is urgent.
+                let wait = if self.pending.is_empty() { 10 } else { 1 };
+                self.arena.wait_doorbell(seen, Duration::from_millis(wait));
+            }
+        }
+    }
+
+    fn forward_signals(&self) {
+        for signal in watch::take_signals() {
+            let _ = kill(self.root, signal);
+        }
+    }
+
+    /// Ends the processes that outlive the root.
+    fn end_the_rest(&mut self) -> Result<()> {
+        let start = Instant::now();
+        let mut hard = false;
+        for live in self.live.values() {
+            let _ = kill(Pid::from_raw(live.pid), Signal::SIGTERM);
+        }
+        while !self.live.is_empty() && start.elapsed() < Duration::from_secs(5) {
+            self.look_at_slots()?;
+            self.poll_execs()?;
+            self.reap()?;
+            if !hard && start.elapsed() > Duration::from_secs(2) {
+                hard = true;
+                for live in self.live.values() {
+                    let _ = kill(Pid::from_raw(live.pid), Signal::SIGKILL);
+                }
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+}

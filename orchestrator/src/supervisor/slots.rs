@@ -1,0 +1,214 @@
+//! Live recordings: a slot, the process that logs to it, the file it goes to.
+
+use super::{Supervisor, watch};
+use anyhow::{Context as _, Result};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use orch_abi::record::{Ended, Kind, ended, flag};
+use orch_abi::shared::{request, state};
+use orch_recorder::trace::record::build;
+use orch_recorder::trace::{RecordingId, RecordingWriter};
+use std::fs::File;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// A recording being made.
+pub struct Live {
+    pub recording: u32,
+    pub pid: i32,
+    writer: RecordingWriter,
+    /// `None` once the process is known to be gone.
+    pidfd: Option<OwnedFd>,
+    /// How it ended, as far as its own log tells.
+    end: Option<Ended>,
+}
+
+impl Supervisor<'_> {
+    /// Starts keeping the recording in slot `index`, with these first records.
+    pub(super) fn begin(&mut self, index: u32, recording: u32, pid: i32, first: &[u8]) -> Result<()> {
+        let mut writer = self.session.writer(RecordingId(recording)).context("cannot write the session")?;
+        writer.append(first).context("cannot write the session")?;
+        let pidfd = watch::pidfd(pid);
+        self.live.insert(index, Live { recording, pid, writer, pidfd, end: None });
+        Ok(())
+    }
+
+    pub(super) fn slot_in_use(&self) -> bool {
+        let used = self.arena.control().slots_used.load(Ordering::Acquire);
+        (0..used).any(|i| matches!(self.arena.slot(i).state.load(Ordering::Acquire), state::ACTIVE | state::DONE))
+    }
+
+    /// Drains, answers and ends; true if there was anything to do.
+    pub(super) fn look_at_slots(&mut self) -> Result<bool> {
+        let mut busy = false;
+        let used = self.arena.control().slots_used.load(Ordering::Acquire);
+        for index in 0..used {
+            let slot = self.arena.slot(index);
+            let life = slot.state.load(Ordering::Acquire);
+            if life != state::ACTIVE && life != state::DONE {
+                continue;
+            }
+            if !self.live.contains_key(&index) {
+                let recording = slot.recording.load(Ordering::Relaxed);
+                let pid = slot.pid.load(Ordering::Relaxed).cast_signed();
+                self.begin(index, recording, pid, &[])?;
+                busy = true;
+            }
+            busy |= self.drain(index)?;
+            if life == state::DONE {
+                self.finish(index, None)?;
+                busy = true;
+                continue;
+            }
+            match self.arena.slot(index).request.load(Ordering::Acquire) {
+                request::NONE => {}
+                request::EXEC => busy |= self.exec_requested(index),
+                request::EXEC_FAILED => {
+                    self.exec_failed(index);
+                    busy = true;
+                }
+                request::CAPTURE => {
+                    let reply = self.capture(index);
+                    self.arena.answer(index, reply);
+                    busy = true;
+                }
+                _ => self.arena.answer(index, 0),
+            }
+        }
+        Ok(busy)
+    }
+
+    /// Takes what is in the ring.
+    fn drain(&mut self, index: u32) -> Result<bool> {
+        self.buffer.clear();
+        if self.arena.drain(index, &mut self.buffer) == 0 {
+            return Ok(false);
+        }
+        let Some(live) = self.live.get_mut(&index) else { return Ok(false) };
+        // Only what the supervisor must know at once; the rest is the reader's.
+        let mut at = 0;
+        while let Some(head) = self.buffer.get(at..at + 16) {
+            let len = u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize;
+            if head[0] == Kind::Syscall as u8 && head[1] & flag::REFUSED != 0 {
+                *self.refused.entry(u16::from_le_bytes([head[2], head[3]])).or_default() += 1;
+            } else if head[0] == Kind::Exit as u8
+                && let Some(body) = self.buffer.get(at + 16..at + 24)
+                && body[4] == 1
+            {
+                live.end = Some(Ended { how: ended::EXITED, value: u32::from(body[0]) });
+            }
+            at += 16 + len;
+        }
+        live.writer.append(&self.buffer).context("cannot write the session; what was recorded so far is readable")?;
+        Ok(true)
+    }
+
+    /// Ends a recording and frees its slot.
+    pub(super) fn finish(&mut self, index: u32, how: Option<Ended>) -> Result<()> {
+        self.drain(index)?;
+        let Some(mut live) = self.live.remove(&index) else { return Ok(()) };
+        let how = how.or(live.end).unwrap_or(Ended { how: ended::UNKNOWN, value: 0 });
+        let tick = self.arena.control().clock.fetch_add(1, Ordering::AcqRel);
+        live.writer.append(&build::ended(tick, &how))?;
+        live.writer.finish().context("cannot write the session")?;
+        self.arena.release(index);
+        Ok(())
+    }
+
+    /// Takes note of processes that ended.
+    pub(super) fn reap(&mut self) -> Result<bool> {
+        let mut busy = false;
+        if self.root_status.is_none() && !self.pending.iter().any(|p| p.concerns(self.root)) {
+            match waitpid(self.root, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(_, code)) => self.root_status = Some(code),
+                Ok(WaitStatus::Signaled(_, signal, _)) => {
+                    self.root_status = Some(128 + signal as i32);
+                    self.killed(self.root, signal as u32);
+                }
+                _ => {}
+            }
+        }
+        let mut gone = Vec::new();
+        {
+            let watched: Vec<(u32, &OwnedFd)> =
+                self.live.iter().filter_map(|(&i, l)| l.pidfd.as_ref().map(|fd| (i, fd))).collect();
+            let mut fds: Vec<PollFd> = watched.iter().map(|(_, fd)| PollFd::new(fd.as_fd(), PollFlags::POLLIN)).collect();
+            if poll(&mut fds, PollTimeout::ZERO).unwrap_or(0) > 0 {
+                gone.extend(
+                    fds.iter().zip(&watched).filter(|(p, _)| p.any().unwrap_or(false)).map(|(_, (index, _))| *index),
+                );
+            }
+            gone.extend(self.live.iter().filter(|(_, l)| l.pidfd.is_none()).map(|(&i, _)| i));
+        }
+        for index in gone {
+            busy = true;
+            let pid = Pid::from_raw(self.live[&index].pid);
+            // An orphan is a child of ours by now, and tells how it ended.
+            if pid != self.root
+                && let Ok(WaitStatus::Signaled(_, signal, _)) = waitpid(pid, Some(WaitPidFlag::WNOHANG))
+            {
+                self.killed(pid, signal as u32);
+            }
+            self.finish(index, None)?;
+        }
+        // Children of ours without a recording: orphans that were reaped late.
+        Ok(busy)
+    }
+
+    fn killed(&mut self, pid: Pid, signal: u32) {
+        for live in self.live.values_mut().filter(|l| l.pid == pid.as_raw()) {
+            live.end = Some(Ended { how: ended::KILLED, value: signal });
+        }
+    }
+
+    /// Copies the file that a process is about to map; number + 1, or 0.
+    fn capture(&mut self, index: u32) -> u64 {
+        let arena = Arc::clone(&self.arena);
+        let slot = arena.slot(index);
+        let fd = slot.args[0].load(Ordering::Relaxed);
+        let tid = slot.args[1].load(Ordering::Relaxed);
+        let link = format!("/proc/{tid}/fd/{fd}");
+        let path = std::fs::read_link(&link).unwrap_or_default();
+        match File::open(&link).map_err(anyhow::Error::from).and_then(|file| self.keep(&file, &path)) {
+            Ok(number) => number + 1,
+            Err(e) => {
+                let recording = slot.recording.load(Ordering::Relaxed);
+                self.warn(format!("p{recording}: cannot keep a copy of {}, which it maps: {e:#}", path.display()));
+                0
+            }
+        }
+    }
+
+    /// Captures a file and tells the runtimes.
+    pub(super) fn keep(&mut self, file: &File, path: &Path) -> Result<u64> {
+        let meta = file.metadata()?;
+        let nanos = |s: i64, n: i64| s.wrapping_mul(1_000_000_000).wrapping_add(n).cast_unsigned();
+        let modified = nanos(meta.mtime(), meta.mtime_nsec());
+        let changed = nanos(meta.ctime(), meta.ctime_nsec());
+        let key = [meta.dev(), meta.ino(), meta.size(), modified, changed];
+        if let Some(&number) = self.kept.get(&key) {
+            return Ok(number);
+        }
+        let number = u64::from(self.files.capture(file, path)?.0);
+        self.kept.insert(key, number);
+        let control = self.arena.control();
+        let row = control.file_rows.load(Ordering::Relaxed) as usize;
+        if let Some(to) = control.files.get(row) {
+            for (to, from) in [&to.dev, &to.ino, &to.size, &to.mtime, &to.ctime].into_iter().zip(key) {
+                to.store(from, Ordering::Relaxed);
+            }
+            to.file.store(number, Ordering::Relaxed);
+            control.file_rows.fetch_add(1, Ordering::Release);
+        }
+        Ok(number)
+    }
+
+    pub(super) fn warn(&mut self, text: String) {
+        eprintln!("orch: {text}");
+        self.warnings.push(text);
+    }
+}

@@ -1,0 +1,109 @@
+//! What the supervisor learns from the kernel: signals to pass on, children
+//! that ended, descriptors that lead to the console.
+
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use orch_abi::shared::Control;
+use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+
+static DOORBELL: AtomicPtr<AtomicU32> = AtomicPtr::new(std::ptr::null_mut());
+/// Bit n: signal n is to be passed on to the root process.
+static TO_FORWARD: AtomicU64 = AtomicU64::new(0);
+
+/// Tells the runtimes which files are the console: what this process has as
+/// standard output and error.
+pub fn console(control: &Control) {
+    for (fd, row) in [std::io::stdout().as_fd_stat(), std::io::stderr().as_fd_stat()].into_iter().zip(&control.console)
+    {
+        if let Some((dev, ino)) = fd {
+            row[0].store(dev, Ordering::Relaxed);
+            row[1].store(ino, Ordering::Relaxed);
+        }
+    }
+}
+
+trait FdStat {
+    fn as_fd_stat(&self) -> Option<(u64, u64)>;
+}
+
+impl<T: std::os::fd::AsFd> FdStat for T {
+    fn as_fd_stat(&self) -> Option<(u64, u64)> {
+        nix::sys::stat::fstat(self).ok().map(|s| (s.st_dev, s.st_ino))
+    }
+}
+
+/// Orphans become children of this process, so that their end is seen
+/// (prctl(2), PR_SET_CHILD_SUBREAPER).
+pub fn adopt_orphans() -> nix::Result<()> {
+    nix::sys::prctl::set_child_subreaper(true)
+}
+
+/// Whether a seccomp filter may be installed without no_new_privs
+/// (which would take the effect from setuid programs).
+pub fn may_filter() -> bool {
+    const CAP_SYS_ADMIN: u64 = 21;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status
+        .lines()
+        .find_map(|l| l.strip_prefix("CapEff:"))
+        .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
+        .is_some_and(|caps| caps >> CAP_SYS_ADMIN & 1 == 1)
+}
+
+extern "C" fn on_child(_: i32) {
+    ring();
+}
+
+extern "C" fn on_terminate(signal: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
+    const SI_KERNEL: i32 = 0x80;
+    // SAFETY: the kernel hands a valid siginfo_t to SA_SIGINFO handlers.
+    #[expect(unsafe_code, reason = "reading siginfo_t")]
+    let from_terminal = unsafe { (*info).si_code } == SI_KERNEL;
+    // The terminal sends to the whole foreground group: the program has it already.
+    if !from_terminal {
+        TO_FORWARD.fetch_or(1 << signal, Ordering::Relaxed);
+    }
+    ring();
+}
+
+fn ring() {
+    let bell = DOORBELL.load(Ordering::Relaxed);
+    if !bell.is_null() {
+        // SAFETY: points into the arena, which lives as long as handlers are installed.
+        #[expect(unsafe_code, reason = "a static pointer is all a handler can use")]
+        unsafe { &*bell }.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// Installs handlers: children's news ring the doorbell, terminating signals are passed on.
+#[expect(unsafe_code, reason = "sigaction")]
+pub fn signals(control: &Control) {
+    DOORBELL.store(std::ptr::from_ref(&control.doorbell).cast_mut(), Ordering::Relaxed);
+    let child = SigAction::new(SigHandler::Handler(on_child), SaFlags::empty(), SigSet::empty());
+    let end = SigAction::new(SigHandler::SigAction(on_terminate), SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handlers only touch atomics.
+    unsafe {
+        let _ = sigaction(Signal::SIGCHLD, &child);
+        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2]
+        {
+            let _ = sigaction(signal, &end);
+        }
+    }
+}
+
+/// Signals that came for the root process since the last call.
+pub fn take_signals() -> impl Iterator<Item = Signal> {
+    let bits = TO_FORWARD.swap(0, Ordering::Relaxed);
+    (1..32).filter(move |n| bits >> n & 1 == 1).filter_map(|n| Signal::try_from(n).ok())
+}
+
+/// A descriptor that becomes readable when the process ends (pidfd_open(2));
+/// `None` if it has ended already.
+#[expect(unsafe_code, reason = "pidfd_open has no wrapper in nix")]
+pub fn pidfd(pid: i32) -> Option<OwnedFd> {
+    // SAFETY: returns a new descriptor or -1.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let fd = i32::try_from(fd).ok().filter(|&fd| fd >= 0)?;
+    // SAFETY: the descriptor is new and nobody else's.
+    Some(unsafe { OwnedFd::from_raw_fd(fd) })
+}

@@ -1,0 +1,293 @@
+//! The arena: the file that a session's processes and its supervisor share.
+
+use crate::blob;
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use orch_abi::layout::{ARENA_FILE_OFFSET, ARENA_LEN, CONTROL_LEN, MAX_SLOTS, RING_LEN, SLOT_HEADER_LEN, SLOT_LEN};
+use orch_abi::record::Regs;
+use orch_abi::shared::{Control, MAGIC, Slot};
+use std::ffi::c_void;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::num::NonZeroUsize;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// A mapped arena.
+#[derive(Debug)]
+pub struct Arena {
+    base: NonNull<c_void>,
+    path: PathBuf,
+}
+
+// SAFETY: all access goes through atomics, or through the copying methods,
+// whose protocol (head and tail) keeps both sides apart.
+#[expect(unsafe_code, reason = "shared memory")]
+unsafe impl Send for Arena {}
+// SAFETY: as for Send.
+#[expect(unsafe_code, reason = "shared memory")]
+unsafe impl Sync for Arena {}
+
+#[expect(unsafe_code, reason = "shared memory with other processes")]
+impl Arena {
+    /// Makes a new arena file (mode 0600) with the runtime in it, and maps it.
+    ///
+    /// # Errors
+    /// If the file cannot be made or mapped.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        file.write_all(&blob::image().bytes)?;
+        file.set_len(ARENA_FILE_OFFSET + ARENA_LEN)?;
+        let arena = Self::map(&file, path)?;
+        arena.control().magic.store(MAGIC, Ordering::Relaxed);
+        arena.control().supervisor.store(std::process::id(), Ordering::Relaxed);
+        arena.control().clock.store(1, Ordering::Relaxed);
+        arena.control().next_recording.store(1, Ordering::Relaxed);
+        Ok(arena)
+    }
+
+    /// Maps an arena that a dead supervisor left.
+    ///
+    /// # Errors
+    /// If the file is no arena of this version.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        if file.metadata()?.len() != ARENA_FILE_OFFSET + ARENA_LEN {
+            return Err(io::Error::other("not an arena of this version"));
+        }
+        let arena = Self::map(&file, path)?;
+        if arena.control().magic.load(Ordering::Relaxed) != MAGIC {
+            return Err(io::Error::other("not an arena of this version"));
+        }
+        Ok(arena)
+    }
+
+    fn map(file: &File, path: &Path) -> io::Result<Self> {
+        let len = NonZeroUsize::new(usize::try_from(ARENA_LEN).expect("64 bits")).expect("not zero");
+        let offset = i64::try_from(ARENA_FILE_OFFSET).expect("small");
+        // SAFETY: a new mapping at an address of the kernel's choice.
+        let base = unsafe {
+            mmap(None, len, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED | MapFlags::MAP_NORESERVE, file, offset)?
+        };
+        Ok(Self { base, path: path.to_owned() })
+    }
+
+    /// The arena's file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The control block.
+    #[must_use]
+    pub fn control(&self) -> &Control {
+        // SAFETY: mapped for as long as `self`; zeroes are a valid `Control`.
+        unsafe { self.base.cast::<Control>().as_ref() }
+    }
+
+    fn slot_pointer(&self, index: u32) -> NonNull<u8> {
+        assert!((index as usize) < MAX_SLOTS, "slot index in range");
+        let offset = CONTROL_LEN + SLOT_LEN * u64::from(index);
+        // SAFETY: within the mapping, by the assertion.
+        unsafe { self.base.cast::<u8>().add(usize::try_from(offset).expect("64 bits")) }
+    }
+
+    /// Slot `index`.
+    ///
+    /// # Panics
+    /// If there is no such slot.
+    #[must_use]
+    pub fn slot(&self, index: u32) -> &Slot {
+        // SAFETY: as for `control`.
+        unsafe { self.slot_pointer(index).cast::<Slot>().as_ref() }
+    }
+
+    /// Claims a free slot.
+    #[must_use]
+    pub fn claim(&self) -> Option<u32> {
+        use orch_abi::shared::state::{CLAIMED, FREE};
+        (0..u32::try_from(MAX_SLOTS).expect("small")).find(|&i| {
+            let taken =
+                self.slot(i).state.compare_exchange(FREE, CLAIMED, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+            if taken {
+                self.control().slots_used.fetch_max(i + 1, Ordering::AcqRel);
+            }
+            taken
+        })
+    }
+
+    /// Sets the registers a new image starts with; the slot must be claimed and not yet active.
+    pub fn set_boot_regs(&self, index: u32, regs: Regs) {
+        let slot = self.slot_pointer(index).cast::<Slot>();
+        // SAFETY: nobody reads the field before the tracee is let go.
+        unsafe { (&raw mut (*slot.as_ptr()).boot_regs).write(regs) }
+    }
+
+    /// The text in a slot's `message`.
+    #[must_use]
+    pub fn message(&self, index: u32) -> String {
+        let slot = self.slot_pointer(index).cast::<Slot>();
+        // SAFETY: bytes; at worst half-written ones.
+        let text = unsafe { (&raw const (*slot.as_ptr()).message).read_volatile() };
+        let end = text.iter().position(|&b| b == 0).unwrap_or(text.len());
+        String::from_utf8_lossy(&text[..end]).into_owned()
+    }
+
+    /// Forgets the text in a slot's `message`.
+    pub fn clear_message(&self, index: u32) {
+        let slot = self.slot_pointer(index).cast::<Slot>();
+        // SAFETY: as for `message`.
+        unsafe { (&raw mut (*slot.as_ptr()).message).cast::<u8>().write_volatile(0) }
+    }
+
+    /// Sets the directory from which a replay opens captured files.
+    ///
+    /// # Panics
+    /// If the path is longer than the kernel allows.
+    pub fn set_files_dir(&self, dir: &Path) {
+        use std::os::unix::ffi::OsStrExt as _;
+        let bytes = dir.as_os_str().as_bytes();
+        let control = self.base.cast::<Control>();
+        // SAFETY: set before any process runs; the assertion keeps it in bounds.
+        unsafe {
+            let field = &raw mut (*control.as_ptr()).files_dir;
+            assert!(bytes.len() < 4096, "path within PATH_MAX");
+            field.cast::<u8>().copy_from(bytes.as_ptr(), bytes.len());
+            field.cast::<u8>().add(bytes.len()).write(0);
+        }
+    }
+
+    /// Takes what the process has published into `out`; frees the room.
+    /// `max` bounds how much (whole records are up to the caller).
+    pub fn drain(&self, index: u32, out: &mut Vec<u8>) -> usize {
+        let slot = self.slot(index);
+        let head = slot.head.load(Ordering::Acquire);
+        let tail = slot.tail.load(Ordering::Relaxed);
+        let n = head.saturating_sub(tail).min(RING_LEN);
+        if n == 0 {
+            return 0;
+        }
+        self.copy_out(index, tail, n, out);
+        slot.tail.store(tail + n, Ordering::SeqCst);
+        if slot.waiting.swap(0, Ordering::SeqCst) != 0 {
+            slot.moved.fetch_add(1, Ordering::Release);
+            futex_wake(&slot.moved);
+        }
+        usize::try_from(n).expect("64 bits")
+    }
+
+    fn copy_out(&self, index: u32, from: u64, len: u64, out: &mut Vec<u8>) {
+        let ring = self.ring(index);
+        let at = usize::try_from(from % RING_LEN).expect("64 bits");
+        let len = usize::try_from(len).expect("64 bits");
+        let first = len.min(ring_len() - at);
+        out.reserve(len);
+        // SAFETY: the producer has published these bytes and does not touch
+        // them until `tail` has moved.
+        unsafe {
+            let end = out.as_mut_ptr().add(out.len());
+            end.copy_from_nonoverlapping(ring.add(at), first);
+            end.add(first).copy_from_nonoverlapping(ring, len - first);
+            out.set_len(out.len() + len);
+        }
+    }
+
+    fn ring(&self, index: u32) -> *mut u8 {
+        // SAFETY: the ring lies behind the header, within the slot.
+        unsafe { self.slot_pointer(index).as_ptr().add(usize::try_from(SLOT_HEADER_LEN).expect("small")) }
+    }
+
+    /// Replay: puts as much of `bytes` into the ring as there is room for;
+    /// returns how much.
+    pub fn feed(&self, index: u32, bytes: &[u8]) -> usize {
+        let slot = self.slot(index);
+        let head = slot.head.load(Ordering::Relaxed);
+        let tail = slot.tail.load(Ordering::Acquire);
+        let room = usize::try_from(RING_LEN - head.wrapping_sub(tail).min(RING_LEN)).expect("64 bits");
+        let n = bytes.len().min(room);
+        if n == 0 {
+            return 0;
+        }
+        let at = usize::try_from(head % RING_LEN).expect("64 bits");
+        let first = n.min(ring_len() - at);
+        // SAFETY: the consumer does not look at this room until `head` has moved.
+        unsafe {
+            let ring = self.ring(index);
+            ring.add(at).copy_from_nonoverlapping(bytes.as_ptr(), first);
+            ring.copy_from_nonoverlapping(bytes.as_ptr().add(first), n - first);
+        }
+        slot.head.store(head + n as u64, Ordering::SeqCst);
+        self.wake_reader(index);
+        n
+    }
+
+    /// Replay: wakes a process that waits for more.
+    pub fn wake_reader(&self, index: u32) {
+        let slot = self.slot(index);
+        if slot.waiting.swap(0, Ordering::SeqCst) != 0 {
+            slot.moved.fetch_add(1, Ordering::Release);
+            futex_wake(&slot.moved);
+        }
+    }
+
+    /// Answers the request of a slot.
+    pub fn answer(&self, index: u32, reply: u64) {
+        let slot = self.slot(index);
+        slot.reply.store(reply, Ordering::Release);
+        slot.request.store(orch_abi::shared::request::NONE, Ordering::Release);
+        slot.answered.fetch_add(1, Ordering::Release);
+        futex_wake(&slot.answered);
+    }
+
+    /// Frees a slot for the next process.
+    pub fn release(&self, index: u32) {
+        let slot = self.slot(index);
+        slot.head.store(0, Ordering::Relaxed);
+        slot.tail.store(0, Ordering::Relaxed);
+        slot.complete.store(0, Ordering::Relaxed);
+        slot.verdict.store(0, Ordering::Relaxed);
+        slot.boot_flags.store(0, Ordering::Relaxed);
+        slot.baton_waiters.store(0, Ordering::Relaxed);
+        slot.signal_waits.store(0, Ordering::Relaxed);
+        slot.state.store(orch_abi::shared::state::FREE, Ordering::Release);
+    }
+
+    /// Waits until a slot rings, `seen` being the doorbell's value before the
+    /// slots were last looked at, or until the time is over.
+    pub fn wait_doorbell(&self, seen: u32, time: Duration) {
+        futex_wait(&self.control().doorbell, seen, time);
+    }
+}
+
+fn ring_len() -> usize {
+    usize::try_from(RING_LEN).expect("64 bits")
+}
+
+impl Drop for Arena {
+    #[expect(unsafe_code, reason = "unmapping")]
+    fn drop(&mut self) {
+        // SAFETY: mapped in `map`; no reference outlives `self`.
+        let _ = unsafe { munmap(self.base, usize::try_from(ARENA_LEN).expect("64 bits")) };
+    }
+}
+
+/// Wakes everybody who waits on `word`, in whatever process.
+#[expect(unsafe_code, reason = "futex(2) has no wrapper in nix")]
+pub fn futex_wake(word: &AtomicU32) {
+    // SAFETY: the word is valid memory; FUTEX_WAKE does not access it.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, i32::MAX) };
+}
+
+/// Waits while `*word == value`, at most `time`.
+#[expect(unsafe_code, reason = "futex(2) has no wrapper in nix")]
+pub fn futex_wait(word: &AtomicU32, value: u32, time: Duration) {
+    let time = libc::timespec {
+        tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(time.subsec_nanos()),
+    };
+    // SAFETY: word and timespec are valid for the call.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, value, &raw const time) };
+}

@@ -1,0 +1,102 @@
+//! Starts a program that the recorder attaches to before its exec.
+
+use crate::tracee;
+use nix::errno::Errno;
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::unistd::{ForkResult, Pid, execvp, fork, pipe2};
+use std::ffi::{CString, OsStr};
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::ffi::OsStrExt as _;
+
+/// Why a program did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The kernel refused to make a process.
+    #[error("cannot start a process: {0}")]
+    Fork(Errno),
+    /// exec failed.
+    #[error("cannot run {program}: {errno}")]
+    Exec {
+        /// As given.
+        program: String,
+        /// Why.
+        errno: Errno,
+    },
+    /// An argument contains a NUL byte.
+    #[error("an argument contains a NUL byte")]
+    Nul,
+    /// Attaching failed.
+    #[error(transparent)]
+    Attach(#[from] tracee::Error),
+}
+
+/// A child that waits for [`Waiting::go`] before it calls exec.
+#[derive(Debug)]
+pub struct Waiting {
+    /// Its process id.
+    pub pid: Pid,
+    go: File,
+    failed: File,
+    program: String,
+}
+
+/// Starts a child that will run `command`.
+///
+/// # Errors
+/// If there is no memory, or an argument cannot be passed.
+#[expect(unsafe_code, reason = "fork")]
+pub fn prepare<A: AsRef<OsStr>>(command: &[A]) -> Result<Waiting, Error> {
+    let args: Vec<CString> = command
+        .iter()
+        .map(|a| CString::new(a.as_ref().as_bytes()).map_err(|_| Error::Nul))
+        .collect::<Result<_, _>>()?;
+    let cloexec = nix::fcntl::OFlag::O_CLOEXEC;
+    let (go_read, go_write) = pipe2(cloexec).map_err(Error::Fork)?;
+    let (failed_read, failed_write) = pipe2(cloexec).map_err(Error::Fork)?;
+    // SAFETY: the child only makes system calls and does not allocate before exec.
+    match unsafe { fork() }.map_err(Error::Fork)? {
+        ForkResult::Parent { child } => Ok(Waiting {
+            pid: child,
+            go: go_write.into(),
+            failed: failed_read.into(),
+            program: command[0].as_ref().to_string_lossy().into_owned(),
+        }),
+        ForkResult::Child => {
+            drop(go_write);
+            let mut byte = [0];
+            // SAFETY: restores the default, which Rust's start-up code changed.
+            unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+            let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
+            if nix::unistd::read(&go_read, &mut byte) == Ok(1) {
+                let Err(errno) = execvp(&args[0], &args);
+                let _ = nix::unistd::write(&failed_write, &(errno as i32).to_le_bytes());
+            }
+            let _ = failed_write.as_raw_fd();
+            // SAFETY: leaves at once, without running anything of the parent's.
+            unsafe { libc::_exit(127) }
+        }
+    }
+}
+
+impl Waiting {
+    /// Lets the child call exec; the caller has attached to it.
+    ///
+    /// # Errors
+    /// If the child is gone.
+    pub fn go(&mut self) -> Result<(), Error> {
+        self.go.write_all(&[1]).map_err(|_| Error::Fork(Errno::ECHILD))
+    }
+
+    /// After the child has ended without exec: why.
+    #[must_use]
+    pub fn failure(mut self) -> Error {
+        let mut errno = [0; 4];
+        let errno = match self.failed.read_exact(&mut errno) {
+            Ok(()) => Errno::from_raw(i32::from_le_bytes(errno)),
+            Err(_) => Errno::ECHILD,
+        };
+        Error::Exec { program: self.program, errno }
+    }
+}

@@ -1,0 +1,262 @@
+//! ptrace, only around exec: puts the runtime into a fresh image.
+//!
+//! Sources: ptrace(2); kernel arch/x86/entry/common.c for the order of ptrace
+//! and seccomp at a system call's entry (ptrace comes first, so the
+//! instruction pointer that an inherited filter sees can be set here).
+
+use crate::blob;
+use nix::errno::Errno;
+use nix::sys::ptrace;
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use orch_abi::layout::{RUNTIME_BASE, RUNTIME_LEN};
+use orch_abi::record::Regs;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+/// Why the runtime could not be put into a process.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The process is gone.
+    #[error("the process ended while the recorder was attaching to it")]
+    Gone,
+    /// A ptrace request failed.
+    #[error("cannot {what} (ptrace: {errno}); `orch doctor` tells what this machine allows")]
+    Ptrace {
+        /// What was tried.
+        what: &'static str,
+        /// How it failed.
+        errno: Errno,
+    },
+    /// A system call made in the process failed.
+    #[error("the new program could not {what} ({errno})")]
+    Remote {
+        /// What it was to do.
+        what: &'static str,
+        /// How it failed.
+        errno: Errno,
+    },
+    /// The program is of another architecture.
+    #[error("it is not an x86-64 program; only those can be recorded")]
+    Architecture,
+    /// Something of the process could not be read.
+    #[error("cannot read the new program's memory map: {0}")]
+    Proc(#[from] io::Error),
+}
+
+fn request<T>(what: &'static str, r: nix::Result<T>) -> Result<T, Error> {
+    r.map_err(|errno| if errno == Errno::ESRCH { Error::Gone } else { Error::Ptrace { what, errno } })
+}
+
+/// A process that is stopped right after exec.
+#[derive(Debug)]
+pub struct Stopped {
+    pid: Pid,
+    memory: File,
+    regs: libc::user_regs_struct,
+}
+
+/// Attaches to a thread that is about to call execve.
+///
+/// # Errors
+/// If the kernel does not allow it.
+pub fn seize(thread: Pid) -> Result<(), Error> {
+    let options = ptrace::Options::PTRACE_O_TRACEEXEC | ptrace::Options::PTRACE_O_TRACESYSGOOD;
+    request("attach to the process", ptrace::seize(thread, options))
+}
+
+/// Lets a thread go whose execve failed.
+///
+/// # Errors
+/// If it cannot be stopped.
+pub fn let_go(thread: Pid) -> Result<(), Error> {
+    request("interrupt the process", ptrace::interrupt(thread))?;
+    loop {
+        match request("wait for the process", waitpid(thread, Some(WaitPidFlag::__WALL)))? {
+            WaitStatus::Exited(..) | WaitStatus::Signaled(..) => return Err(Error::Gone),
+            WaitStatus::PtraceEvent(_, _, event) if event == libc::PTRACE_EVENT_STOP => break,
+            WaitStatus::Stopped(_, signal) => request("continue", ptrace::cont(thread, signal))?,
+            _ => request("continue", ptrace::cont(thread, None))?,
+        }
+    }
+    request("detach", ptrace::detach(thread, None))
+}
+
+/// What became of a seized thread.
+#[derive(Debug)]
+pub enum Next {
+    /// It runs a new image, at whose first instruction it is stopped.
+    Execed(Stopped),
+    /// Not yet.
+    Running,
+    /// It ended.
+    Gone,
+}
+
+/// Looks whether the seized thread has got through execve. After exec it goes
+/// by `process`, its thread-group's id.
+///
+/// # Errors
+/// If ptrace fails.
+pub fn poll_exec(thread: Pid, process: Pid) -> Result<Next, Error> {
+    for id in [thread, process] {
+        match waitpid(id, Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::PtraceEvent(pid, _, event)) if event == libc::PTRACE_EVENT_EXEC => {
+                return Stopped::after_exec(pid).map(Next::Execed);
+            }
+            Ok(WaitStatus::PtraceEvent(pid, signal, event)) if event == libc::PTRACE_EVENT_STOP => {
+                // Group stop: leave it stopped, but listen for SIGCONT.
+                let _ = signal;
+                request("continue", ptrace::cont(pid, None))?;
+            }
+            Ok(WaitStatus::Stopped(pid, signal)) => request("continue", ptrace::cont(pid, signal))?,
+            Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) => return Ok(Next::Gone),
+            Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => {}
+            Ok(other) => {
+                if let Some(pid) = other.pid() {
+                    request("continue", ptrace::cont(pid, None))?;
+                }
+            }
+            Err(errno) => return Err(Error::Ptrace { what: "wait for the process", errno }),
+        }
+        if thread == process {
+            break;
+        }
+    }
+    Ok(Next::Running)
+}
+
+impl Stopped {
+    fn after_exec(pid: Pid) -> Result<Self, Error> {
+        // The result of execve still overwrites rax: step out of the call.
+        request("step out of execve", ptrace::syscall(pid, None))?;
+        wait_syscall_stop(pid)?;
+        let regs = request("read registers", ptrace::getregs(pid))?;
+        const USER_CS_64: u64 = 0x33;
+        if regs.cs != USER_CS_64 {
+            return Err(Error::Architecture);
+        }
+        let memory = OpenOptions::new().read(true).write(true).open(format!("/proc/{pid}/mem"))?;
+        Ok(Self { pid, memory, regs })
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Its registers.
+    #[must_use]
+    pub fn regs(&self) -> Regs {
+        let r = &self.regs;
+        Regs {
+            r8: r.r8,
+            r9: r.r9,
+            r10: r.r10,
+            r11: r.r11,
+            r12: r.r12,
+            r13: r.r13,
+            r14: r.r14,
+            r15: r.r15,
+            rdi: r.rdi,
+            rsi: r.rsi,
+            rbp: r.rbp,
+            rbx: r.rbx,
+            rdx: r.rdx,
+            rax: r.rax,
+            rcx: r.rcx,
+            rsp: r.rsp,
+            rip: r.rip,
+            rflags: r.eflags,
+        }
+    }
+
+    /// Its memory.
+    #[must_use]
+    pub fn memory(&self) -> &File {
+        &self.memory
+    }
+
+    /// Puts the runtime in and lets the process go. It starts in the
+    /// runtime, which finds its slot by `slot`.
+    ///
+    /// # Errors
+    /// If the process cannot open `arena` or map it.
+    pub fn start_runtime(self, arena: &Path, slot: u32) -> Result<(), Error> {
+        let at = self.regs.rip;
+        let mut original = [0; 2];
+        self.memory.read_exact_at(&mut original, at)?;
+        self.memory.write_all_at(&[0x0f, 0x05], at)?;
+        let path = (self.regs.rsp - 8192) & !0xfff;
+        let mut bytes = arena.as_os_str().as_bytes().to_vec();
+        bytes.push(0);
+        self.memory.write_all_at(&bytes, path)?;
+        let flags = libc::O_RDWR | libc::O_CLOEXEC;
+        let at_fdcwd = i64::from(libc::AT_FDCWD).cast_unsigned();
+        let fd = self.remote("open the arena", libc::SYS_openat, [at_fdcwd, path, flags as u64, 0, 0, 0])?;
+        // What execve put on the stack is part of the recording: leave no trace below it.
+        self.memory.write_all_at(&vec![0; bytes.len()], path)?;
+        let prot = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
+        let flags = libc::MAP_PRIVATE | libc::MAP_FIXED_NOREPLACE;
+        self.remote(
+            "map the runtime",
+            libc::SYS_mmap,
+            [RUNTIME_BASE, RUNTIME_LEN, prot as u64, flags as u64, fd, 0],
+        )?;
+        self.memory.write_all_at(&original, at)?;
+        let mut regs = self.regs;
+        regs.rip = blob::image().entry;
+        regs.rdi = u64::from(slot);
+        regs.rsi = fd;
+        regs.orig_rax = u64::MAX;
+        request("set registers", ptrace::setregs(self.pid, regs))?;
+        request("detach", ptrace::detach(self.pid, None))
+    }
+
+    /// Makes the process do a system call. `syscall` is at its instruction pointer.
+    fn remote(&self, what: &'static str, nr: i64, args: [u64; 6]) -> Result<u64, Error> {
+        let mut regs = self.regs;
+        regs.rax = nr.cast_unsigned();
+        regs.orig_rax = u64::MAX;
+        [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9] = args;
+        request("set registers", ptrace::setregs(self.pid, regs))?;
+        request("run a system call", ptrace::syscall(self.pid, None))?;
+        wait_syscall_stop(self.pid)?;
+        // An inherited filter trusts calls from the runtime's range only.
+        let mut inside = request("read registers", ptrace::getregs(self.pid))?;
+        inside.rip = RUNTIME_BASE;
+        request("set registers", ptrace::setregs(self.pid, inside))?;
+        request("run a system call", ptrace::syscall(self.pid, None))?;
+        wait_syscall_stop(self.pid)?;
+        let result = request("read registers", ptrace::getregs(self.pid))?.rax.cast_signed();
+        if (-4095..0).contains(&result) {
+            let errno = Errno::from_raw(i32::try_from(-result).unwrap_or(0));
+            return Err(Error::Remote { what, errno });
+        }
+        Ok(result.cast_unsigned())
+    }
+
+    /// Ends a process that cannot be recorded.
+    pub fn kill(self) {
+        let _ = nix::sys::signal::kill(self.pid, Signal::SIGKILL);
+        let _ = ptrace::detach(self.pid, Signal::SIGKILL);
+    }
+}
+
+fn wait_syscall_stop(pid: Pid) -> Result<(), Error> {
+    loop {
+        match request("wait for the process", waitpid(pid, Some(WaitPidFlag::__WALL)))? {
+            WaitStatus::PtraceSyscall(_) => return Ok(()),
+            WaitStatus::Exited(..) | WaitStatus::Signaled(..) => return Err(Error::Gone),
+            // A signal that came before the first instruction is for the program: deliver it
+            // by the kernel's default, as nothing can have been installed yet.
+            WaitStatus::Stopped(_, signal) => request("continue", ptrace::syscall(pid, signal))?,
+            _ => request("continue", ptrace::syscall(pid, None))?,
+        }
+    }
+}
