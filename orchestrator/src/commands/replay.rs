@@ -28,7 +28,10 @@ pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
             Verdict::Matched => {}
             Verdict::Diverged(d) => {
                 bad += 1;
-                println!("{}: diverged: {} at offset {} nr {} ip {:#x} kind {} args {:x?}", r.recording, d.why, d.offset, d.nr, d.ip, d.kind, d.args);
+                println!(
+                    "{}: diverged: {} at offset {} nr {} ip {:#x} kind {} args {:x?}",
+                    r.recording, d.why, d.offset, d.nr, d.ip, d.kind, d.args
+                );
             }
             Verdict::Broken(why) => {
                 bad += 1;

@@ -255,7 +255,7 @@ pub struct Exit {
     pub pages: u64,
 }
 
-/// Payload of [`Kind::Point`], followed by `pages` pairs (page address, hash).
+/// Payload of [`Kind::Point`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Point {
@@ -263,8 +263,12 @@ pub struct Point {
     pub regs: Regs,
     /// Hash of the normalised extended state.
     pub xstate: u64,
-    /// How many page hashes follow.
+    /// Pages that went into `digest`; 0 where there were too many to hash.
     pub pages: u64,
+    /// Hash of the memory around what the registers point to.
+    pub near: u64,
+    /// Digest of all memory.
+    pub digest: u64,
 }
 
 /// Payload of [`Kind::Forked`].

@@ -18,7 +18,17 @@ static mut PAGEMAP: [u64; 512] = [0; 512];
 
 /// Digest of the memory now; zero pages and digest where /proc is not there.
 pub fn of_memory() -> Digest {
+    of_memory_up_to(u64::MAX)
+}
+
+/// As [`of_memory`], but nothing (zero pages) if there are more than `limit`.
+pub fn of_memory_up_to(limit: u64) -> Digest {
     let mut d = Digest::default();
+    walk(&mut d, limit);
+    if d.pages > limit { Digest::default() } else { d }
+}
+
+fn walk(d: &mut Digest, limit: u64) {
     let maps = call(nr::OPENAT, &[AT_FDCWD, c"/proc/self/maps".as_ptr() as u64, O_CLOEXEC]);
     let pagemap = call(nr::OPENAT, &[AT_FDCWD, c"/proc/self/pagemap".as_ptr() as u64, O_CLOEXEC]);
     if maps >= 0 && pagemap >= 0 {
@@ -31,8 +41,8 @@ pub fn of_memory() -> Digest {
                 let got = call(nr::PREAD64, &[pagemap as u64, entries.as_mut_ptr() as u64, pages * 8, at / PAGE * 8]);
                 for (i, e) in entries.iter().enumerate().take((got.max(0) / 8) as usize) {
                     // Present or swapped (kernel Documentation/admin-guide/mm/pagemap.rst).
-                    if e >> 62 != 0 {
-                        add_page(&mut d, at + i as u64 * PAGE);
+                    if e >> 62 != 0 && d.pages <= limit {
+                        add_page(d, at + i as u64 * PAGE);
                     }
                 }
                 at += pages * PAGE;
@@ -44,7 +54,6 @@ pub fn of_memory() -> Digest {
             call(nr::CLOSE, &[fd as u64]);
         }
     }
-    d
 }
 
 fn add_page(d: &mut Digest, at: u64) {

@@ -168,8 +168,15 @@ fn blocking(t: &mut Thread, c: &Call, args: &[u64; 6], tick: u64, b: &mut Syscal
     let tick = if tick == 0 { log::tick() } else { tick };
     log::syscall(Kind::Enter, c.nr, 0, tick, b, &Pieces::new());
     thread::release_baton();
+    t.kicked = 0;
     // SAFETY: the program's own call with its own arguments.
     let mut result = unsafe { window_syscall(u64::from(c.nr), args.as_ptr()) };
+    while result == -errno::EINTR && t.kicked != 0 && t.caught == 0 {
+        // Not a signal of the program's: the supervisor's interrupt came late.
+        t.kicked = 0;
+        // SAFETY: as above.
+        result = unsafe { window_syscall(u64::from(c.nr), args.as_ptr()) };
+    }
     if result == ABANDONED {
         // Too late to say that the call was never made: it was interrupted.
         result = -errno::EINTR;

@@ -5,7 +5,7 @@ use crate::log;
 use crate::signal::Context;
 use crate::sys::{call, nr};
 use crate::thread::Thread;
-use crate::{replay, signal};
+use crate::{preempt, replay, signal};
 use core::sync::atomic::Ordering;
 use orch_abi::record::{Insn, Kind};
 
@@ -86,7 +86,14 @@ fn cpuid(c: &mut Context) {
     [c.regs.rax, c.regs.rbx, c.regs.rcx, c.regs.rdx] = out;
 }
 
-/// The thread was stopped between two instructions: by a fault of its own.
+/// The thread was stopped between two instructions: by a fault of its own, or
+/// by the supervisor.
 pub fn interrupted(t: &mut Thread) {
-    signal::deliver_fault(t);
+    if t.preempted == 0 {
+        signal::deliver_fault(t);
+    } else if log::recording() {
+        preempt::stopped(t);
+    } else {
+        preempt::found(t);
+    }
 }

@@ -16,6 +16,7 @@ mod insn;
 mod log;
 mod memory;
 mod patch;
+mod preempt;
 mod process;
 mod replay;
 mod signal;

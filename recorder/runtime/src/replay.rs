@@ -1,7 +1,7 @@
 //! Replay: reads what the recording says happened next and checks it against
 //! what the program does.
 
-use crate::log;
+use crate::{log, preempt};
 use crate::sys::{self, mm, nr};
 use crate::thread::{self, Life, Thread};
 use core::sync::atomic::Ordering;
@@ -35,6 +35,9 @@ pub fn diverge_at(t: &Thread, kind: Kind, why: core::fmt::Arguments) -> ! {
 /// The next record's head; deals with the recording's end and with a vfork
 /// child that was killed.
 fn next(t: &mut Thread) -> Head {
+    if preempt::searching() {
+        preempt::missed(t);
+    }
     let Some(head) = log::peek() else { log::ended_early() };
     if head.kind == Kind::Ended as u8 {
         log::ended_early();
@@ -161,8 +164,16 @@ pub fn build_image() -> Regs {
 /// After an event: follows what the recording did before the thread went on
 /// (a signal, a switch of threads, its end).
 pub fn settle(t: &mut Thread) {
+    if preempt::searching() {
+        return;
+    }
     while let Some(head) = log::peek() {
-        if head.kind == Kind::Signal as u8 {
+        if head.kind == Kind::Point as u8 {
+            preempt::look_for_point(t);
+            if preempt::searching() {
+                return;
+            }
+        } else if head.kind == Kind::Signal as u8 {
             if !crate::signal::replay_delivery(t) {
                 return;
             }

@@ -11,7 +11,7 @@ use crate::log;
 use crate::process::process;
 use crate::sys::{self, call, nr};
 use crate::thread::{self, Thread};
-use crate::{dispatch, insn, patch, replay};
+use crate::{dispatch, insn, preempt, replay};
 use core::sync::atomic::Ordering;
 use orch_abi::layout::is_ours;
 use orch_abi::record::{Kind, Regs, Signal};
@@ -116,7 +116,7 @@ const SS_ONSTACK: u64 = 1;
 const SS_AUTODISARM: u64 = 1 << 31;
 
 /// Signals that the runtime itself needs unblocked.
-const NEVER_BLOCKED: u64 = bit(sig::SYS) | bit(sig::SEGV);
+const NEVER_BLOCKED: u64 = bit(sig::SYS) | bit(sig::SEGV) | bit(sig::TRAP);
 
 const fn bit(signal: u32) -> u64 {
     1 << (signal - 1)
@@ -157,8 +157,11 @@ fn kernel_action(signal: u32, handler: u64, flags: u64) {
 
 /// Installs the handlers that the runtime always has.
 pub fn install_own() {
-    kernel_action(sig::SYS, on_sigsys as *const () as u64, SA_SIGINFO | SA_ONSTACK | SA_NODEFER);
+    kernel_action(sig::SYS, on_sigsys as *const () as u64, SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTART);
     kernel_action(sig::SEGV, on_fault as *const () as u64, SA_SIGINFO | SA_ONSTACK | SA_NODEFER);
+    if !log::recording() {
+        kernel_action(sig::TRAP, on_fault as *const () as u64, SA_SIGINFO | SA_ONSTACK | SA_NODEFER);
+    }
 }
 
 /// Which signals are ignored (after exec the only disposition besides the default).
@@ -188,7 +191,7 @@ pub fn set_action(signal: u32, act: Action) {
     if !log::recording() && FAULTS & bit(signal) == 0 {
         return;
     }
-    if signal == sig::SYS || signal == sig::SEGV {
+    if signal == sig::SYS || signal == sig::SEGV || signal == sig::TRAP && !log::recording() {
         return;
     }
     let own = SA_SIGINFO | SA_ONSTACK | act.flags & SA_FOR_KERNEL;
@@ -223,6 +226,13 @@ pub fn due_first(t: &mut Thread) -> bool {
     if log::recording() {
         return t.caught != 0;
     }
+    if preempt::searching() {
+        // Returning from a handler is no event; all other calls are.
+        if t.regs.rax != nr::RT_SIGRETURN {
+            preempt::missed(t);
+        }
+        return false;
+    }
     t.regs.rip -= 2;
     let due = is_due(t);
     t.regs.rip += 2;
@@ -245,15 +255,15 @@ extern "C" fn on_sigsys(_: i32, info: &Info, c: &mut Context) {
     const SYS_SECCOMP: i32 = 1;
     let t = thread::current();
     if info.code != SYS_SECCOMP {
-        // The supervisor asks for a turn for another thread, or somebody sent SIGSYS.
-        process().hurry.store(1, Ordering::Relaxed);
+        preempt::interrupt(t, c);
         return;
     }
     t.regs = c.regs;
     send_to(c, arch::trapped_entry as *const () as u64, t.stack_top);
 }
 
-fn send_to(c: &mut Context, ip: u64, sp: u64) {
+/// Makes the handler's return go to `ip` in the runtime.
+pub fn send_to(c: &mut Context, ip: u64, sp: u64) {
     const TRAP_AND_DIRECTION: u64 = 0x500;
     c.regs.rip = ip;
     c.regs.rsp = sp;
@@ -266,9 +276,8 @@ extern "C" fn on_signal(signal: u32, info: &Info, c: &mut Context) {
     catch(t, signal, info, c, 0);
     if let Some(ip) = arch::abandon_window(c.regs.rip) {
         c.regs.rip = ip;
-    } else if !is_ours(c.regs.rip) && !patch::is_trampoline(c.regs.rip) {
-        log::slot().signal_waits.store(1, Ordering::Relaxed);
     }
+    log::slot().signal_waits.store(1, Ordering::Relaxed);
 }
 
 fn catch(t: &mut Thread, signal: u32, info: &Info, c: &mut Context, fault: u32) {
@@ -304,7 +313,7 @@ extern "C" fn on_fault(signal: u32, info: &Info, c: &mut Context) {
         let address = info.rest[0];
         crate::fail_fmt(format_args!("runtime fault: signal {signal} at {ip:#x}, address {address:#x}"));
     }
-    if signal == sig::SEGV && insn::emulate(t, c) {
+    if signal == sig::SEGV && insn::emulate(t, c) || signal == sig::TRAP && preempt::trap(t, c) {
         return;
     }
     t.regs = c.regs;
@@ -338,6 +347,7 @@ pub fn deliver_pending(t: &mut Thread) {
         return;
     }
     t.caught = 0;
+    log::slot().signal_waits.store(0, Ordering::Relaxed);
     let pending = t.pending;
     deliver(t, &pending);
     apply_mask(t);

@@ -54,6 +54,10 @@ pub struct Thread {
     pub resume_ip: u64,
     /// 1 while a caught signal waits to be delivered.
     pub caught: u32,
+    /// 1 if the supervisor's interrupt arrived since a call began.
+    pub kicked: u32,
+    /// 1 if the thread was stopped between two instructions by the supervisor.
+    pub preempted: u32,
     /// Index in the process.
     pub index: u32,
     /// Kernel thread id, as recorded.
@@ -185,6 +189,7 @@ impl Baton {
 
 /// Lets other threads run (recording). The caller has logged why.
 pub fn release_baton() {
+    log::slot().running.store(0, Ordering::Relaxed);
     process().baton.release();
 }
 

@@ -5,12 +5,12 @@ mod plain;
 mod view;
 
 pub use plain::Plain;
-pub use view::{ChunkView, Chunks, PointView, SignalView, StartView, SyscallView};
+pub use view::{ChunkView, Chunks, SignalView, StartView, SyscallView};
 
 use super::bytes::Input;
 use super::codec::{CodecError, split_head};
 use orch_abi::record::{
-    Boot, Data, Digest, Ended, Exit, Forked, Head, Insn, Kind, Map, Spawn, Switch,
+    Boot, Data, Digest, Ended, Exit, Forked, Head, Insn, Kind, Map, Point, Spawn, Switch,
 };
 
 /// One record of a recording.
@@ -121,6 +121,11 @@ impl<'a> Record<'a> {
     /// Its [`Switch`].
     pub fn switch(&self) -> Result<Switch, RecordError> {
         Ok(self.fixed(&[Kind::Switch])?.0)
+    }
+
+    /// The place of an interruption ([`Kind::Point`]).
+    pub fn point(&self) -> Result<Point, RecordError> {
+        Ok(self.fixed(&[Kind::Point])?.0)
     }
 
     /// Its [`Insn`].
