@@ -147,7 +147,7 @@ fn shell_words(program: &str, args: &[String]) -> String {
         if !arg.is_empty() && arg.chars().all(plain) {
             arg.clone()
         } else if arg.chars().any(char::is_control) {
-            format!("${}", print_quoted(arg))
+            format!("$'{}'", escaped(arg))
         } else {
             format!("'{}'", arg.replace('\'', r"'\''"))
         }
@@ -160,14 +160,17 @@ fn shell_words(program: &str, args: &[String]) -> String {
     }
 }
 
-fn print_quoted(text: &str) -> String {
-    format!(
-        "'{}'",
-        text.replace('\'', r"\'")
-            .escape_debug()
-            .to_string()
-            .replace("\\\\'", "\\'")
-    )
+/// What `$'…'` of a shell needs between the quotes.
+fn escaped(text: &str) -> String {
+    let one = |c: char| match c {
+        '\'' | '\\' => format!("\\{c}"),
+        '\n' => "\\n".to_owned(),
+        '\t' => "\\t".to_owned(),
+        c if c.is_ascii_control() => format!("\\x{:02x}", u32::from(c)),
+        c if c.is_control() => format!("\\u{:04x}", u32::from(c)),
+        c => c.to_string(),
+    };
+    text.chars().map(one).collect()
 }
 
 /// Process id.
