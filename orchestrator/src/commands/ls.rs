@@ -342,44 +342,70 @@ fn session_object(session: &Session) -> SessionObject<'_> {
     }
 }
 
-fn object(row: &Row) -> serde_json::Value {
-    let name = |id: RecordingId| id.to_string();
-    let Ok(s) = &row.summary else {
-        return serde_json::json!({ "recording": name(row.id), "error": row.command });
+#[derive(Serialize, Default)]
+struct Object<'a> {
+    recording: String,
+    parent: Option<String>,
+    pid: Option<u32>,
+    /// `exec` or `fork`.
+    began: Option<&'static str>,
+    program: Option<&'a str>,
+    args: Option<&'a [String]>,
+    command: &'a str,
+    first_tick: u64,
+    last_tick: u64,
+    finished: bool,
+    exit: Option<u32>,
+    signal: Option<String>,
+    next: Option<String>,
+    threads: Option<u32>,
+    events: u64,
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+}
+
+fn object(row: &Row) -> Object<'_> {
+    let recording = row.id.to_string();
+    let s = match &row.summary {
+        Ok(summary) => summary,
+        Err(e) => {
+            return Object {
+                recording,
+                error: Some(e),
+                ..Object::default()
+            };
+        }
     };
-    let (program, args) = match &s.origin {
-        Some(Origin::Exec { program, args, .. }) => (Some(program), Some(args)),
-        _ => (None, None),
+    let mut object = Object {
+        recording,
+        parent: row.parent.map(|id| id.to_string()),
+        pid: pid(s),
+        command: &row.command,
+        first_tick: s.first_tick.0,
+        last_tick: s.last_tick.0,
+        finished: s.finished,
+        threads: s.threads,
+        events: s.events,
+        bytes: s.bytes,
+        ..Object::default()
     };
-    let (mut exit, mut signal, mut next) = (None, None, None);
+    match &s.origin {
+        Some(Origin::Exec { program, args, .. }) => {
+            object.began = Some("exec");
+            object.program = Some(program);
+            object.args = Some(args);
+        }
+        Some(Origin::Fork { .. }) => object.began = Some("fork"),
+        None => {}
+    }
     match s.end {
-        Some(End::Exited(code)) => exit = Some(code),
-        Some(End::Killed(number)) => signal = Some(print::signal_name(number)),
-        Some(End::Execed(id)) => next = Some(name(id)),
+        Some(End::Exited(code)) => object.exit = Some(code),
+        Some(End::Killed(number)) => object.signal = Some(print::signal_name(number)),
+        Some(End::Execed(id)) => object.next = Some(id.to_string()),
         Some(End::Unknown) | None => {}
     }
-    serde_json::json!({
-        "recording": name(row.id),
-        "parent": row.parent.map(name),
-        "pid": pid(s),
-        "began": match &s.origin {
-            Some(Origin::Exec { .. }) => Some("exec"),
-            Some(Origin::Fork { .. }) => Some("fork"),
-            None => None,
-        },
-        "program": program,
-        "args": args,
-        "command": row.command,
-        "first_tick": s.first_tick.0,
-        "last_tick": s.last_tick.0,
-        "finished": s.finished,
-        "exit": exit,
-        "signal": signal,
-        "next": next,
-        "threads": s.threads,
-        "events": s.events,
-        "bytes": s.bytes,
-    })
+    object
 }
 
 #[cfg(test)]

@@ -58,7 +58,10 @@ struct Place {
 impl Explained {
     /// Looks the place up in the recording.
     pub fn new(session: &Session, id: RecordingId, d: &Divergence) -> Self {
-        let place = look_up(session, id, d).unwrap_or_default();
+        let (place, why) = match look_up(session, id, d) {
+            Ok(place) => (place, d.why.clone()),
+            Err(e) => (Place::default(), format!("{}; and {e}", d.why)),
+        };
         let actual = actual(d);
         let differs = differences(&place, d, &actual);
         let last = place.expected.as_ref().or(place.before.back());
@@ -70,7 +73,7 @@ impl Explained {
             thread: d.thread,
             expected: place.expected,
             actual,
-            why: d.why.clone(),
+            why,
             differs,
             before: place.before.into(),
         }
