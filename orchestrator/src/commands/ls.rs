@@ -1,15 +1,18 @@
 //! `orch ls`.
 
+mod json;
+mod tree;
+
 use crate::output::{self, Output, Style, cut};
 use anyhow::Result;
 use orch_recorder::print;
 use orch_recorder::session::{Meta, Refused, Session};
-use orch_recorder::trace::{End, Origin, RecordingId, Summary};
+use orch_recorder::trace::{End, Origin, Summary};
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
+use tree::{Row, pid, shell_words};
 
 /// Arguments of `orch ls`.
 #[derive(Debug, clap::Args)]
@@ -27,17 +30,6 @@ pub struct Args {
     json: bool,
 }
 
-/// A recording, and what else is to be said of it.
-struct Row {
-    id: RecordingId,
-    /// What can be told of it; otherwise why not.
-    summary: Result<Summary, String>,
-    parent: Option<RecordingId>,
-    /// Lines that show its place in the tree.
-    branch: String,
-    command: String,
-}
-
 /// How far a session has come.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -50,12 +42,12 @@ enum State {
 /// Runs it.
 pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
     let session = super::locate(dir)?;
-    let rows = rows(&session)?;
+    let rows = tree::rows(&session)?;
     let mut out = Output::new();
     if args.json {
-        out.json(&session_object(&session))?;
+        out.json(&json::session_object(&session))?;
         for row in &rows {
-            out.json(&object(row))?;
+            out.json(&json::object(row))?;
         }
     } else {
         header(&mut out, &session)?;
@@ -72,112 +64,6 @@ fn state(meta: &Meta) -> State {
         (false, Some(_)) => State::Running,
         (false, None) => State::CutOff,
     }
-}
-
-/// All recordings, children below their parents.
-fn rows(session: &Session) -> Result<Vec<Row>> {
-    let mut all = BTreeMap::new();
-    for id in session.recordings()? {
-        let summary = session.summary(id).map_err(|e| e.to_string());
-        let parent = summary.as_ref().ok().and_then(parent);
-        all.insert(id, (summary, parent));
-    }
-    let mut children: BTreeMap<Option<RecordingId>, Vec<RecordingId>> = BTreeMap::new();
-    for (&id, (_, parent)) in &all {
-        // A parent has a lower number: so there are no circles.
-        let parent = parent.filter(|p| *p < id && all.contains_key(p));
-        children.entry(parent).or_default().push(id);
-    }
-    let mut rows: Vec<Row> = Vec::new();
-    let mut commands: BTreeMap<RecordingId, String> = BTreeMap::new();
-    let mut stack: Vec<(RecordingId, String, String)> = Vec::new();
-    let push = |stack: &mut Vec<_>, parent: Option<RecordingId>, below: &str| {
-        let ids = children.get(&parent).map_or(&[][..], Vec::as_slice);
-        for (n, &id) in ids.iter().enumerate().rev() {
-            let last = n + 1 == ids.len();
-            let (own, next) = match (parent, last) {
-                (None, _) => ("", ""),
-                (_, true) => ("└─", "  "),
-                (_, false) => ("├─", "│ "),
-            };
-            stack.push((id, format!("{below}{own}"), format!("{below}{next}")));
-        }
-    };
-    push(&mut stack, None, "");
-    while let Some((id, branch, below)) = stack.pop() {
-        push(&mut stack, Some(id), &below);
-        let (summary, parent) = all.remove(&id).expect("each is in the tree once");
-        let inherited = parent.and_then(|p| commands.get(&p)).map(String::as_str);
-        let command = command(&summary, inherited);
-        commands.insert(id, command.clone());
-        rows.push(Row {
-            id,
-            summary,
-            parent,
-            branch,
-            command,
-        });
-    }
-    Ok(rows)
-}
-
-fn parent(summary: &Summary) -> Option<RecordingId> {
-    match summary.origin.as_ref()? {
-        Origin::Exec { parent, .. } => *parent,
-        Origin::Fork { parent, .. } => Some(*parent),
-    }
-}
-
-/// The command line that a recording runs; a forked one has its parent's.
-fn command(summary: &Result<Summary, String>, inherited: Option<&str>) -> String {
-    match summary {
-        Err(e) => e.clone(),
-        Ok(summary) => match &summary.origin {
-            Some(Origin::Exec { program, args, .. }) => shell_words(program, args),
-            Some(Origin::Fork { .. }) => inherited.unwrap_or("?").to_owned(),
-            None => "(no event was kept)".to_owned(),
-        },
-    }
-}
-
-/// A command line, quoted as a shell would need it; control characters are made safe.
-fn shell_words(program: &str, args: &[String]) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_=+./,:@%^".contains(c);
-    let words = args.iter().map(|arg| {
-        if !arg.is_empty() && arg.chars().all(plain) {
-            arg.clone()
-        } else if arg.chars().any(char::is_control) {
-            format!("$'{}'", escaped(arg))
-        } else {
-            format!("'{}'", arg.replace('\'', r"'\''"))
-        }
-    });
-    let words: Vec<String> = words.collect();
-    if words.is_empty() {
-        program.to_owned()
-    } else {
-        words.join(" ")
-    }
-}
-
-/// What `$'…'` of a shell needs between the quotes.
-fn escaped(text: &str) -> String {
-    let one = |c: char| match c {
-        '\'' | '\\' => format!("\\{c}"),
-        '\n' => "\\n".to_owned(),
-        '\t' => "\\t".to_owned(),
-        c if c.is_ascii_control() => format!("\\x{:02x}", u32::from(c)),
-        c if c.is_control() => format!("\\u{:04x}", u32::from(c)),
-        c => c.to_string(),
-    };
-    text.chars().map(one).collect()
-}
-
-/// Process id.
-fn pid(summary: &Summary) -> Option<u32> {
-    summary.origin.as_ref().map(|o| match o {
-        Origin::Exec { pid, .. } | Origin::Fork { pid, .. } => *pid,
-    })
 }
 
 /// How it ended, in words.
@@ -314,113 +200,4 @@ fn footer(out: &mut Output, refused: &[Refused]) -> io::Result<()> {
         )?;
     }
     Ok(())
-}
-
-#[derive(Serialize)]
-struct SessionObject<'a> {
-    session: &'a Path,
-    command: &'a [String],
-    cwd: &'a Path,
-    state: State,
-    started: u64,
-    ended: Option<u64>,
-    exit: Option<i32>,
-    refused: &'a [Refused],
-}
-
-fn session_object(session: &Session) -> SessionObject<'_> {
-    let meta = session.meta();
-    SessionObject {
-        session: session.dir(),
-        command: &meta.command,
-        cwd: &meta.cwd,
-        state: state(meta),
-        started: meta.started,
-        ended: meta.ended,
-        exit: meta.exit_status,
-        refused: &meta.refused,
-    }
-}
-
-#[derive(Serialize, Default)]
-struct Object<'a> {
-    recording: String,
-    parent: Option<String>,
-    pid: Option<u32>,
-    /// `exec` or `fork`.
-    began: Option<&'static str>,
-    program: Option<&'a str>,
-    args: Option<&'a [String]>,
-    command: &'a str,
-    first_tick: u64,
-    last_tick: u64,
-    finished: bool,
-    exit: Option<u32>,
-    signal: Option<String>,
-    next: Option<String>,
-    threads: Option<u32>,
-    events: u64,
-    bytes: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<&'a str>,
-}
-
-fn object(row: &Row) -> Object<'_> {
-    let recording = row.id.to_string();
-    let s = match &row.summary {
-        Ok(summary) => summary,
-        Err(e) => {
-            return Object {
-                recording,
-                error: Some(e),
-                ..Object::default()
-            };
-        }
-    };
-    let mut object = Object {
-        recording,
-        parent: row.parent.map(|id| id.to_string()),
-        pid: pid(s),
-        command: &row.command,
-        first_tick: s.first_tick.0,
-        last_tick: s.last_tick.0,
-        finished: s.finished,
-        threads: s.threads,
-        events: s.events,
-        bytes: s.bytes,
-        ..Object::default()
-    };
-    match &s.origin {
-        Some(Origin::Exec { program, args, .. }) => {
-            object.began = Some("exec");
-            object.program = Some(program);
-            object.args = Some(args);
-        }
-        Some(Origin::Fork { .. }) => object.began = Some("fork"),
-        None => {}
-    }
-    match s.end {
-        Some(End::Exited(code)) => object.exit = Some(code),
-        Some(End::Killed(number)) => object.signal = Some(print::signal_name(number)),
-        Some(End::Execed(id)) => object.next = Some(id.to_string()),
-        Some(End::Unknown) | None => {}
-    }
-    object
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn command_lines_can_be_pasted() {
-        let words = |args: &[&str]| {
-            let args: Vec<String> = args.iter().map(|&a| a.to_owned()).collect();
-            shell_words("/bin/x", &args)
-        };
-        assert_eq!(words(&[]), "/bin/x");
-        assert_eq!(words(&["ls", "-l", "/tmp/a b", ""]), "ls -l '/tmp/a b' ''");
-        assert_eq!(words(&["sh", "-c", "it's"]), r"sh -c 'it'\''s'");
-        assert_eq!(words(&["a\n'b"]), r"$'a\n\'b'");
-    }
 }
