@@ -1,7 +1,7 @@
 //! The arena: the file that a session's processes and its supervisor share.
 
 use crate::blob;
-use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap};
 use orch_abi::layout::{ARENA_FILE_OFFSET, ARENA_LEN, CONTROL_LEN, MAX_SLOTS, RING_LEN, SLOT_HEADER_LEN, SLOT_LEN};
 use orch_abi::record::Regs;
 use orch_abi::shared::{Control, MAGIC, Slot};
@@ -15,7 +15,8 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// A mapped arena.
+/// A mapped arena. It stays mapped: signal handlers ring its doorbell until the
+/// process ends.
 #[derive(Debug)]
 pub struct Arena {
     base: NonNull<c_void>,
@@ -264,14 +265,6 @@ impl Arena {
 
 fn ring_len() -> usize {
     usize::try_from(RING_LEN).expect("64 bits")
-}
-
-impl Drop for Arena {
-    #[expect(unsafe_code, reason = "unmapping")]
-    fn drop(&mut self) {
-        // SAFETY: mapped in `map`; no reference outlives `self`.
-        let _ = unsafe { munmap(self.base, usize::try_from(ARENA_LEN).expect("64 bits")) };
-    }
 }
 
 /// Wakes everybody who waits on `word`, in whatever process.

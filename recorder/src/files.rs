@@ -106,6 +106,8 @@ pub struct FileStore {
     versions: HashMap<FileVersion, FileId>,
     contents: HashMap<(String, u64), FileId>,
     next: u64,
+    /// Bytes of the list that hold whole lines.
+    list_len: u64,
 }
 
 impl FileVersion {
@@ -137,6 +139,7 @@ impl FileStore {
             versions: HashMap::new(),
             contents: HashMap::new(),
             next: 0,
+            list_len: 0,
         };
         let path = dir.join(INDEX_FILE);
         let text = match fs::read(&path) {
@@ -144,18 +147,16 @@ impl FileStore {
             text => text.map_err(FileStoreError::io("read", &path))?,
         };
         for (n, line) in text.split_inclusive(|&b| b == b'\n').enumerate() {
-            match serde_json::from_slice(line) {
-                Ok(captured) => store.note(captured),
+            if !line.ends_with(b"\n") {
                 // The supervisor was killed while it wrote this line.
-                Err(_) if !line.ends_with(b"\n") => {}
-                Err(source) => {
-                    return Err(FileStoreError::Index {
-                        path,
-                        line: n + 1,
-                        source,
-                    });
-                }
+                break;
             }
+            let captured = serde_json::from_slice(line).map_err(|source| {
+                let (path, line) = (path.clone(), n + 1);
+                FileStoreError::Index { path, line, source }
+            })?;
+            store.note(captured);
+            store.list_len += line.len() as u64;
         }
         Ok(store)
     }
@@ -227,16 +228,24 @@ impl FileStore {
         };
         let mut line = serde_json::to_vec(&captured).expect("plain data has a JSON form");
         line.push(b'\n');
-        let index = self.dir.join(INDEX_FILE);
-        let list = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(&index);
-        list.and_then(|mut list| list.write_all(&line))
-            .map_err(FileStoreError::io("write", &index))?;
+        self.write_line(&line)?;
         self.note(captured);
         Ok(id)
+    }
+
+    /// Adds a line to the list, over what may be there of one that was cut off.
+    fn write_line(&mut self, line: &[u8]) -> Result<(), FileStoreError> {
+        let path = self.dir.join(INDEX_FILE);
+        let write = || {
+            let mut options = OpenOptions::new();
+            let options = options.write(true).create(true).truncate(false).mode(0o600);
+            let list = options.open(&path)?;
+            list.set_len(self.list_len)?;
+            list.write_all_at(line, self.list_len)
+        };
+        write().map_err(FileStoreError::io("write", &path))?;
+        self.list_len += line.len() as u64;
+        Ok(())
     }
 
     fn note(&mut self, captured: CapturedFile) {

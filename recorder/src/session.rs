@@ -12,9 +12,9 @@ pub use place::{default_dir, link_latest, list, locate, root};
 
 use crate::files::{FileStore, FileStoreError};
 use crate::trace::{RecordingId, RecordingReader, RecordingWriter, Summary, TraceError};
-use std::fs::{self, DirBuilder};
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Name of the file that makes a directory a session.
@@ -170,7 +170,12 @@ impl Session {
         let (path, new) = (self.dir.join(META_FILE), self.dir.join(".session.json.new"));
         let mut text = serde_json::to_vec_pretty(&self.meta).expect("plain data has a JSON form");
         text.push(b'\n');
-        fs::write(&new, text).map_err(SessionError::io("write", &new))?;
+        let mut options = OpenOptions::new();
+        let options = options.write(true).create(true).truncate(true).mode(0o600);
+        options
+            .open(&new)
+            .and_then(|mut file| file.write_all(&text))
+            .map_err(SessionError::io("write", &new))?;
         fs::rename(&new, &path).map_err(SessionError::io("write", &path))
     }
 

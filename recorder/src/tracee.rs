@@ -76,7 +76,7 @@ pub fn seize(thread: Pid) -> Result<(), Error> {
 pub fn let_go(thread: Pid) -> Result<(), Error> {
     request("interrupt the process", ptrace::interrupt(thread))?;
     loop {
-        match request("wait for the process", waitpid(thread, Some(WaitPidFlag::__WALL)))? {
+        match request("wait for the process", wait(thread))? {
             WaitStatus::Exited(..) | WaitStatus::Signaled(..) => return Err(Error::Gone),
             WaitStatus::PtraceEvent(_, _, event) if event == libc::PTRACE_EVENT_STOP => break,
             WaitStatus::Stopped(_, signal) => request("continue", ptrace::cont(thread, signal))?,
@@ -248,9 +248,19 @@ impl Stopped {
     }
 }
 
+/// waitpid, whatever signal handlers run meanwhile.
+fn wait(pid: Pid) -> nix::Result<WaitStatus> {
+    loop {
+        match waitpid(pid, Some(WaitPidFlag::__WALL)) {
+            Err(Errno::EINTR) => {}
+            other => return other,
+        }
+    }
+}
+
 fn wait_syscall_stop(pid: Pid) -> Result<(), Error> {
     loop {
-        match request("wait for the process", waitpid(pid, Some(WaitPidFlag::__WALL)))? {
+        match request("wait for the process", wait(pid))? {
             WaitStatus::PtraceSyscall(_) => return Ok(()),
             WaitStatus::Exited(..) | WaitStatus::Signaled(..) => return Err(Error::Gone),
             // A signal that came before the first instruction is for the program: deliver it

@@ -2,6 +2,8 @@
 
 use anyhow::{Context as _, Result, bail};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, waitpid};
 use orch_abi::shared::boot;
 use orch_recorder::arena::Arena;
 use orch_recorder::trace::RecordingId;
@@ -41,7 +43,18 @@ pub fn start(arena: &Arena, root: RecordingId) -> Result<(u32, i32)> {
     }
     slot.boot_flags.store(flags, Ordering::Relaxed);
     // Any program will do: nothing of it is ever run.
-    let mut child = launch::prepare(&["/proc/self/exe", "replay-host"])?;
+    let child = launch::prepare(&["/proc/self/exe", "replay-host"])?;
+    let pid = child.pid;
+    attach(arena, index, child).inspect_err(|_| {
+        let _ = kill(pid, Signal::SIGKILL);
+        let _ = waitpid(pid, Some(WaitPidFlag::__WALL));
+        arena.release(index);
+    })?;
+    Ok((index, pid.as_raw()))
+}
+
+fn attach(arena: &Arena, index: u32, mut child: launch::Waiting) -> Result<()> {
+    let slot = arena.slot(index);
     tracee::seize(child.pid)?;
     child.go()?;
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -55,5 +68,5 @@ pub fn start(arena: &Arena, root: RecordingId) -> Result<(u32, i32)> {
     };
     slot.pid.store(child.pid.as_raw().cast_unsigned(), Ordering::Relaxed);
     stopped.start_runtime(arena.path(), index)?;
-    Ok((index, child.pid.as_raw()))
+    Ok(())
 }

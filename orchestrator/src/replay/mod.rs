@@ -116,7 +116,7 @@ pub fn check(
         cpuid::install(&table, &arena);
     }
     watch::adopt_orphans()?;
-    watch::signals(control);
+    watch::children(control);
     let total = plan.total;
     let mut r = Replayer {
         session,

@@ -81,7 +81,8 @@ pub fn record(session: &Session, command: &[OsString], options: &Options) -> Res
     }
     watch::console(control);
     watch::adopt_orphans()?;
-    watch::signals(control);
+    watch::children(control);
+    watch::signals();
     let mut root = launch::prepare(command)?;
     tracee::seize(root.pid)?;
     root.go()?;

@@ -75,15 +75,21 @@ fn ring() {
     }
 }
 
-/// Installs handlers: children's news ring the doorbell, terminating signals are passed on.
+/// Children's news ring the doorbell.
 #[expect(unsafe_code, reason = "sigaction")]
-pub fn signals(control: &Control) {
+pub fn children(control: &Control) {
     DOORBELL.store(std::ptr::from_ref(&control.doorbell).cast_mut(), Ordering::Relaxed);
     let child = SigAction::new(SigHandler::Handler(on_child), SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handler only touches atomics.
+    let _ = unsafe { sigaction(Signal::SIGCHLD, &child) };
+}
+
+/// Terminating signals are kept for [`take_signals`].
+#[expect(unsafe_code, reason = "sigaction")]
+pub fn signals() {
     let end = SigAction::new(SigHandler::SigAction(on_terminate), SaFlags::empty(), SigSet::empty());
     // SAFETY: the handlers only touch atomics.
     unsafe {
-        let _ = sigaction(Signal::SIGCHLD, &child);
         for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2]
         {
             let _ = sigaction(signal, &end);

@@ -1,7 +1,7 @@
 //! Recordings on disk: what a process took from outside, in order.
 //!
 //! A recording is a stream of records ([`orch_abi::record`]) cut into blocks.
-//! Each block is transformed ([`codec`]), compressed and framed ([`frame`]) by
+//! Each block is transformed ([`codec`]), compressed and framed by
 //! itself, so that reading can start at any of them and damage stays in one.
 //! docs/trace-format.md describes the file byte by byte.
 

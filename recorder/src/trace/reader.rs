@@ -171,7 +171,7 @@ impl RecordingReader {
     pub fn summary_of(path: &Path) -> Result<Summary, TraceError> {
         match Source::open(path)?.stored_summary() {
             Some(summary) => Ok(summary),
-            None => Self::open(path)?.summary(),
+            None => Ok(Self::open(path)?.summary()),
         }
     }
 
@@ -216,18 +216,19 @@ impl RecordingReader {
         self.index.entries.len()
     }
 
-    /// The recording in a few numbers. Reads two blocks where nobody closed it.
-    pub fn summary(&mut self) -> Result<Summary, TraceError> {
+    /// The recording in a few numbers. Where nobody closed it, its first and
+    /// last blocks are read; what is damaged in them stays unknown.
+    #[must_use]
+    pub fn summary(&mut self) -> Summary {
         if let Some(summary) = &self.summary {
-            return Ok(summary.clone());
+            return summary.clone();
         }
         let mut summary = Summary::new(self.file.recording);
         let mut block = Block::default();
-        if let Some(last) = self.blocks_len().checked_sub(1) {
-            for n in [0, last] {
-                self.read_block(n, &mut block)?;
-                for record in block.records() {
-                    let record = record.map_err(self.file.codec(0))?;
+        let ends = [0, self.blocks_len().saturating_sub(1)];
+        for n in ends.into_iter().take(self.blocks_len()) {
+            if self.read_block(n, &mut block).is_ok() {
+                for record in block.records().flatten() {
                     if record.index == 0 {
                         summary.first_tick = Tick(record.head.tick);
                     }
@@ -239,7 +240,7 @@ impl RecordingReader {
         summary.events = self.index.records();
         summary.bytes = self.index.raw_end();
         summary.last_tick = Tick(self.index.last_tick());
-        Ok(summary)
+        summary
     }
 
     /// Reads the next block; `None` at the end. After an error, goes on with the block behind.

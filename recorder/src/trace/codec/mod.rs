@@ -4,7 +4,7 @@
 //! Records of one kind, call and call site share a *context*, which remembers
 //! the words (8 bytes) of the last such record. Of a record only the words that
 //! differ are kept. Which words there are follows from the record's kind
-//! ([`shape`]); what no rule covers is kept as plain bytes. Any sequence of
+//! (`shape`); what no rule covers is kept as plain bytes. Any sequence of
 //! well-delimited records comes back exactly, sense or nonsense.
 
 mod context;
