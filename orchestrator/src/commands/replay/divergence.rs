@@ -6,7 +6,7 @@ use crate::replay::Divergence;
 use orch_abi::record::Kind;
 use orch_recorder::print;
 use orch_recorder::session::Session;
-use orch_recorder::trace::{RecordingId, TraceError};
+use orch_recorder::trace::{Record, RecordingId, TraceError};
 use serde::Serialize;
 use std::collections::VecDeque;
 use std::io::{self, Write as _};
@@ -162,10 +162,7 @@ fn read(
     let mut place = Place::default();
     while let Some(record) = records.next_record()? {
         let end = record.offset + 16 + record.payload.len() as u64;
-        // The runtime may have read the whole record before it compared: then
-        // the place is behind it, and it is of the kind that was come to.
-        let read_whole =
-            end == d.offset && record.head.kind == d.kind && !d.why.starts_with("another kind");
+        let read_whole = end == d.offset && was_read_whole(&record, d);
         if end > d.offset || read_whole {
             let call = record.syscall().ok();
             place.call = call.map(|view| (view.call.args, view.call.ip, view.nr));
@@ -180,6 +177,17 @@ fn read(
         }
     }
     Ok(place)
+}
+
+/// Whether the record that ends at the place of the divergence is the one that
+/// was expected: the runtime has read it all where it found out only then.
+fn was_read_whole(record: &Record<'_>, d: &Divergence) -> bool {
+    let found_before = d.why.starts_with("another") || d.why.contains("differ");
+    let same_call = || match record.syscall() {
+        Ok(view) => (view.nr, view.call.ip, view.call.args) == (d.nr, d.ip, d.args),
+        Err(_) => true,
+    };
+    record.head.kind == d.kind && !found_before && same_call()
 }
 
 fn differences(place: &Place, d: &Divergence, actual: &Actual) -> Vec<Difference> {

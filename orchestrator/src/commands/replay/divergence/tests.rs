@@ -73,26 +73,18 @@ fn finds_the_record_that_was_read_whole() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (session, offsets) = session(dir.path());
     let tick = |d| Explained::new(&session, P1, &d).tick;
-    assert_eq!(
-        tick(at(offsets[20], Kind::Syscall, "it returns 1 here")),
-        38
-    );
-    assert_eq!(
-        tick(at(
-            offsets[20],
-            Kind::Syscall,
-            "another kind of event was recorded"
-        )),
-        40
-    );
-    assert_eq!(
-        tick(at(
-            offsets[20],
-            Kind::Exit,
-            "another kind of event was recorded"
-        )),
-        40
-    );
+    let place = |kind, why| at(offsets[20], kind, why);
+    let mut returns = place(Kind::Syscall, "it returns 1 here");
+    assert_eq!(tick(returns), 40);
+    returns = place(Kind::Syscall, "it returns 1 here");
+    returns.args = [3, 0, 19, 0, 0, 0];
+    assert_eq!(tick(returns), 38);
+    let mut again = place(Kind::Syscall, "the arguments differ");
+    again.args = [3, 0, 19, 0, 0, 0];
+    assert_eq!(tick(again), 40);
+    let other = "another kind of event was recorded";
+    assert_eq!(tick(place(Kind::Syscall, other)), 40);
+    assert_eq!(tick(place(Kind::Exit, other)), 40);
 }
 
 #[test]
