@@ -30,7 +30,7 @@ fn cpuid(faults: bool) -> Finding {
         WHAT,
         "not available".into(),
         "Programs ask the processor themselves: recordings replay on this kind of processor only.",
-        "In a virtual machine, ask for a host that passes it on (Intel since Ivy Bridge, AMD since Zen 4 or so).",
+        "In a virtual machine, ask for a host that passes it on (Intel processors have it since Ivy Bridge).",
     )
 }
 
@@ -46,7 +46,7 @@ fn rdtsc() -> Finding {
             WHAT,
             format!("not available ({e})"),
             "Programs would read the time-stamp counter unseen, so that replays differ.",
-            "Use a kernel that has PR_SET_TSC; some sandboxes (gVisor) have not.",
+            "Use a kernel, or a sandbox, that has prctl(PR_SET_TSC).",
         )
         .needed(),
     }

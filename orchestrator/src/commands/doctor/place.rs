@@ -5,6 +5,7 @@ use crate::output;
 use nix::sys::statvfs::statvfs;
 use orch_recorder::session;
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -67,6 +68,12 @@ fn reflink(there: &Path) -> Finding {
             WHAT,
             format!("{kind}, shares extents"),
             "Copies of mapped files take no room.",
+        ),
+        Err(Errno::ACCESS | Errno::PERM | Errno::ROFS) => Finding::limited(
+            WHAT,
+            format!("{kind}, {} cannot be written to", there.display()),
+            "Sessions cannot be kept in the usual place.",
+            "Set XDG_DATA_HOME to a directory of yours, or record with -o DIR.",
         ),
         Err(_) => Finding::limited(
             WHAT,

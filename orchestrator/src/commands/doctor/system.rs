@@ -28,7 +28,7 @@ fn kernel() -> Finding {
         Some(v) if v >= (6, 7) => {
             Finding::ok(WHAT, release, "All that orch can use of a kernel is there.")
         }
-        Some(v) if v >= (5, 11) => Finding::limited(
+        Some(v) if v >= (5, 9) => Finding::limited(
             WHAT,
             release,
             "Dirty pages cannot be asked for (PAGEMAP_SCAN, 6.7), so threads that compute without end are interrupted at a higher price.",
@@ -37,8 +37,8 @@ fn kernel() -> Finding {
         _ => Finding::missing(
             WHAT,
             release,
-            "The runtime needs user-space access to GS (5.9) and close_range (5.11).",
-            "Use a kernel of 5.11 or later.",
+            "The runtime sets GS without a system call, which kernels allow since 5.9.",
+            "Use a kernel of 5.9 or later.",
         )
         .needed(),
     }
@@ -47,8 +47,18 @@ fn kernel() -> Finding {
 fn seccomp() -> Finding {
     const WHAT: &str = "seccomp filters";
     let actions = read("/proc/sys/kernel/seccomp/actions_avail");
+    let status = read("/proc/self/status");
+    let mode = field(&status, "Seccomp");
+    if actions.is_empty() && mode.is_some() {
+        return Finding::limited(
+            WHAT,
+            "in the kernel, but /proc/sys/kernel/seccomp cannot be read".into(),
+            "Whether system calls can be intercepted is only known by trying.",
+            "Run `orch doctor --self-test`.",
+        );
+    }
     let trap = actions.split_whitespace().any(|a| a == "trap");
-    let inside = field(&read("/proc/self/status"), "Seccomp") == Some("2");
+    let inside = mode == Some("2");
     match (trap, inside) {
         (true, false) => Finding::ok(
             WHAT,
