@@ -57,25 +57,6 @@ struct Outcome {
 
 /// Runs it.
 pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
-<<<<<<< HEAD
-    let session = session::locate(dir)?;
-    let reports = replay::check(&session, args.process, false, |_, _| {})?;
-    let mut bad = 0;
-    for r in &reports {
-        match &r.verdict {
-            Verdict::Matched => {}
-            Verdict::Diverged(d) => {
-                bad += 1;
-                println!(
-                    "{}: diverged: {} at offset {} nr {} ip {:#x} kind {} args {:x?}",
-                    r.recording, d.why, d.offset, d.nr, d.ip, d.kind, d.args
-                );
-            }
-            Verdict::Broken(why) => {
-                bad += 1;
-                println!("{}: broken: {why}", r.recording);
-            }
-=======
     let session = super::locate(dir)?;
     let ids = super::recordings(&session, args.process)?;
     let started = Instant::now();
@@ -91,7 +72,6 @@ pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
             out.json(outcome)?;
         } else {
             print(&mut out, outcome)?;
->>>>>>> cli
         }
     }
     if !args.json {
