@@ -25,12 +25,22 @@ pub fn of_memory() -> Digest {
 pub fn of_memory_up_to(limit: u64) -> Digest {
     let mut d = Digest::default();
     walk(&mut d, limit);
-    if d.pages > limit { Digest::default() } else { d }
+    if d.pages > limit {
+        Digest::default()
+    } else {
+        d
+    }
 }
 
 fn walk(d: &mut Digest, limit: u64) {
-    let maps = call(nr::OPENAT, &[AT_FDCWD, c"/proc/self/maps".as_ptr() as u64, O_CLOEXEC]);
-    let pagemap = call(nr::OPENAT, &[AT_FDCWD, c"/proc/self/pagemap".as_ptr() as u64, O_CLOEXEC]);
+    let maps = call(
+        nr::OPENAT,
+        &[AT_FDCWD, c"/proc/self/maps".as_ptr() as u64, O_CLOEXEC],
+    );
+    let pagemap = call(
+        nr::OPENAT,
+        &[AT_FDCWD, c"/proc/self/pagemap".as_ptr() as u64, O_CLOEXEC],
+    );
     if maps >= 0 && pagemap >= 0 {
         each_writable(maps as u64, |start, end| {
             let mut at = start;
@@ -38,7 +48,15 @@ fn walk(d: &mut Digest, limit: u64) {
                 let pages = ((end - at) / PAGE).min(512);
                 // SAFETY: only the baton's holder is here.
                 let entries = unsafe { &mut *&raw mut PAGEMAP };
-                let got = call(nr::PREAD64, &[pagemap as u64, entries.as_mut_ptr() as u64, pages * 8, at / PAGE * 8]);
+                let got = call(
+                    nr::PREAD64,
+                    &[
+                        pagemap as u64,
+                        entries.as_mut_ptr() as u64,
+                        pages * 8,
+                        at / PAGE * 8,
+                    ],
+                );
                 for (i, e) in entries.iter().enumerate().take((got.max(0) / 8) as usize) {
                     // Present or swapped (kernel Documentation/admin-guide/mm/pagemap.rst).
                     if e >> 62 != 0 && d.pages <= limit {
@@ -74,7 +92,14 @@ fn each_writable(fd: u64, mut f: impl FnMut(u64, u64)) {
     let buf = unsafe { &mut *&raw mut MAPS };
     let mut kept = 0;
     loop {
-        let n = call(nr::READ, &[fd, buf[kept..].as_mut_ptr() as u64, (buf.len() - kept) as u64]);
+        let n = call(
+            nr::READ,
+            &[
+                fd,
+                buf[kept..].as_mut_ptr() as u64,
+                (buf.len() - kept) as u64,
+            ],
+        );
         if n <= 0 {
             return;
         }
@@ -96,7 +121,8 @@ fn writable(line: &[u8]) -> Option<(u64, u64)> {
     let (start, n) = hex(line)?;
     let (end, m) = hex(&line[n + 1..])?;
     let perms = line.get(n + m + 2..n + m + 6)?;
-    (perms[0] == b'r' && perms[1] == b'w' && perms[3] == b'p' && !is_ours(start)).then_some((start, end))
+    (perms[0] == b'r' && perms[1] == b'w' && perms[3] == b'p' && !is_ours(start))
+        .then_some((start, end))
 }
 
 fn hex(s: &[u8]) -> Option<(u64, usize)> {
@@ -114,6 +140,8 @@ pub fn report(t: &Thread, recorded: u64, here: u64) -> ! {
     replay::diverge_at(
         t,
         Kind::Digest,
-        format_args!("memory differs at the end ({here} non-zero writable pages here, {recorded} recorded)"),
+        format_args!(
+            "memory differs at the end ({here} non-zero writable pages here, {recorded} recorded)"
+        ),
     )
 }

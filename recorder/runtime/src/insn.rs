@@ -37,18 +37,31 @@ pub fn emulate(t: &mut Thread, c: &mut Context) -> bool {
 
 fn tsc(t: &mut Thread, c: &mut Context, with_aux: bool) {
     const PR_SET_TSC: u64 = 26;
-    let mut i = Insn { ip: c.regs.rip, ..Insn::default() };
+    let mut i = Insn {
+        ip: c.regs.rip,
+        ..Insn::default()
+    };
     if log::recording() {
         call(nr::PRCTL, &[PR_SET_TSC, 1]);
         (i.tsc, i.aux) = arch::rdtscp();
         call(nr::PRCTL, &[PR_SET_TSC, 2]);
-        log::write(Kind::Insn, u16::from(with_aux), 0, log::tick(), &[log::bytes_of(&i)]);
+        log::write(
+            Kind::Insn,
+            u16::from(with_aux),
+            0,
+            log::tick(),
+            &[log::bytes_of(&i)],
+        );
     } else {
         t.regs.rip = c.regs.rip;
         replay::expect_kind(t, Kind::Insn);
         let recorded = log::read::<Insn>();
         if recorded.ip != i.ip {
-            replay::diverge_at(t, Kind::Insn, format_args!("rdtsc at another place: {:#x} was recorded", recorded.ip));
+            replay::diverge_at(
+                t,
+                Kind::Insn,
+                format_args!("rdtsc at another place: {:#x} was recorded", recorded.ip),
+            );
         }
         i = recorded;
     }

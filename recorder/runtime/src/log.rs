@@ -69,7 +69,11 @@ pub fn open(index: u32) {
     l.ring = (slot_address(index) + SLOT_HEADER_LEN) as *mut u8;
     l.recording = control().mode.load(Ordering::Relaxed) == mode::RECORD;
     l.head = None;
-    l.cursor = if l.recording { slot().head.load(Ordering::Relaxed) } else { slot().tail.load(Ordering::Relaxed) };
+    l.cursor = if l.recording {
+        slot().head.load(Ordering::Relaxed)
+    } else {
+        slot().tail.load(Ordering::Relaxed)
+    };
     l.offset = 0;
     process().recording = slot().recording.load(Ordering::Relaxed);
 }
@@ -123,7 +127,9 @@ impl Log {
             ring_doorbell();
             sys::futex_wait(&slot.moved, moved, 1000);
             if !supervisor_lives() {
-                crate::fail("the recorder (orch record) is gone and the log is full; ending this process");
+                crate::fail(
+                    "the recorder (orch record) is gone and the log is full; ending this process",
+                );
             }
         }
         slot.waiting.store(0, Ordering::Relaxed);
@@ -168,7 +174,13 @@ impl Log {
 pub fn write(kind: Kind, aux: u16, flags: u8, tick: u64, parts: &[&[u8]]) {
     let l = log();
     let len: usize = parts.iter().map(|p| pad8(p.len())).sum();
-    l.put(bytes_of(&Head { kind: kind as u8, flags, aux, len: len as u32, tick }));
+    l.put(bytes_of(&Head {
+        kind: kind as u8,
+        flags,
+        aux,
+        len: len as u32,
+        tick,
+    }));
     for part in parts {
         l.put(part);
         l.pad(part.len());
@@ -197,7 +209,15 @@ pub struct Pieces {
 impl Pieces {
     /// None.
     pub const fn new() -> Self {
-        Self { list: [Piece { addr: 0, len: 0, outgoing: 0 }; 24], count: 0, bytes: 0 }
+        Self {
+            list: [Piece {
+                addr: 0,
+                len: 0,
+                outgoing: 0,
+            }; 24],
+            count: 0,
+            bytes: 0,
+        }
     }
 
     /// Adds memory that the kernel wrote.
@@ -216,7 +236,11 @@ impl Pieces {
             return;
         }
         if self.count < self.list.len() && self.bytes + (len as usize) < INLINE {
-            self.list[self.count] = Piece { addr, len: len as u32, outgoing };
+            self.list[self.count] = Piece {
+                addr,
+                len: len as u32,
+                outgoing,
+            };
             self.count += 1;
             self.bytes += len as usize;
         } else if outgoing == 0 {
@@ -231,7 +255,10 @@ fn data(addr: u64, len: u64) {
     let mut done = 0;
     while done < len {
         let n = (len - done).min(MAX_DATA as u64) as usize;
-        let body = Data { addr: addr + done, len: n as u64 };
+        let body = Data {
+            addr: addr + done,
+            len: n as u64,
+        };
         let head = Head {
             kind: Kind::Data as u8,
             len: (size_of::<Data>() + pad8(n)) as u32,
@@ -251,8 +278,18 @@ fn data(addr: u64, len: u64) {
 pub fn syscall(kind: Kind, nr: u16, flags: u8, tick: u64, body: &Syscall, pieces: &Pieces) {
     let l = log();
     let list = &pieces.list[..pieces.count];
-    let len: usize = size_of::<Syscall>() + list.iter().map(|p| 16 + pad8(p.len as usize)).sum::<usize>();
-    l.put(bytes_of(&Head { kind: kind as u8, flags, aux: nr, len: len as u32, tick }));
+    let len: usize = size_of::<Syscall>()
+        + list
+            .iter()
+            .map(|p| 16 + pad8(p.len as usize))
+            .sum::<usize>();
+    l.put(bytes_of(&Head {
+        kind: kind as u8,
+        flags,
+        aux: nr,
+        len: len as u32,
+        tick,
+    }));
     l.put(bytes_of(body));
     for piece in list {
         l.put(bytes_of(piece));
@@ -264,7 +301,13 @@ pub fn syscall(kind: Kind, nr: u16, flags: u8, tick: u64, body: &Syscall, pieces
 
 /// Logs that thread `index` runs from here.
 pub fn switch(index: u32, tid: u32) {
-    write(Kind::Switch, 0, 0, tick(), &[bytes_of(&Switch { thread: index, tid })]);
+    write(
+        Kind::Switch,
+        0,
+        0,
+        tick(),
+        &[bytes_of(&Switch { thread: index, tid })],
+    );
 }
 
 /// Says that the process will log no more.
@@ -420,7 +463,11 @@ pub fn peek_signal_ip() -> u64 {
 /// Offset in the stream of the next record.
 pub fn position() -> u64 {
     let l = log();
-    if l.head.is_some() { l.offset - size_of::<Head>() as u64 } else { l.offset }
+    if l.head.is_some() {
+        l.offset - size_of::<Head>() as u64
+    } else {
+        l.offset
+    }
 }
 
 /// Head of the next record that is not memory going ahead of its call;

@@ -69,15 +69,21 @@ impl Hash {
         }
         // SAFETY: the caller is guarded: unreadable memory ends the walk.
         let bytes = unsafe { core::slice::from_raw_parts(addr as *const u8, len as usize) };
-        self.0 = (self.0 ^ xxh3_64(bytes)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23);
+        self.0 = (self.0 ^ xxh3_64(bytes))
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .rotate_left(23);
     }
 }
 
 /// Hash of all memory that the call reads; also collects the strings and
 /// other pieces that people want to see. 0 where it reads none.
 pub fn hash_inputs(t: &mut Thread, call: &Call, args: &[u64; 6], show: &mut Pieces) -> u64 {
-    if !call.args.iter().any(|a| matches!(a.ty, Ty::Path | Ty::In(_) | Ty::Out(_) | Ty::InOut(_) | Ty::OutAlways(_)))
-        && call.variants.is_empty()
+    if !call.args.iter().any(|a| {
+        matches!(
+            a.ty,
+            Ty::Path | Ty::In(_) | Ty::Out(_) | Ty::InOut(_) | Ty::OutAlways(_)
+        )
+    }) && call.variants.is_empty()
     {
         return 0;
     }
@@ -151,8 +157,19 @@ fn message_in(m: u64, hash: &mut Hash) {
 }
 
 /// Collects all memory that the kernel wrote.
-pub fn collect_outputs(t: &mut Thread, call: &Call, args: &[u64; 6], result: i64, out: &mut Pieces) {
-    if !call.args.iter().any(|a| matches!(a.ty, Ty::Out(_) | Ty::InOut(_) | Ty::OutAlways(_))) && call.variants.is_empty() {
+pub fn collect_outputs(
+    t: &mut Thread,
+    call: &Call,
+    args: &[u64; 6],
+    result: i64,
+    out: &mut Pieces,
+) {
+    if !call
+        .args
+        .iter()
+        .any(|a| matches!(a.ty, Ty::Out(_) | Ty::InOut(_) | Ty::OutAlways(_)))
+        && call.variants.is_empty()
+    {
         return;
     }
     guarded(t, || {

@@ -35,8 +35,24 @@ static mut SEARCH: Search = Search {
     on: false,
     point: Point {
         regs: Regs {
-            r8: 0, r9: 0, r10: 0, r11: 0, r12: 0, r13: 0, r14: 0, r15: 0, rdi: 0, rsi: 0, rbp: 0, rbx: 0,
-            rdx: 0, rax: 0, rcx: 0, rsp: 0, rip: 0, rflags: 0,
+            r8: 0,
+            r9: 0,
+            r10: 0,
+            r11: 0,
+            r12: 0,
+            r13: 0,
+            r14: 0,
+            r15: 0,
+            rdi: 0,
+            rsi: 0,
+            rbp: 0,
+            rbx: 0,
+            rdx: 0,
+            rax: 0,
+            rcx: 0,
+            rsp: 0,
+            rip: 0,
+            rflags: 0,
         },
         xstate: 0,
         pages: 0,
@@ -60,7 +76,10 @@ pub fn searching() -> bool {
 }
 
 fn normalised(regs: &Regs) -> Regs {
-    Regs { rflags: regs.rflags & !(TF | RF), ..*regs }
+    Regs {
+        rflags: regs.rflags & !(TF | RF),
+        ..*regs
+    }
 }
 
 // ---------------------------------------------------------------- recording
@@ -94,7 +113,11 @@ pub fn stopped(t: &mut Thread) {
 
 fn identify(t: &mut Thread, all: bool) -> Point {
     let regs = t.regs;
-    let mut p = Point { regs, near: near(t, &regs), ..Point::default() };
+    let mut p = Point {
+        regs,
+        near: near(t, &regs),
+        ..Point::default()
+    };
     if all {
         let d = digest::of_memory_up_to(16 << 10);
         (p.digest, p.pages) = (d.digest, d.pages);
@@ -105,7 +128,8 @@ fn identify(t: &mut Thread, all: bool) -> Point {
 /// Hash of the memory around what the registers point to.
 fn near(t: &mut Thread, r: &Regs) -> u64 {
     let pointers = [
-        r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15, r.rdi, r.rsi, r.rbp, r.rbx, r.rdx, r.rax, r.rcx,
+        r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15, r.rdi, r.rsi, r.rbp, r.rbx, r.rdx,
+        r.rax, r.rcx,
     ];
     let mut hash = 0;
     for p in pointers {
@@ -152,7 +176,10 @@ fn poke(at: u64, byte: u8) -> u8 {
     const AT_FDCWD: u64 = -100_i64 as u64;
     const O_RDWR: u64 = 2;
     const PWRITE64: u64 = 18;
-    let fd = call(nr::OPENAT, &[AT_FDCWD, c"/proc/self/mem".as_ptr() as u64, O_RDWR]);
+    let fd = call(
+        nr::OPENAT,
+        &[AT_FDCWD, c"/proc/self/mem".as_ptr() as u64, O_RDWR],
+    );
     let mut old = 0_u8;
     call(nr::PREAD64, &[fd as u64, &raw mut old as u64, 1, at]);
     if call(PWRITE64, &[fd as u64, &raw const byte as u64, 1, at]) != 1 {

@@ -32,7 +32,12 @@ pub struct Action {
 
 impl Action {
     /// SIG_DFL.
-    pub const DEFAULT: Self = Self { handler: 0, flags: 0, restorer: 0, mask: 0 };
+    pub const DEFAULT: Self = Self {
+        handler: 0,
+        flags: 0,
+        restorer: 0,
+        mask: 0,
+    };
 
     /// Whether it is a function of the program.
     pub fn caught(&self) -> bool {
@@ -152,15 +157,30 @@ fn kernel_action(signal: u32, handler: u64, flags: u64) {
         restorer: arch::restorer as *const () as u64,
         mask: if handler > 1 { full } else { 0 },
     };
-    call(nr::RT_SIGACTION, &[u64::from(signal), &raw const act as u64, 0, 8]);
+    call(
+        nr::RT_SIGACTION,
+        &[u64::from(signal), &raw const act as u64, 0, 8],
+    );
 }
 
 /// Installs the handlers that the runtime always has.
 pub fn install_own() {
-    kernel_action(sig::SYS, on_sigsys as *const () as u64, SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTART);
-    kernel_action(sig::SEGV, on_fault as *const () as u64, SA_SIGINFO | SA_ONSTACK | SA_NODEFER);
+    kernel_action(
+        sig::SYS,
+        on_sigsys as *const () as u64,
+        SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTART,
+    );
+    kernel_action(
+        sig::SEGV,
+        on_fault as *const () as u64,
+        SA_SIGINFO | SA_ONSTACK | SA_NODEFER,
+    );
     if !log::recording() {
-        kernel_action(sig::TRAP, on_fault as *const () as u64, SA_SIGINFO | SA_ONSTACK | SA_NODEFER);
+        kernel_action(
+            sig::TRAP,
+            on_fault as *const () as u64,
+            SA_SIGINFO | SA_ONSTACK | SA_NODEFER,
+        );
     }
 }
 
@@ -180,8 +200,10 @@ pub fn find_ignored() -> u64 {
 /// Takes over the ignored signals of the image.
 pub fn set_ignored(ignored: u64) {
     for s in 1..=64 {
-        process().own.actions[s as usize - 1] =
-            Action { handler: u64::from(ignored & bit(s) != 0), ..Action::DEFAULT };
+        process().own.actions[s as usize - 1] = Action {
+            handler: u64::from(ignored & bit(s) != 0),
+            ..Action::DEFAULT
+        };
     }
 }
 
@@ -284,8 +306,19 @@ fn catch(t: &mut Thread, signal: u32, info: &Info, c: &mut Context, fault: u32) 
     // SAFETY: the kernel's siginfo_t has 128 bytes.
     let info = unsafe { core::ptr::from_ref(info).cast::<[u64; 16]>().read() };
     // Of a signal from outside the kernel leaves here what some earlier fault left.
-    let (err, trapno, cr2) = if fault != 0 { (c.err, c.trapno, c.cr2) } else { (0, 0, 0) };
-    t.pending = PendingSignal { number: signal, fault, err, trapno, cr2, info };
+    let (err, trapno, cr2) = if fault != 0 {
+        (c.err, c.trapno, c.cr2)
+    } else {
+        (0, 0, 0)
+    };
+    t.pending = PendingSignal {
+        number: signal,
+        fault,
+        err,
+        trapno,
+        cr2,
+        info,
+    };
     t.caught = 1;
     c.mask = !NEVER_BLOCKED;
 }
@@ -311,7 +344,9 @@ extern "C" fn on_fault(signal: u32, info: &Info, c: &mut Context) {
         }
         // SAFETY: si_addr follows the three ints and padding.
         let address = info.rest[0];
-        crate::fail_fmt(format_args!("runtime fault: signal {signal} at {ip:#x}, address {address:#x}"));
+        crate::fail_fmt(format_args!(
+            "runtime fault: signal {signal} at {ip:#x}, address {address:#x}"
+        ));
     }
     if signal == sig::SEGV && insn::emulate(t, c) || signal == sig::TRAP && preempt::trap(t, c) {
         return;
@@ -323,8 +358,15 @@ extern "C" fn on_fault(signal: u32, info: &Info, c: &mut Context) {
 
 /// Dies of `signal`, as the program would have.
 fn die_of(signal: u32) -> ! {
-    let default = Action { flags: SA_RESTORER, restorer: arch::restorer as *const () as u64, ..Action::DEFAULT };
-    call(nr::RT_SIGACTION, &[u64::from(signal), &raw const default as u64, 0, 8]);
+    let default = Action {
+        flags: SA_RESTORER,
+        restorer: arch::restorer as *const () as u64,
+        ..Action::DEFAULT
+    };
+    call(
+        nr::RT_SIGACTION,
+        &[u64::from(signal), &raw const default as u64, 0, 8],
+    );
     let unblock = bit(signal);
     call(nr::RT_SIGPROCMASK, &[1, &raw const unblock as u64, 0, 8]);
     let pid = call(nr::GETPID, &[]) as u64;
@@ -375,7 +417,14 @@ fn read_signal(t: &mut Thread) -> PendingSignal {
     for w in &mut info {
         *w = log::read::<u64>();
     }
-    PendingSignal { number: u32::from(head.aux), fault: recorded.fault, err: 0, trapno: 0, cr2: 0, info }
+    PendingSignal {
+        number: u32::from(head.aux),
+        fault: recorded.fault,
+        err: 0,
+        trapno: 0,
+        cr2: 0,
+        info,
+    }
 }
 
 /// A fault of the program's own: the same instruction faults in replay.
@@ -387,16 +436,25 @@ pub fn deliver_fault(t: &mut Thread) {
         !a.caught() || t.mask & bit(pending.number) != 0
     };
     if !log::recording() {
-        if log::peek().is_none_or(|h| h.kind != Kind::Signal as u8) || log::peek_signal_ip() != t.regs.rip {
+        if log::peek().is_none_or(|h| h.kind != Kind::Signal as u8)
+            || log::peek_signal_ip() != t.regs.rip
+        {
             replay::diverge_at(
                 t,
                 Kind::Signal,
-                format_args!("signal {} at {:#x} (address {:#x})", pending.number, t.regs.rip, pending.info[2]),
+                format_args!(
+                    "signal {} at {:#x} (address {:#x})",
+                    pending.number, t.regs.rip, pending.info[2]
+                ),
             );
         }
         let recorded = read_signal(t);
         if recorded.number != pending.number {
-            replay::diverge_at(t, Kind::Signal, format_args!("signal {} here", pending.number));
+            replay::diverge_at(
+                t,
+                Kind::Signal,
+                format_args!("signal {} here", pending.number),
+            );
         }
         pending.info = recorded.info;
     } else {
@@ -418,8 +476,19 @@ pub fn deliver_fault(t: &mut Thread) {
 }
 
 fn write_signal(t: &Thread, p: &PendingSignal, sp: u64, fatal: bool) {
-    let body = Signal { ip: t.regs.rip, sp, fault: p.fault, fatal: u32::from(fatal) };
-    log::write(Kind::Signal, p.number as u16, 0, log::tick(), &[log::bytes_of(&body), log::bytes_of(&p.info)]);
+    let body = Signal {
+        ip: t.regs.rip,
+        sp,
+        fault: p.fault,
+        fatal: u32::from(fatal),
+    };
+    log::write(
+        Kind::Signal,
+        p.number as u16,
+        0,
+        log::tick(),
+        &[log::bytes_of(&body), log::bytes_of(&p.info)],
+    );
 }
 
 fn deliver(t: &mut Thread, pending: &PendingSignal) {
@@ -439,7 +508,11 @@ fn frame(t: &mut Thread, p: &PendingSignal) {
     let action = process().own.actions[number as usize - 1];
     let on_alt = on_altstack(t, t.regs.rsp);
     let mut sp = t.regs.rsp - 128;
-    if action.flags & SA_ONSTACK != 0 && !on_alt && t.altstack.size > 0 && t.altstack.flags & SS_DISABLE == 0 {
+    if action.flags & SA_ONSTACK != 0
+        && !on_alt
+        && t.altstack.size > 0
+        && t.altstack.flags & SS_DISABLE == 0
+    {
         sp = t.altstack.sp + t.altstack.size;
     }
     let mask = xstate_mask();
@@ -447,13 +520,20 @@ fn frame(t: &mut Thread, p: &PendingSignal) {
     let fpstate = (sp - len - 4) & !63;
     let at = ((fpstate - size_of::<Frame>() as u64 + 8) & !15) - 8;
     let saved = t.restore_mask.take().unwrap_or(t.mask);
-    let shown = if t.altstack.size == 0 { SS_DISABLE } else { t.altstack.flags | if on_alt { SS_ONSTACK } else { 0 } };
+    let shown = if t.altstack.size == 0 {
+        SS_DISABLE
+    } else {
+        t.altstack.flags | if on_alt { SS_ONSTACK } else { 0 }
+    };
     let f = Frame {
         restorer: action.restorer,
         context: Context {
             flags: 7,
             link: 0,
-            stack: AltStack { flags: shown, ..t.altstack },
+            stack: AltStack {
+                flags: shown,
+                ..t.altstack
+            },
             regs: t.regs,
             segments: 0x2b << 48 | 0x33,
             err: p.err,
@@ -482,12 +562,21 @@ fn frame(t: &mut Thread, p: &PendingSignal) {
         die_of(sig::SEGV);
     }
     if t.altstack.flags & SS_AUTODISARM != 0 {
-        t.altstack = AltStack { sp: 0, flags: SS_DISABLE, size: 0 };
+        t.altstack = AltStack {
+            sp: 0,
+            flags: SS_DISABLE,
+            size: 0,
+        };
     }
     if action.flags & SA_RESETHAND != 0 {
         set_action(number, Action::DEFAULT);
     }
-    t.mask |= action.mask | if action.flags & SA_NODEFER == 0 { bit(number) } else { 0 };
+    t.mask |= action.mask
+        | if action.flags & SA_NODEFER == 0 {
+            bit(number)
+        } else {
+            0
+        };
     t.mask &= !(bit(sig::KILL) | bit(sig::STOP));
     const RF_DF_TF: u64 = 0x1_0500;
     t.regs = Regs {
@@ -531,7 +620,9 @@ unsafe fn save_extended(at: u64, mask: u64, len: u64) {
 }
 
 fn on_altstack(t: &Thread, sp: u64) -> bool {
-    t.altstack.flags & SS_AUTODISARM == 0 && sp > t.altstack.sp && sp - t.altstack.sp <= t.altstack.size
+    t.altstack.flags & SS_AUTODISARM == 0
+        && sp > t.altstack.sp
+        && sp - t.altstack.sp <= t.altstack.size
 }
 
 /// rt_sigreturn(2): goes back to what the frame on the stack says.
@@ -559,7 +650,10 @@ pub fn sigreturn(t: &mut Thread) -> dispatch::Outcome {
     };
     t.regs = c.regs;
     t.mask = c.mask & !(bit(sig::KILL) | bit(sig::STOP));
-    t.altstack = AltStack { flags: c.stack.flags & !SS_ONSTACK, ..c.stack };
+    t.altstack = AltStack {
+        flags: c.stack.flags & !SS_ONSTACK,
+        ..c.stack
+    };
     if log::recording() {
         apply_mask(t);
     }
@@ -570,8 +664,15 @@ pub fn sigreturn(t: &mut Thread) -> dispatch::Outcome {
 pub fn altstack(t: &mut Thread, new: Option<AltStack>, old: Option<&mut AltStack>) -> i64 {
     let on = on_altstack(t, t.regs.rsp);
     if let Some(old) = old {
-        let flags = if t.altstack.size == 0 { SS_DISABLE } else { t.altstack.flags | if on { SS_ONSTACK } else { 0 } };
-        *old = AltStack { flags, ..t.altstack };
+        let flags = if t.altstack.size == 0 {
+            SS_DISABLE
+        } else {
+            t.altstack.flags | if on { SS_ONSTACK } else { 0 }
+        };
+        *old = AltStack {
+            flags,
+            ..t.altstack
+        };
     }
     let Some(new) = new else { return 0 };
     let flags = new.flags & 0xffff_ffff;
@@ -579,7 +680,11 @@ pub fn altstack(t: &mut Thread, new: Option<AltStack>, old: Option<&mut AltStack
         return -sys::errno::EPERM;
     }
     if flags & SS_DISABLE != 0 {
-        t.altstack = AltStack { sp: 0, flags: SS_DISABLE, size: 0 };
+        t.altstack = AltStack {
+            sp: 0,
+            flags: SS_DISABLE,
+            size: 0,
+        };
         return 0;
     }
     if flags & !(SS_ONSTACK | SS_AUTODISARM) != 0 {
@@ -588,6 +693,9 @@ pub fn altstack(t: &mut Thread, new: Option<AltStack>, old: Option<&mut AltStack
     if new.size < 2048 {
         return -sys::errno::ENOMEM;
     }
-    t.altstack = AltStack { flags: flags & !SS_ONSTACK, ..new };
+    t.altstack = AltStack {
+        flags: flags & !SS_ONSTACK,
+        ..new
+    };
     0
 }

@@ -103,7 +103,11 @@ fn capture(fd: u64) -> Captured {
         return Captured::Zero; // mmap will say EBADF
     }
     if stat[3] & S_IFMT != S_IFREG {
-        return if stat[5] == DEV_ZERO { Captured::Zero } else { Captured::No };
+        return if stat[5] == DEV_ZERO {
+            Captured::Zero
+        } else {
+            Captured::No
+        };
     }
     let key = [
         stat[0],
@@ -116,7 +120,11 @@ fn capture(fd: u64) -> Captured {
     let rows = control.file_rows.load(Ordering::Acquire) as usize;
     for row in &control.files[..rows.min(control.files.len())] {
         let have = [&row.dev, &row.ino, &row.size, &row.mtime, &row.ctime];
-        if have.iter().zip(key).all(|(a, b)| a.load(Ordering::Relaxed) == b) {
+        if have
+            .iter()
+            .zip(key)
+            .all(|(a, b)| a.load(Ordering::Relaxed) == b)
+        {
             return Captured::File(row.file.load(Ordering::Relaxed) + 1);
         }
     }
@@ -140,8 +148,16 @@ fn again(t: &mut Thread, c: &Call, b: &Syscall) -> Outcome {
         nr::BRK => brk(r as u64),
         _ if (-4095..0).contains(&r) => true,
         nr::MMAP => {
-            let m = file.unwrap_or(Map { len: a[1], prot: a[2] as u32, flags: a[3] as u32, ..Map::default() });
-            replay::map(&Map { addr: r as u64, ..m }) == r
+            let m = file.unwrap_or(Map {
+                len: a[1],
+                prot: a[2] as u32,
+                flags: a[3] as u32,
+                ..Map::default()
+            });
+            replay::map(&Map {
+                addr: r as u64,
+                ..m
+            }) == r
         }
         nr::MREMAP => mremap(&a, r),
         nr::MADVISE => {
@@ -157,7 +173,13 @@ fn again(t: &mut Thread, c: &Call, b: &Syscall) -> Outcome {
         number => call(number, &a) == r,
     };
     if !ok {
-        replay::diverge(t, Kind::Syscall, u64::from(c.nr), b, format_args!("the memory map cannot be changed the same way"));
+        replay::diverge(
+            t,
+            Kind::Syscall,
+            u64::from(c.nr),
+            b,
+            format_args!("the memory map cannot be changed the same way"),
+        );
     }
     after(u64::from(c.nr), &a, r);
     Outcome::Done(r)
@@ -169,7 +191,10 @@ fn brk(new: u64) -> bool {
     let (old, new) = (page(process().brk), page(new));
     if new > old {
         let flags = mm::PRIVATE | mm::ANONYMOUS | mm::FIXED;
-        return call(nr::MMAP, &[old, new - old, mm::READ | mm::WRITE, flags, u64::MAX, 0]) == old as i64;
+        return call(
+            nr::MMAP,
+            &[old, new - old, mm::READ | mm::WRITE, flags, u64::MAX, 0],
+        ) == old as i64;
     }
     new == old || call(nr::MUNMAP, &[new, old - new]) == 0
 }

@@ -32,7 +32,12 @@ pub fn perform(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
 }
 
 /// A call that the runtime answers itself, from state that replay has too.
-fn virtual_call(t: &mut Thread, c: &Call, args: &[u64; 6], f: fn(&mut Thread, &[u64; 6]) -> i64) -> Outcome {
+fn virtual_call(
+    t: &mut Thread,
+    c: &Call,
+    args: &[u64; 6],
+    f: fn(&mut Thread, &[u64; 6]) -> i64,
+) -> Outcome {
     let mut pieces = Pieces::new();
     let mut b = body(t, c, args, &mut pieces);
     b.result = f(t, args);
@@ -42,7 +47,13 @@ fn virtual_call(t: &mut Thread, c: &Call, args: &[u64; 6], f: fn(&mut Thread, &[
     } else {
         let (_, recorded) = replay::expect_syscall(t, Kind::Syscall, u64::from(c.nr), &b);
         if recorded.result != b.result {
-            replay::diverge(t, Kind::Syscall, u64::from(c.nr), &b, format_args!("it returns {} here", b.result));
+            replay::diverge(
+                t,
+                Kind::Syscall,
+                u64::from(c.nr),
+                &b,
+                format_args!("it returns {} here", b.result),
+            );
         }
     }
     Outcome::Done(b.result)
@@ -52,7 +63,9 @@ fn virtual_call(t: &mut Thread, c: &Call, args: &[u64; 6], f: fn(&mut Thread, &[
 pub fn fetch<T: Copy>(t: &mut Thread, addr: u64) -> Option<T> {
     let mut value = None;
     // SAFETY: guarded; T is one of the plain structures of the ABI.
-    let ok = arch::guarded(t, || value = Some(unsafe { (addr as *const T).read_unaligned() }));
+    let ok = arch::guarded(t, || {
+        value = Some(unsafe { (addr as *const T).read_unaligned() })
+    });
     if ok { value } else { None }
 }
 
@@ -95,7 +108,9 @@ fn sigprocmask(t: &mut Thread, args: &[u64; 6]) -> i64 {
     }
     let old = t.mask;
     if args[1] != 0 {
-        let Some(set) = fetch::<u64>(t, args[1]) else { return -errno::EFAULT };
+        let Some(set) = fetch::<u64>(t, args[1]) else {
+            return -errno::EFAULT;
+        };
         let new = match args[0] {
             0 => old | set,
             1 => old & !set,
@@ -119,7 +134,11 @@ fn sigaltstack(t: &mut Thread, args: &[u64; 6]) -> i64 {
             None => return -errno::EFAULT,
         }
     };
-    let mut old = AltStack { sp: 0, flags: 0, size: 0 };
+    let mut old = AltStack {
+        sp: 0,
+        flags: 0,
+        size: 0,
+    };
     let r = signal::altstack(t, new, Some(&mut old));
     if args[1] != 0 && !store(t, args[1], old) {
         return -errno::EFAULT;
@@ -129,7 +148,9 @@ fn sigaltstack(t: &mut Thread, args: &[u64; 6]) -> i64 {
 
 /// sigsuspend(2): the temporary mask lasts until the handler's frame is built.
 fn sigsuspend(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
-    let Some(set) = fetch::<u64>(t, args[0]) else { return input(t, c, args) };
+    let Some(set) = fetch::<u64>(t, args[0]) else {
+        return input(t, c, args);
+    };
     let saved = t.mask;
     let outcome = input(t, c, args);
     if matches!(outcome, Outcome::Done(_)) {
