@@ -11,7 +11,7 @@ use crate::log;
 use crate::process::process;
 use crate::sys::{self, call, nr};
 use crate::thread::{self, Thread};
-use crate::{dispatch, insn, preempt, replay};
+use crate::{dispatch, insn, preempt, replay, shm};
 use core::sync::atomic::Ordering;
 use orch_abi::layout::is_ours;
 use orch_abi::record::{Kind, Regs, Signal};
@@ -74,6 +74,23 @@ pub struct Context {
     fpstate: u64,
     reserved: [u64; 8],
     mask: u64,
+}
+
+impl Context {
+    /// Signals that are blocked when the handler has returned.
+    pub fn mask(&self) -> u64 {
+        self.mask
+    }
+
+    /// Sets them.
+    pub fn set_mask(&mut self, mask: u64) {
+        self.mask = mask;
+    }
+
+    /// Blocks all that can be.
+    pub fn block_all(&mut self) {
+        self.mask = !NEVER_BLOCKED;
+    }
 }
 
 /// `struct rt_sigframe`.
@@ -175,13 +192,11 @@ pub fn install_own() {
         on_fault as *const () as u64,
         SA_SIGINFO | SA_ONSTACK | SA_NODEFER,
     );
-    if !log::recording() {
-        kernel_action(
-            sig::TRAP,
-            on_fault as *const () as u64,
-            SA_SIGINFO | SA_ONSTACK | SA_NODEFER,
-        );
-    }
+    kernel_action(
+        sig::TRAP,
+        on_fault as *const () as u64,
+        SA_SIGINFO | SA_ONSTACK | SA_NODEFER,
+    );
 }
 
 /// Which signals are ignored (after exec the only disposition besides the default).
@@ -213,7 +228,7 @@ pub fn set_action(signal: u32, act: Action) {
     if !log::recording() && FAULTS & bit(signal) == 0 {
         return;
     }
-    if signal == sig::SYS || signal == sig::SEGV || signal == sig::TRAP && !log::recording() {
+    if matches!(signal, sig::SYS | sig::SEGV | sig::TRAP) {
         return;
     }
     let own = SA_SIGINFO | SA_ONSTACK | act.flags & SA_FOR_KERNEL;
@@ -335,6 +350,8 @@ extern "C" fn on_fault(signal: u32, info: &Info, c: &mut Context) {
         }
         return;
     }
+    // Bit 1 of a page fault's error code.
+    const WRITE: u64 = 2;
     let ip = c.regs.rip;
     if is_ours(ip) {
         if t.guard.rsp != 0 {
@@ -348,8 +365,20 @@ extern "C" fn on_fault(signal: u32, info: &Info, c: &mut Context) {
             "runtime fault: signal {signal} at {ip:#x}, address {address:#x}"
         ));
     }
-    if signal == sig::SEGV && insn::emulate(t, c) || signal == sig::TRAP && preempt::trap(t, c) {
+    let handled = match signal {
+        sig::SEGV => shm::fault(t, c, c.cr2, c.err & WRITE != 0) || insn::emulate(t, c),
+        sig::TRAP => {
+            let searched = preempt::searching();
+            let stepped = shm::stepped(t, c);
+            searched && preempt::trap(t, c) || stepped
+        }
+        _ => false,
+    };
+    if handled {
         return;
+    }
+    if shm::stepping() {
+        shm::close(c);
     }
     t.regs = c.regs;
     catch(t, signal, info, c, 1);

@@ -7,7 +7,7 @@ use crate::log::{self, Pieces};
 use crate::process::process;
 use crate::sys::{self, call, errno, nr};
 use crate::thread::{self, Life, Thread};
-use crate::{digest, replay, signal};
+use crate::{digest, replay, shm, signal};
 use core::sync::atomic::Ordering;
 use orch_abi::layout::MAX_SLOTS;
 use orch_abi::record::{Exit, Forked, Kind, Spawn, Syscall};
@@ -279,6 +279,7 @@ fn claim_slot() -> Option<u32> {
 }
 
 fn fork(t: &mut Thread, c: &Call, w: Wish, b: Syscall) -> Outcome {
+    shm::activate_all();
     if !log::recording() {
         return replay_fork(t, c, w, b);
     }
@@ -383,6 +384,9 @@ fn replay_fork(t: &mut Thread, c: &Call, w: Wish, b: Syscall) -> Outcome {
     } else {
         return Outcome::Done(result);
     }
+    if !become_it {
+        shm::separate();
+    }
     replay::expect_kind(t, Kind::Forked);
     t.tid = log::read::<Forked>().pid;
     become_child(t, &w);
@@ -400,6 +404,7 @@ fn become_child(t: &mut Thread, w: &Wish) {
             other.kernel_alive.store(0, Ordering::Relaxed);
         }
     }
+    shm::after_fork();
     p.threads = 1;
     p.running = t.index;
     p.baton.reset();
