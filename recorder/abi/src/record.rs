@@ -215,7 +215,7 @@ pub struct Switch {
 pub struct Signal {
     /// Instruction pointer in the frame.
     pub ip: u64,
-    /// Stack pointer of the handler.
+    /// Stack pointer where the thread was.
     pub sp: u64,
     /// 1: caused by the instruction itself (a fault).
     pub fault: u32,

@@ -100,6 +100,11 @@ fn perform(t: &mut Thread, number: u64, args: &[u64; 6]) -> Outcome {
     let Some(c) = syscalls::lookup(number) else {
         return refuse(t, None, number, args, errno::ENOSYS, true);
     };
+    if number == nr::PRCTL
+        && let Some(outcome) = call::thread::prctl(t, c, args)
+    {
+        return outcome;
+    }
     match c.does_with(args) {
         Does::Input => input(t, c, args),
         Does::Refused(e) => refuse(t, Some(c), number, args, i64::from(e), true),

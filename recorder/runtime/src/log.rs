@@ -473,11 +473,6 @@ pub fn read_body(ours: &Syscall, differs: impl FnOnce(&Syscall, &str) -> Syscall
     differs(&recorded, what)
 }
 
-/// Instruction pointer of the signal record whose head `peek` showed.
-pub fn peek_signal_ip() -> u64 {
-    peek_word(0)
-}
-
 /// Word `n` of the payload whose head `peek` showed.
 pub fn peek_word(n: u64) -> u64 {
     let l = log();

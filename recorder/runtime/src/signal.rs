@@ -424,9 +424,14 @@ pub fn deliver_pending(t: &mut Thread) {
     apply_mask(t);
 }
 
+/// Replay: whether the signal record that comes next was made where the thread is now.
+fn here(t: &Thread) -> bool {
+    log::peek_word(0) == t.regs.rip && log::peek_word(1) == t.regs.rsp
+}
+
 /// Replay: whether a signal is delivered at the thread's present place.
 fn is_due(t: &Thread) -> bool {
-    log::peek().is_some_and(|h| h.kind == Kind::Signal as u8) && log::peek_signal_ip() == t.regs.rip
+    log::peek().is_some_and(|h| h.kind == Kind::Signal as u8) && here(t)
 }
 
 /// Replay: delivers the signal that comes next in the log, if this is its place.
@@ -465,9 +470,7 @@ pub fn deliver_fault(t: &mut Thread) {
         !a.caught() || t.mask & bit(pending.number) != 0
     };
     if !log::recording() {
-        if log::peek().is_none_or(|h| h.kind != Kind::Signal as u8)
-            || log::peek_signal_ip() != t.regs.rip
-        {
+        if log::peek().is_none_or(|h| h.kind != Kind::Signal as u8) || !here(t) {
             replay::diverge_at(
                 t,
                 Kind::Signal,
@@ -487,7 +490,7 @@ pub fn deliver_fault(t: &mut Thread) {
         }
         pending.info = recorded.info;
     } else {
-        write_signal(t, &pending, 0, fatal);
+        write_signal(t, &pending, fatal);
     }
     if fatal {
         if !log::recording() {
@@ -504,10 +507,10 @@ pub fn deliver_fault(t: &mut Thread) {
     }
 }
 
-fn write_signal(t: &Thread, p: &PendingSignal, sp: u64, fatal: bool) {
+fn write_signal(t: &Thread, p: &PendingSignal, fatal: bool) {
     let body = Signal {
         ip: t.regs.rip,
-        sp,
+        sp: t.regs.rsp,
         fault: p.fault,
         fatal: u32::from(fatal),
     };
@@ -526,7 +529,7 @@ fn deliver(t: &mut Thread, pending: &PendingSignal) {
             // Reset since it was caught (SA_RESETHAND of an earlier one).
             die_of(pending.number);
         }
-        write_signal(t, pending, 0, false);
+        write_signal(t, pending, false);
     }
     frame(t, pending);
 }
