@@ -4,7 +4,7 @@
 use crate::signal::{self, Context};
 use crate::sys::{self, mm, nr};
 use crate::thread::{self, Life, Thread};
-use crate::{log, preempt, shm};
+use crate::{digest, log, preempt, shm};
 use core::sync::atomic::Ordering;
 use orch_abi::record::{Chunk, Head, Kind, Map, Regs, Start, Syscall, flag, pad8};
 use orch_abi::shared::verdict;
@@ -238,6 +238,8 @@ pub fn settle(t: &mut Thread) {
             if preempt::searching() {
                 return;
             }
+        } else if head.kind == Kind::Digest as u8 {
+            digest::check(t);
         } else if head.kind == Kind::Signal as u8 {
             if !crate::signal::replay_delivery(t) {
                 return;
