@@ -15,11 +15,13 @@ mod dispatch;
 mod insn;
 mod log;
 mod memory;
+mod nearby;
 mod patch;
 mod preempt;
 mod process;
 mod replay;
 mod signal;
+mod stub;
 mod sys;
 mod thread;
 

@@ -213,7 +213,7 @@ pub fn set_action(signal: u32, act: Action) {
     if !log::recording() && FAULTS & bit(signal) == 0 {
         return;
     }
-    if signal == sig::SYS || signal == sig::SEGV || signal == sig::TRAP && !log::recording() {
+    if NEVER_BLOCKED & bit(signal) != 0 {
         return;
     }
     let own = SA_SIGINFO | SA_ONSTACK | act.flags & SA_FOR_KERNEL;
@@ -348,9 +348,12 @@ extern "C" fn on_fault(signal: u32, info: &Info, c: &mut Context) {
             "runtime fault: signal {signal} at {ip:#x}, address {address:#x}"
         ));
     }
-    if signal == sig::SEGV && insn::emulate(t, c) || signal == sig::TRAP && preempt::trap(t, c) {
+    if signal == sig::SEGV && (preempt::astray(t, c) || insn::emulate(t, c))
+        || signal == sig::TRAP && preempt::trap(t, c)
+    {
         return;
     }
+    preempt::faulted(t, c);
     t.regs = c.regs;
     catch(t, signal, info, c, 1);
     send_to(c, arch::interrupted_entry as *const () as u64, t.stack_top);
@@ -436,6 +439,9 @@ pub fn deliver_fault(t: &mut Thread) {
         !a.caught() || t.mask & bit(pending.number) != 0
     };
     if !log::recording() {
+        if preempt::searching() {
+            preempt::missed(t);
+        }
         if log::peek().is_none_or(|h| h.kind != Kind::Signal as u8)
             || log::peek_signal_ip() != t.regs.rip
         {
