@@ -8,7 +8,7 @@ use crate::stub;
 use crate::thread::Thread;
 use orch_abi::layout::is_ours;
 
-const MAX: usize = 192;
+const MAX: usize = 1024;
 
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
@@ -46,9 +46,10 @@ pub fn collect(t: &mut Thread) -> &'static [u8] {
         r.rcx,
     ];
     for p in pointers {
-        range(t, (p & !7).wrapping_sub(8), 4);
+        range(t, (p & !7).wrapping_sub(8), 17);
     }
     operands(t, r.rip);
+    follow(t, r.rip);
     let w = words();
     // SAFETY: the list is plain words, `count` of them filled in.
     unsafe { core::slice::from_raw_parts(w.list.as_ptr().cast(), w.count * size_of::<Word>()) }
@@ -70,6 +71,24 @@ fn range(t: &mut Thread, addr: u64, count: u64) {
             }
         }
     });
+}
+
+/// What the words point to, breadth first: an interpreter keeps the state of
+/// the program that it runs two or three pointers away from its registers.
+fn follow(t: &mut Thread, ip: u64) {
+    let mut seen = [0_u64; 64];
+    let mut i = 0;
+    while i < words().count && words().count < MAX {
+        let p = words().list[i].value;
+        i += 1;
+        let slot = (p >> 3).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52;
+        let bit = 1 << (slot & 63);
+        // Pointers into the code that runs are return addresses.
+        if p & 7 == 0 && p.abs_diff(ip) > 1 << 20 && seen[(slot >> 6) as usize] & bit == 0 {
+            seen[(slot >> 6) as usize] |= bit;
+            range(t, p, 8);
+        }
+    }
 }
 
 /// What looks like rip-relative operands near `ip` (ModRM mod 0, rm 5; an

@@ -20,7 +20,7 @@ use orch_abi::window::{JUMP, MAX_WINDOW, Window, window};
 /// Index that the stub passes to `arch::patched_entry`: no site's.
 pub const SITE: u32 = u32::MAX;
 /// How many words of memory a stub compares.
-pub const WORDS: usize = 4;
+pub const WORDS: usize = 8;
 
 /// What a stub works with; part of [`Thread`], reached through GS.
 #[repr(C)]
