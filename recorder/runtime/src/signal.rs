@@ -175,13 +175,11 @@ pub fn install_own() {
         on_fault as *const () as u64,
         SA_SIGINFO | SA_ONSTACK | SA_NODEFER,
     );
-    if !log::recording() {
-        kernel_action(
-            sig::TRAP,
-            on_fault as *const () as u64,
-            SA_SIGINFO | SA_ONSTACK | SA_NODEFER,
-        );
-    }
+    kernel_action(
+        sig::TRAP,
+        on_fault as *const () as u64,
+        SA_SIGINFO | SA_ONSTACK | SA_NODEFER,
+    );
 }
 
 /// Which signals are ignored (after exec the only disposition besides the default).
