@@ -308,6 +308,7 @@ impl Arena {
     /// Frees a slot for the next process.
     pub fn release(&self, index: u32) {
         let slot = self.slot(index);
+        slot.recording.store(0, Ordering::Relaxed);
         slot.head.store(0, Ordering::Relaxed);
         slot.tail.store(0, Ordering::Relaxed);
         slot.complete.store(0, Ordering::Relaxed);

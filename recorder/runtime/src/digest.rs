@@ -58,8 +58,9 @@ fn walk(d: &mut Digest, limit: u64) {
                     ],
                 );
                 for (i, e) in entries.iter().enumerate().take((got.max(0) / 8) as usize) {
-                    // Present or swapped (kernel Documentation/admin-guide/mm/pagemap.rst).
-                    if e >> 62 != 0 && d.pages <= limit {
+                    // Present or swapped, and not a page of a file: which of those happen to be
+                    // mapped is chance (kernel Documentation/admin-guide/mm/pagemap.rst).
+                    if e >> 62 != 0 && e >> 61 & 1 == 0 && d.pages <= limit {
                         add_page(d, at + i as u64 * PAGE);
                     }
                 }

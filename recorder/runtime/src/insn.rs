@@ -26,13 +26,14 @@ pub fn emulate(t: &mut Thread, c: &mut Context) -> bool {
         return false;
     }
     match code {
-        [0x0f, 0xa2, _] => {
-            cpuid(c);
-            c.regs.rip += 2;
-        }
+        [0x0f, 0xa2, _] => cpuid(c),
         [0x0f, 0x31, _] => tsc(t, c, false),
         [0x0f, 0x01, 0xf9] => tsc(t, c, true),
         _ => return false,
+    }
+    c.regs.rip += if code[1] == 0x01 { 3 } else { 2 };
+    if code[1] != 0xa2 && !log::recording() {
+        replay::after_event(t, c);
     }
     true
 }
@@ -71,13 +72,6 @@ fn tsc(t: &mut Thread, c: &mut Context, with_aux: bool) {
     c.regs.rdx = i.tsc >> 32;
     if with_aux {
         c.regs.rcx = i.aux;
-    }
-    c.regs.rip += if with_aux { 3 } else { 2 };
-    if !log::recording() {
-        // What followed in the recording (a search, say) cannot begin in a handler.
-        t.regs = c.regs;
-        t.preempted = 1;
-        signal::send_to(c, arch::interrupted_entry as *const () as u64, t.stack_top);
     }
 }
 

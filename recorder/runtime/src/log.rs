@@ -2,6 +2,7 @@
 //! into the ring (recording) or out of it (replay).
 
 use crate::process::process;
+use crate::shm;
 use crate::sys::{self, call, nr};
 use core::sync::atomic::{AtomicU64, Ordering};
 use orch_abi::layout::{ARENA_BASE, RING_LEN, SLOT_HEADER_LEN, slot_address};
@@ -188,6 +189,27 @@ pub fn write(kind: Kind, aux: u16, flags: u8, tick: u64, parts: &[&[u8]]) {
     l.publish();
 }
 
+/// Begins a record of `len` payload bytes, put in with [`part`].
+pub fn begin(kind: Kind, len: usize) {
+    let head = Head {
+        kind: kind as u8,
+        len: len as u32,
+        tick: tick(),
+        ..Head::default()
+    };
+    log().put(bytes_of(&head));
+}
+
+/// Adds to a record; the length is a multiple of 8.
+pub fn part(bytes: &[u8]) {
+    log().put(bytes);
+}
+
+/// Publishes the record.
+pub fn end() {
+    log().publish();
+}
+
 /// Memory that a call read or wrote.
 #[derive(Clone, Copy)]
 pub struct Piece {
@@ -235,6 +257,9 @@ impl Pieces {
         if addr == 0 || len == 0 {
             return;
         }
+        if outgoing == 0 {
+            shm::written(addr, len);
+        }
         if self.count < self.list.len() && self.bytes + (len as usize) < INLINE {
             self.list[self.count] = Piece {
                 addr,
@@ -267,7 +292,7 @@ fn data(addr: u64, len: u64) {
         };
         l.put(bytes_of(&head));
         l.put(bytes_of(&body));
-        l.put_raw((addr + done) as *const u8, n);
+        l.put_raw(shm::copy(addr + done) as *const u8, n);
         l.pad(n);
         l.publish();
         done += n as u64;
@@ -293,7 +318,7 @@ pub fn syscall(kind: Kind, nr: u16, flags: u8, tick: u64, body: &Syscall, pieces
     l.put(bytes_of(body));
     for piece in list {
         l.put(bytes_of(piece));
-        l.put_raw(piece.addr as *const u8, piece.len as usize);
+        l.put_raw(shm::copy(piece.addr) as *const u8, piece.len as usize);
         l.pad(piece.len as usize);
     }
     l.publish();
@@ -454,14 +479,14 @@ pub fn read_body(ours: &Syscall, differs: impl FnOnce(&Syscall, &str) -> Syscall
     differs(&recorded, what)
 }
 
-/// Instruction pointer of the signal record whose head `peek` showed.
-pub fn peek_signal_ip() -> u64 {
+/// Word `n` of the payload whose head `peek` showed.
+pub fn peek_word(n: u64) -> u64 {
     let l = log();
-    if !l.available(8) {
+    if !l.available(8 * (n + 1)) {
         ended_early();
     }
     // Records are 8-byte aligned in a ring whose size is a multiple of 8.
-    let at = (l.cursor % RING_LEN) as usize;
+    let at = ((l.cursor + 8 * n) % RING_LEN) as usize;
     // SAFETY: eight bytes are there, within the ring.
     unsafe { l.ring.add(at).cast::<u64>().read() }
 }

@@ -20,6 +20,7 @@ mod patch;
 mod preempt;
 mod process;
 mod replay;
+mod shm;
 mod signal;
 mod stub;
 mod sys;

@@ -2,6 +2,7 @@
 
 use crate::arch::x86_64::guarded;
 use crate::log::Pieces;
+use crate::shm;
 use crate::sys;
 use crate::thread::Thread;
 use orch_abi::layout::PAGE;
@@ -14,17 +15,20 @@ const IOV_MAX: u64 = 1024;
 const UNREADABLE: u64 = 0xbad0_bad0_bad0_bad0;
 
 fn word(addr: u64) -> u64 {
+    let addr = shm::copy(addr);
     // SAFETY: the callers are guarded; a fault ends the walk.
     unsafe { (addr as *const u64).read_unaligned() }
 }
 
 fn half(addr: u64) -> u64 {
+    let addr = shm::copy(addr);
     // SAFETY: as for `word`.
     u64::from(unsafe { (addr as *const u32).read_unaligned() })
 }
 
 /// Length of the string at `addr`, its NUL included.
 pub fn string_len(addr: u64) -> u64 {
+    let addr = shm::copy(addr);
     let mut n = 0;
     // SAFETY: as for `word`.
     while n < STRING_MAX && unsafe { ((addr + n) as *const u8).read() } != 0 {
@@ -67,6 +71,8 @@ impl Hash {
         if addr == 0 || len == 0 {
             return;
         }
+        shm::sync_range(addr, len);
+        let addr = shm::copy(addr);
         // SAFETY: the caller is guarded: unreadable memory ends the walk.
         let bytes = unsafe { core::slice::from_raw_parts(addr as *const u8, len as usize) };
         self.0 = (self.0 ^ xxh3_64(bytes))

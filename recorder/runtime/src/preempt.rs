@@ -9,7 +9,7 @@ use crate::process::process;
 use crate::signal::{self, Context};
 use crate::sys::{call, nr};
 use crate::thread::{self, Thread};
-use crate::{digest, log, nearby, patch, replay, stub};
+use crate::{digest, log, nearby, patch, replay, shm, stub};
 use core::sync::atomic::Ordering;
 use orch_abi::layout::is_ours;
 use orch_abi::record::{Kind, Point, Regs};
@@ -18,7 +18,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 const TF: u64 = 0x100;
 const RF: u64 = 0x1_0000;
-const INT3: u8 = 0xcc;
+/// The breakpoint instruction.
+pub const INT3: u8 = 0xcc;
 /// How far a thread may go on to a place where replay can put a stub.
 const MAX_STEPS: u32 = 32;
 
@@ -92,7 +93,7 @@ pub fn interrupt(t: &mut Thread, c: &mut Context) {
     process().hurry.store(1, Ordering::Relaxed);
     t.kicked = 1;
     let ip = c.regs.rip;
-    if !log::recording() || is_ours(ip) || patch::is_trampoline(ip) {
+    if !log::recording() || shm::stepping() || is_ours(ip) || patch::is_trampoline(ip) {
         return;
     }
     if t.steps > 0 {
@@ -214,6 +215,14 @@ pub fn look_for_point(t: &mut Thread) {
     }
 }
 
+/// Replaces a byte of code, whatever its page's protection; returns the old one.
+pub fn poke(at: u64, byte: u8) -> u8 {
+    // SAFETY: the caller asks about code that the program executes.
+    let old = unsafe { (at as *const u8).read() };
+    write_code(at, &[byte]);
+    old
+}
+
 /// Writes to the program's code, whatever its protection.
 pub fn write_code(at: u64, bytes: &[u8]) {
     const AT_FDCWD: u64 = -100_i64 as u64;
@@ -235,16 +244,14 @@ pub fn write_code(at: u64, bytes: &[u8]) {
 
 fn insert() {
     let s = search();
-    // SAFETY: the recording executed this instruction, so it is there.
-    s.original = unsafe { (s.point.regs.rip as *const u8).read() };
-    write_code(s.point.regs.rip, &[INT3]);
+    s.original = poke(s.point.regs.rip, INT3);
     s.inserted = true;
 }
 
 fn remove() {
     let s = search();
     if s.inserted {
-        write_code(s.point.regs.rip, &[s.original]);
+        poke(s.point.regs.rip, s.original);
         s.inserted = false;
     }
 }
