@@ -7,6 +7,7 @@ pub mod files;
 pub mod image;
 pub mod launch;
 pub mod print;
+pub mod recover;
 pub mod session;
 pub mod trace;
 pub mod tracee;

@@ -71,7 +71,10 @@ pub struct Stopped {
 /// # Errors
 /// If the kernel does not allow it.
 pub fn seize(thread: Pid) -> Result<(), Error> {
-    let options = ptrace::Options::PTRACE_O_TRACEEXEC | ptrace::Options::PTRACE_O_TRACESYSGOOD;
+    // Without this process, a new image would run on without the runtime.
+    let options = ptrace::Options::PTRACE_O_TRACEEXEC
+        | ptrace::Options::PTRACE_O_TRACESYSGOOD
+        | ptrace::Options::PTRACE_O_EXITKILL;
     request("attach to the process", ptrace::seize(thread, options))
 }
 

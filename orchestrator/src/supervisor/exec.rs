@@ -128,17 +128,9 @@ impl Supervisor<'_> {
             .slot
             .and_then(|i| self.live.get(&i))
             .map_or(0, |l| l.recording);
-        if let Some(old) = pending.slot.filter(|_| !pending.vfork) {
-            self.finish(
-                old,
-                Some(Ended {
-                    how: ended::EXECED,
-                    value: number,
-                }),
-            )?;
-        }
         let Some(index) = self.arena.claim() else {
             self.warn(format!("too many processes; pid {pid} is ended"));
+            self.start_failed(pid);
             stopped.kill();
             return Ok(());
         };
@@ -159,9 +151,13 @@ impl Supervisor<'_> {
         slot.boot_flags.store(flags, Ordering::Relaxed);
         self.arena.set_boot_regs(index, stopped.regs());
         match self.first_records(&stopped, parent, pending.vfork || pending.slot.is_none()) {
-            Ok(first) => self.begin(index, number, pid.as_raw(), &first)?,
+            Ok(first) => {
+                self.begin(index, number, pid.as_raw(), &first)?;
+                self.leave_image(pending, number)?;
+            }
             Err(e) => {
                 self.warn(format!("pid {pid} cannot be recorded and is ended: {e:#}"));
+                self.start_failed(pid);
                 stopped.kill();
                 self.arena.release(index);
                 return Ok(());
@@ -175,6 +171,25 @@ impl Supervisor<'_> {
             let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
         }
         Ok(())
+    }
+
+    /// The process is ended before its new image has run.
+    fn start_failed(&mut self, pid: Pid) {
+        if pid == self.root && !self.root_started {
+            self.root_status = Some(126);
+        }
+    }
+
+    /// Ends the recording of the image that called execve.
+    fn leave_image(&mut self, pending: &Pending, number: u32) -> Result<()> {
+        let Some(old) = pending.slot.filter(|_| !pending.vfork) else {
+            return Ok(());
+        };
+        let how = Ended {
+            how: ended::EXECED,
+            value: number,
+        };
+        self.finish(old, Some(how))
     }
 
     /// Start record and image of a program that is about to run.

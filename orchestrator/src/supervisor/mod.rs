@@ -1,6 +1,7 @@
 //! `orch record`: starts the program, takes what the runtimes log, and is
 //! there when one of them calls execve.
 
+mod ending;
 mod exec;
 mod slots;
 pub(crate) mod watch;
@@ -8,6 +9,7 @@ pub(crate) mod watch;
 use anyhow::{Context as _, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use orch_abi::record::Ended;
 use orch_abi::shared::mode;
 use orch_recorder::arena::Arena;
 use orch_recorder::files::FileStore;
@@ -53,6 +55,8 @@ pub struct Supervisor<'a> {
     root_started: bool,
     root_status: Option<i32>,
     refused: BTreeMap<u16, u64>,
+    /// How processes ended, as their recorded parents were told.
+    waited_for: HashMap<i32, Ended>,
     warnings: Vec<String>,
     /// Copies made so far, by what identifies a file's version.
     kept: HashMap<[u64; 5], u64>,
@@ -70,6 +74,8 @@ pub fn record(session: &Session, command: &[OsString], options: &Options) -> Res
         Arena::create(&session.arena())
             .with_context(|| format!("cannot make {}", session.arena().display()))?,
     );
+    // Others that open the session see by the lock that it is not abandoned.
+    let _ = arena.try_lock();
     let control = arena.control();
     control.mode.store(mode::RECORD, Ordering::Relaxed);
     if options.no_patch {
@@ -98,6 +104,7 @@ pub fn record(session: &Session, command: &[OsString], options: &Options) -> Res
         root_started: false,
         root_status: None,
         refused: BTreeMap::new(),
+        waited_for: HashMap::new(),
         warnings: Vec::new(),
         kept: HashMap::new(),
         no_new_privs: !watch::may_filter(),
