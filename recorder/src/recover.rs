@@ -11,8 +11,8 @@ use crate::arena::Arena;
 use crate::session::{Session, SessionError};
 use crate::trace::record::build;
 use crate::trace::{RecordingId, RecordingWriter, TraceError};
-use orch_abi::layout::MAX_SLOTS;
-use orch_abi::record::{Ended, ended};
+use orch_abi::layout::{MAX_SLOTS, RING_LEN};
+use orch_abi::record::{Ended, Forked, ended};
 use orch_abi::shared::state;
 use std::collections::BTreeMap;
 use std::fs;
@@ -57,11 +57,18 @@ pub enum RecoverError {
     Session(#[from] SessionError),
 }
 
+const UNKNOWN: Ended = Ended {
+    how: ended::UNKNOWN,
+    value: 0,
+};
+
 /// A recording whose ring may hold more than its file.
 struct Left {
     slot: u32,
     tail: u64,
     head: u64,
+    /// The process has closed its log.
+    done: bool,
 }
 
 /// Saves what a killed supervisor left in the arena of `session`, if it did.
@@ -179,10 +186,20 @@ fn complete(session: &Session, arena: &Arena) -> Result<usize, RecoverError> {
             slot.tail.load(Ordering::Acquire),
             slot.head.load(Ordering::Acquire),
         );
-        let used = slot.state.load(Ordering::Acquire) != state::FREE;
-        if used && id.0 != 0 && head > 0 {
-            let slot = index;
-            left.insert(id, Some(Left { slot, tail, head }));
+        let life = slot.state.load(Ordering::Acquire);
+        if life == state::FREE || id.0 == 0 {
+            continue;
+        }
+        if head > 0 {
+            let slot = Left {
+                slot: index,
+                tail,
+                head,
+                done: life == state::DONE,
+            };
+            left.insert(id, Some(slot));
+        } else {
+            stillborn(session, arena, index)?;
         }
     }
     let mut completed = 0;
@@ -202,16 +219,37 @@ fn complete(session: &Session, arena: &Arena) -> Result<usize, RecoverError> {
         }
         if writer.summary().end.is_none() {
             let tick = arena.control().clock.fetch_add(1, Ordering::AcqRel);
-            let how = Ended {
-                how: ended::UNKNOWN,
-                value: 0,
-            };
-            writer.append(&build::ended(tick, &how))?;
+            writer.append(&build::ended(tick, &UNKNOWN))?;
         }
         writer.finish()?;
         completed += 1;
     }
     Ok(completed)
+}
+
+/// A forked process may be killed before its first event: its parent's
+/// recording names it, so there is one that says just that.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn stillborn(session: &Session, arena: &Arena, slot: u32) -> Result<(), TraceError> {
+    let slot = arena.slot(slot);
+    let id = RecordingId(slot.recording.load(Ordering::Acquire));
+    let parent = slot.parent.load(Ordering::Relaxed);
+    // A number without a parent, or one that was used, is left from the slot's last use.
+    if id.0 == 0 || parent == 0 || session.recording_dir(id).exists() {
+        return Ok(());
+    }
+    let tick = arena.control().clock.fetch_add(2, Ordering::AcqRel);
+    let forked = Forked {
+        parent,
+        pid: 0,
+        tick,
+    };
+    let mut writer = session.writer(id)?;
+    writer.append(&build::forked(tick, &forked))?;
+    writer.append(&build::ended(tick + 1, &UNKNOWN))?;
+    writer.finish()
 }
 
 /// Opens a recording to be completed; `None` if it is complete, or lost.
@@ -224,7 +262,7 @@ fn open(
     match RecordingWriter::resume(&path) {
         Ok(writer) => Ok(writer),
         // The supervisor had not come to make it, or not to write its head.
-        Err(TraceError::NotARecording { .. }) if left.is_none_or(|l| l.tail == 0) => {
+        Err(TraceError::NotARecording { .. }) if left.is_none_or(|l| l.tail == 0 || l.done) => {
             let _may_not_be: io::Result<()> = fs::remove_file(&path);
             Ok(Some(session.writer(id)?))
         }
@@ -240,8 +278,10 @@ fn open(
 /// Appends what only the ring has.
 fn take_over(writer: &mut RecordingWriter, arena: &Arena, left: &Left) -> Result<(), RecoverError> {
     let from = writer.offset();
-    // Blocks that were lost from the file, or an end that is there already.
-    if from < left.tail || from >= left.head {
+    // A process that gave up has freed its ring itself, but written no more.
+    let whole = from >= left.tail || left.done && left.head - from <= RING_LEN;
+    // Else blocks were lost from the file; and the end may be there already.
+    if !whole || from >= left.head {
         return Ok(());
     }
     let mut bytes = Vec::new();

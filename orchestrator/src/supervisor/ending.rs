@@ -7,8 +7,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 use orch_abi::record::{Ended, ended, pad8};
+use orch_abi::shared::state;
+use orch_recorder::recover;
 use std::fs;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How long after a process is gone its parent may take to log how.
@@ -48,6 +51,12 @@ fn ending(pidfd: &OwnedFd, pid: i32) -> Option<Ended> {
         .or_else(|| zombie_status(pid))
         .or_else(|| watch::exit_status(pidfd))
         .map(decode)
+}
+
+/// Whether this process has children, zombies or not.
+pub(super) fn have_children() -> bool {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    waitid(Id::All, flags) != Err(Errno::ECHILD)
 }
 
 /// What a record of wait4 or waitid says about a child: a process can be
@@ -114,6 +123,24 @@ impl Supervisor<'_> {
             }
         }
         Ok(busy)
+    }
+
+    /// Whether processes of the tree are left: orphans are this process's
+    /// children. One may have been forked and not yet have come to log.
+    pub(super) fn children_left(&self) -> bool {
+        !self.had_children && have_children()
+    }
+
+    /// Recordings of forked processes that died before they logged anything.
+    pub(super) fn note_stillborn(&self) -> Result<()> {
+        let used = self.arena.control().slots_used.load(Ordering::Acquire);
+        for index in 0..used {
+            let slot = self.arena.slot(index);
+            if slot.state.load(Ordering::Acquire) == state::CLAIMED {
+                recover::stillborn(self.session, &self.arena, index)?;
+            }
+        }
+        Ok(())
     }
 
     /// The root, and orphans, which are this process's children by now.

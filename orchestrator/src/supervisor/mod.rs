@@ -52,6 +52,8 @@ pub struct Supervisor<'a> {
     live: HashMap<u32, Live>,
     pending: Vec<exec::Pending>,
     root: Pid,
+    /// This process had children of its own before: it was made by exec.
+    had_children: bool,
     root_started: bool,
     root_status: Option<i32>,
     refused: BTreeMap<u16, u64>,
@@ -92,6 +94,7 @@ pub fn record(session: &Session, command: &[OsString], options: &Options) -> Res
     watch::adopt_orphans()?;
     watch::children(control);
     watch::signals();
+    let had_children = ending::have_children();
     let mut root = launch::prepare(command)?;
     tracee::seize(root.pid)?;
     root.go()?;
@@ -101,6 +104,7 @@ pub fn record(session: &Session, command: &[OsString], options: &Options) -> Res
         live: HashMap::new(),
         pending: vec![exec::Pending::root(root.pid)],
         root: root.pid,
+        had_children,
         root_started: false,
         root_status: None,
         refused: BTreeMap::new(),
@@ -139,8 +143,8 @@ impl Supervisor<'_> {
                     self.end_the_rest()?;
                     return Ok(());
                 }
-                if self.live.is_empty() && !self.slot_in_use() {
-                    return Ok(());
+                if self.live.is_empty() && !self.slot_in_use() && !self.children_left() {
+                    return self.note_stillborn();
                 }
             }
             idle = if busy { 0 } else { idle + 1 };
