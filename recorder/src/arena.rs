@@ -51,6 +51,7 @@ impl Arena {
         file.write_all(&blob::image().bytes)?;
         file.set_len(ARENA_FILE_OFFSET + ARENA_LEN)?;
         let arena = Self::map(file, path)?;
+        arena.reserve(0)?;
         arena.control().magic.store(MAGIC, Ordering::Relaxed);
         arena
             .control()
@@ -109,6 +110,21 @@ impl Arena {
             Ok(()) => Ok(true),
             Err(std::fs::TryLockError::WouldBlock) => Ok(false),
             Err(std::fs::TryLockError::Error(e)) => Err(e),
+        }
+    }
+
+    /// Takes room on the disk for the first `slots` slots: a process that
+    /// touches a page for which there is none is killed (mmap(2), SIGBUS).
+    ///
+    /// # Errors
+    /// If there is no room.
+    pub fn reserve(&self, slots: u32) -> io::Result<()> {
+        let len = ARENA_FILE_OFFSET + CONTROL_LEN + SLOT_LEN * u64::from(slots);
+        let flags = rustix::fs::FallocateFlags::empty();
+        match rustix::fs::fallocate(&self.file, flags, 0, len) {
+            // The file system cannot promise room.
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+            other => Ok(other?),
         }
     }
 

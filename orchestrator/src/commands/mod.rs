@@ -94,22 +94,22 @@ fn save_what_is_left(session: &mut Session) {
     match recover(session) {
         Ok(Recovery::NotNeeded) => {}
         Ok(Recovery::Done { recordings }) => eprintln!(
-            "orch: the recorder of {dir} was killed; saved all that {recordings} recordings had logged"
+            "orch: the recorder of {dir} did not end it; saved all that {recordings} recordings had logged"
         ),
         Ok(Recovery::StillRunning(pids)) => {
             let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
             eprintln!(
-                "orch: the recorder of {dir} was killed, but recorded processes still run (pid {}); \
+                "orch: the recorder of {dir} is gone, but recorded processes still run (pid {}); \
                  showing what is on disk, the rest can be saved when they have ended",
                 pids.join(", ")
             );
         }
         Ok(Recovery::Busy) => eprintln!(
-            "orch: the recorder of {dir} was killed, and another process is saving what is left; \
+            "orch: the recorder of {dir} is gone, and another process is saving what is left; \
              showing what is on disk"
         ),
         Err(e) => eprintln!(
-            "orch: the recorder of {dir} was killed, and its last events cannot be saved ({e}); \
+            "orch: the recorder of {dir} is gone, and its last events cannot be saved ({e}); \
              showing what is on disk"
         ),
     }

@@ -59,6 +59,21 @@ pub(super) fn have_children() -> bool {
     waitid(Id::All, flags) != Err(Errno::ECHILD)
 }
 
+/// Whether the process is a child of this one, or a child's child.
+pub(super) fn is_descendant(mut pid: i32) -> bool {
+    let own = std::process::id().cast_signed();
+    while pid > 1 {
+        if pid == own {
+            return true;
+        }
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+        let parent = fields.split_ascii_whitespace().nth(1);
+        pid = parent.and_then(|p| p.parse().ok()).unwrap_or(0);
+    }
+    false
+}
+
 /// What a record of wait4 or waitid says about a child: a process can be
 /// killed and waited for before the supervisor has ever looked at it.
 pub(super) fn seen_by_parent(nr: u8, payload: &[u8]) -> Option<(i32, Ended)> {

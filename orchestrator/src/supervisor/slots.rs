@@ -223,7 +223,7 @@ impl Supervisor<'_> {
             Ok(number) => number + 1,
             Err(e) => {
                 let recording = slot.recording.load(Ordering::Relaxed);
-                self.warn(format!(
+                super::warn(&format!(
                     "p{recording}: cannot keep a copy of {}, which it maps: {e:#}",
                     path.display()
                 ));
@@ -261,10 +261,5 @@ impl Supervisor<'_> {
             control.file_rows.fetch_add(1, Ordering::Release);
         }
         Ok(number)
-    }
-
-    pub(super) fn warn(&mut self, text: String) {
-        eprintln!("orch: {text}");
-        self.warnings.push(text);
     }
 }
