@@ -290,8 +290,8 @@ impl Arena {
         }
     }
 
-    /// Replay: puts as much of `bytes` into the ring as there is room for;
-    /// returns how much.
+    /// Puts as much of `bytes` into the ring as there is room for, where this
+    /// process is the producer; returns how much.
     pub fn feed(&self, index: u32, bytes: &[u8]) -> usize {
         let slot = self.slot(index);
         let head = slot.head.load(Ordering::Relaxed);

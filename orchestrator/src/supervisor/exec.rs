@@ -159,8 +159,8 @@ impl Supervisor<'_> {
         self.arena.set_boot_regs(index, stopped.regs());
         match self.first_records(&stopped, parent, pending.vfork || pending.slot.is_none()) {
             Ok(first) => {
-                self.begin(index, number, pid.as_raw(), &first)?;
-                self.leave_image(pending, number)?;
+                self.begin(index, number, pid.as_raw());
+                self.put_first(index, &first)?;
             }
             Err(e) => {
                 super::warn(&format!("pid {pid} cannot be recorded and is ended: {e:#}"));
@@ -177,7 +177,8 @@ impl Supervisor<'_> {
             super::warn(&format!("pid {pid} cannot be recorded and is ended: {e}"));
             let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
         }
-        Ok(())
+        // The new image runs by now.
+        self.leave_image(pending, number)
     }
 
     /// The process is ended before its new image has run.

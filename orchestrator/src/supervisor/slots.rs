@@ -2,6 +2,7 @@
 
 use super::{Supervisor, ending, watch};
 use anyhow::{Context as _, Result};
+use orch_abi::layout::RING_LEN;
 use orch_abi::record::{Ended, Kind, ended, flag};
 use orch_abi::shared::{request, state};
 use orch_recorder::trace::record::build;
@@ -18,7 +19,8 @@ use std::time::{Duration, Instant};
 pub struct Live {
     pub recording: u32,
     pub pid: i32,
-    writer: RecordingWriter,
+    /// `None` before the first drain.
+    writer: Option<RecordingWriter>,
     /// Offset up to which the ring was read.
     taken: u64,
     /// `None` once the process is known to be gone.
@@ -37,39 +39,38 @@ const SIGNAL_PATIENCE: Duration = Duration::from_millis(3);
 const TIME_SLICE: Duration = Duration::from_millis(15);
 
 impl Supervisor<'_> {
-    /// Starts keeping the recording in slot `index`, with these first records.
-    pub(super) fn begin(
-        &mut self,
-        index: u32,
-        recording: u32,
-        pid: i32,
-        first: &[u8],
-    ) -> Result<()> {
-        let mut writer = self
-            .session
-            .writer(RecordingId(recording))
-            .context("cannot write the session")?;
-        if !first.is_empty() {
-            // They are in no ring: only the file keeps them.
-            writer.append(first).context("cannot write the session")?;
-            writer.flush().context("cannot write the session")?;
-            self.arena.start_at(index, writer.kept());
+    /// Starts keeping the recording in slot `index`. Its file is made with the
+    /// first drain, when the process no longer waits for this one.
+    pub(super) fn begin(&mut self, index: u32, recording: u32, pid: i32) {
+        let live = Live {
+            recording,
+            pid,
+            writer: None,
+            taken: 0,
+            pidfd: watch::pidfd(pid),
+            end: None,
+            gone: None,
+            progress: (0, Instant::now()),
+        };
+        self.live.insert(index, live);
+    }
+
+    /// Logs the first records of a process that does not run yet.
+    pub(super) fn put_first(&mut self, index: u32, first: &[u8]) -> Result<()> {
+        if first.len() as u64 <= RING_LEN / 2 {
+            self.arena.feed(index, first);
+            return Ok(());
         }
-        let taken = writer.kept();
-        let pidfd = watch::pidfd(pid);
-        self.live.insert(
-            index,
-            Live {
-                recording,
-                pid,
-                writer,
-                taken,
-                pidfd,
-                end: None,
-                gone: None,
-                progress: (0, Instant::now()),
-            },
-        );
+        let live = self.live.get_mut(&index).expect("a live recording");
+        let writer = self.session.writer(RecordingId(live.recording));
+        let writer = live
+            .writer
+            .insert(writer.context("cannot write the session")?);
+        writer.append(first).context("cannot write the session")?;
+        // They are in no ring: only the file keeps them.
+        writer.flush().context("cannot write the session")?;
+        live.taken = writer.kept();
+        self.arena.start_at(index, live.taken);
         Ok(())
     }
 
@@ -96,7 +97,7 @@ impl Supervisor<'_> {
             if !self.live.contains_key(&index) {
                 let recording = slot.recording.load(Ordering::Relaxed);
                 let pid = slot.pid.load(Ordering::Relaxed).cast_signed();
-                self.begin(index, recording, pid, &[])?;
+                self.begin(index, recording, pid);
                 busy = true;
             }
             busy |= self.drain(index)?;
@@ -183,11 +184,19 @@ impl Supervisor<'_> {
             }
             at += 16 + len;
         }
-        live.writer
+        let writer = match &mut live.writer {
+            Some(writer) => writer,
+            none => none.insert(
+                self.session
+                    .writer(RecordingId(live.recording))
+                    .context("cannot write the session")?,
+            ),
+        };
+        writer
             .append(&self.buffer)
             .context("cannot write the session; what was recorded so far is readable")?;
         // Only now: whenever this process is killed, what the file lacks is in the ring.
-        self.arena.free(index, live.writer.kept());
+        self.arena.free(index, writer.kept());
         Ok(true)
     }
 
@@ -202,8 +211,12 @@ impl Supervisor<'_> {
             value: 0,
         });
         let tick = self.arena.control().clock.fetch_add(1, Ordering::AcqRel);
-        live.writer.append(&build::ended(tick, &how))?;
-        live.writer.finish().context("cannot write the session")?;
+        let mut writer = match live.writer.take() {
+            Some(writer) => writer,
+            None => self.session.writer(RecordingId(live.recording))?,
+        };
+        writer.append(&build::ended(tick, &how))?;
+        writer.finish().context("cannot write the session")?;
         self.arena.release(index);
         Ok(())
     }
