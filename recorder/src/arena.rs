@@ -136,7 +136,13 @@ impl Arena {
         id(self.file.metadata()) == id(std::fs::metadata(&self.path))
     }
 
-    /// The arena's file.
+    /// The arena's file, open.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Path of the arena's file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -337,6 +343,7 @@ impl Arena {
     /// Frees a slot for the next process.
     pub fn release(&self, index: u32) {
         let slot = self.slot(index);
+        slot.recording.store(0, Ordering::Relaxed);
         slot.head.store(0, Ordering::Relaxed);
         slot.tail.store(0, Ordering::Relaxed);
         slot.complete.store(0, Ordering::Relaxed);

@@ -137,6 +137,14 @@ pub(super) fn point(record: &Record<'_>) -> Answer {
     ))
 }
 
+pub(super) fn shared(record: &Record<'_>) -> Answer {
+    let shared = record.shared()?;
+    let page = format!("{:#x}", shared.page);
+    let text = format!("sees what others changed in the shared page {page}");
+    let args = vec![pair("page", page), pair("access", shared.ordinal)];
+    Ok(told("shared", args, text))
+}
+
 pub(super) fn forked(record: &Record<'_>) -> Answer {
     let forked = record.forked()?;
     let parent = format!("{}@{}", RecordingId(forked.parent), forked.tick);

@@ -111,6 +111,7 @@ fn tell(kind: Kind, record: &Record<'_>) -> Result<Told, RecordError> {
         Kind::Digest => kinds::digest(record),
         Kind::Ended => kinds::ended(record),
         Kind::Boot => kinds::boot(record),
+        Kind::Shared => kinds::shared(record),
     }
 }
 
@@ -134,6 +135,7 @@ pub const fn event_name(kind: Kind) -> &'static str {
         Kind::Digest => "digest",
         Kind::Ended => "ended",
         Kind::Boot => "boot",
+        Kind::Shared => "shared",
     }
 }
 

@@ -259,7 +259,7 @@ impl Supervisor<'_> {
         if let Some(&number) = self.kept.get(&key) {
             return Ok(number);
         }
-        let number = u64::from(self.files.capture(file, path)?.0);
+        let number = self.files.capture(file, path)?.0;
         self.kept.insert(key, number);
         let control = self.arena.control();
         let row = control.file_rows.load(Ordering::Relaxed) as usize;

@@ -7,7 +7,7 @@ use crate::memory;
 use crate::process::{Console, process};
 use crate::sys::{errno, nr};
 use crate::thread::Thread;
-use crate::{call, insn, patch, replay, signal, thread};
+use crate::{call, digest, insn, patch, replay, shm, signal, thread};
 use core::sync::atomic::Ordering;
 use orch_abi::record::{Kind, Syscall, flag};
 use orch_abi::syscalls::{self, Call, Does, Restart};
@@ -85,6 +85,7 @@ fn syscall(t: &mut Thread) {
         Outcome::Jumped => {}
     }
     if log::recording() {
+        digest::now_and_then();
         signal::deliver_pending(t);
         thread::maybe_yield(t);
     } else {
@@ -100,6 +101,11 @@ fn perform(t: &mut Thread, number: u64, args: &[u64; 6]) -> Outcome {
     let Some(c) = syscalls::lookup(number) else {
         return refuse(t, None, number, args, errno::ENOSYS, true);
     };
+    if number == nr::PRCTL
+        && let Some(outcome) = call::thread::prctl(t, c, args)
+    {
+        return outcome;
+    }
     match c.does_with(args) {
         Does::Input => input(t, c, args),
         Does::Refused(e) => refuse(t, Some(c), number, args, i64::from(e), true),
@@ -178,7 +184,7 @@ pub fn input(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
         blocking(t, c, args, tick, &mut b)
     } else {
         // SAFETY: the program's own call with its own arguments.
-        unsafe { window_syscall(u64::from(c.nr), args.as_ptr()) }
+        unsafe { window_syscall(u64::from(c.nr), shm::for_kernel(c, args).as_ptr()) }
     };
     if b.result == ABANDONED {
         return Outcome::SignalFirst;
@@ -211,12 +217,12 @@ fn blocking(t: &mut Thread, c: &Call, args: &[u64; 6], tick: u64, b: &mut Syscal
     thread::release_baton();
     t.kicked = 0;
     // SAFETY: the program's own call with its own arguments.
-    let mut result = unsafe { window_syscall(u64::from(c.nr), args.as_ptr()) };
+    let mut result = unsafe { window_syscall(u64::from(c.nr), shm::for_kernel(c, args).as_ptr()) };
     while result == -errno::EINTR && t.kicked != 0 && t.caught == 0 {
         // Not a signal of the program's: the supervisor's interrupt came late.
         t.kicked = 0;
         // SAFETY: as above.
-        result = unsafe { window_syscall(u64::from(c.nr), args.as_ptr()) };
+        result = unsafe { window_syscall(u64::from(c.nr), shm::for_kernel(c, args).as_ptr()) };
     }
     if result == ABANDONED {
         // Too late to say that the call was never made: it was interrupted.

@@ -32,6 +32,9 @@ pub fn emulate(t: &mut Thread, c: &mut Context) -> bool {
         _ => return false,
     }
     c.regs.rip += if code[1] == 0x01 { 3 } else { 2 };
+    if code[1] != 0xa2 && !log::recording() {
+        replay::after_event(t, c);
+    }
     true
 }
 

@@ -19,6 +19,7 @@ mod patch;
 mod preempt;
 mod process;
 mod replay;
+mod shm;
 mod signal;
 mod sys;
 mod thread;

@@ -303,25 +303,28 @@ fn new_area(near: u64) -> Option<u64> {
     if !log::recording() {
         replay::expect_kind(t, Kind::RuntimeMap);
         let m = log::read::<Map>();
-        return (crate::sys::map_anonymous(m.addr, m.len, prot) == m.addr as i64).then_some(m.addr);
+        return (m.addr != 0 && crate::sys::map_anonymous(m.addr, m.len, prot) == m.addr as i64)
+            .then_some(m.addr);
     }
     let flags = mm::PRIVATE | mm::ANONYMOUS | mm::FIXED_NOREPLACE;
-    let mut at = (near & !0xf_ffff).checked_sub(16 << 20)?;
+    let mut m = Map {
+        len: AREA_LEN,
+        prot: prot as u32,
+        ..Map::default()
+    };
+    let gap = if near > 32 << 20 { 16 << 20 } else { 1 << 20 };
+    let mut at = (near & !0xf_ffff).saturating_sub(gap);
     for _ in 0..1500 {
         if at < 0x10_0000 {
             break;
         }
         if call(nr::MMAP, &[at, AREA_LEN, prot, flags, u64::MAX, 0]) == at as i64 {
-            let m = Map {
-                addr: at,
-                len: AREA_LEN,
-                prot: prot as u32,
-                ..Map::default()
-            };
-            log::write(Kind::RuntimeMap, 0, 0, log::tick(), &[log::bytes_of(&m)]);
-            return Some(at);
+            m.addr = at;
+            break;
         }
-        at = at.checked_sub(1 << 20)?;
+        at = at.saturating_sub(1 << 20);
     }
-    None
+    // Also when there is none (address 0): replay must find none either.
+    log::write(Kind::RuntimeMap, 0, 0, log::tick(), &[log::bytes_of(&m)]);
+    (m.addr != 0).then_some(m.addr)
 }

@@ -9,7 +9,7 @@ use crate::process::process;
 use crate::signal::{self, Context};
 use crate::sys::{call, nr};
 use crate::thread::{self, Thread};
-use crate::{digest, log, patch, replay};
+use crate::{digest, log, patch, replay, shm};
 use core::sync::atomic::Ordering;
 use orch_abi::layout::is_ours;
 use orch_abi::record::{Kind, Point, Regs};
@@ -17,7 +17,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 const TF: u64 = 0x100;
 const RF: u64 = 0x1_0000;
-const INT3: u8 = 0xcc;
+/// The breakpoint instruction.
+pub const INT3: u8 = 0xcc;
 
 /// The place that replay looks for.
 struct Search {
@@ -89,7 +90,7 @@ pub fn interrupt(t: &mut Thread, c: &mut Context) {
     process().hurry.store(1, Ordering::Relaxed);
     t.kicked = 1;
     let ip = c.regs.rip;
-    if !log::recording() || is_ours(ip) || patch::is_trampoline(ip) {
+    if !log::recording() || shm::stepping() || is_ours(ip) || patch::is_trampoline(ip) {
         return;
     }
     let others = process().threads > 1 && log::slot().baton_waiters.load(Ordering::Relaxed) > 0;
@@ -172,7 +173,8 @@ pub fn look_for_point(t: &mut Thread) {
     }
 }
 
-fn poke(at: u64, byte: u8) -> u8 {
+/// Replaces a byte of code, whatever its page's protection; returns the old one.
+pub fn poke(at: u64, byte: u8) -> u8 {
     const AT_FDCWD: u64 = -100_i64 as u64;
     const O_RDWR: u64 = 2;
     const PWRITE64: u64 = 18;

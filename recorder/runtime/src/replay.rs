@@ -1,9 +1,10 @@
 //! Replay: reads what the recording says happened next and checks it against
 //! what the program does.
 
+use crate::signal::{self, Context};
 use crate::sys::{self, mm, nr};
 use crate::thread::{self, Life, Thread};
-use crate::{log, preempt};
+use crate::{digest, log, preempt, shm};
 use core::sync::atomic::Ordering;
 use orch_abi::record::{Chunk, Head, Kind, Map, Regs, Start, Syscall, flag, pad8};
 use orch_abi::shared::verdict;
@@ -106,13 +107,14 @@ pub fn expect_syscall(t: &mut Thread, kind: Kind, nr: u64, body: &Syscall) -> (H
 /// Writes recorded bytes, which come next in the log, to the program's memory.
 pub fn apply(addr: u64, len: u64) {
     let t = thread::current();
-    if !crate::arch::x86_64::guarded(t, || log::read_into(addr, len)) {
+    if !crate::arch::x86_64::guarded(t, || log::read_into(shm::alias(addr), len)) {
         diverge_at(
             t,
             Kind::Data,
             format_args!("memory at {addr:#x} that the recording wrote is not there"),
         );
     }
+    shm::written(addr, len);
 }
 
 /// Maps `m` as the recording had it.
@@ -139,11 +141,33 @@ pub fn map(m: &Map) -> i64 {
             -fd
         ));
     }
-    let r = sys::call(
-        nr::MMAP,
-        &[m.addr, m.len, u64::from(m.prot), base, fd as u64, m.offset],
-    );
+    let r = if u64::from(m.flags) & mm::TYPE == mm::PRIVATE {
+        let prot = u64::from(m.prot);
+        sys::call(nr::MMAP, &[m.addr, m.len, prot, base, fd as u64, m.offset])
+    } else {
+        map_shared_file(m, fd as u64)
+    };
     sys::call(nr::CLOSE, &[fd as u64]);
+    r
+}
+
+/// A shared mapping of a file stays shared, so that a digest leaves it out as
+/// it did when recording; the file itself must not be written.
+fn map_shared_file(m: &Map, fd: u64) -> i64 {
+    let flags = mm::SHARED | mm::ANONYMOUS | mm::FIXED | mm::NORESERVE;
+    let rw = mm::READ | mm::WRITE;
+    let r = sys::call(nr::MMAP, &[m.addr, m.len, rw, flags, u64::MAX, 0]);
+    if r >= 0 {
+        let mut done = 0;
+        while done < m.len {
+            let rest = [fd, m.addr + done, m.len - done, m.offset + done];
+            match sys::call(nr::PREAD64, &rest) {
+                n if n > 0 => done += n as u64,
+                _ => break,
+            }
+        }
+        sys::call(nr::MPROTECT, &[m.addr, m.len, u64::from(m.prot)]);
+    }
     r
 }
 
@@ -214,6 +238,8 @@ pub fn settle(t: &mut Thread) {
             if preempt::searching() {
                 return;
             }
+        } else if head.kind == Kind::Digest as u8 {
+            digest::check(t);
         } else if head.kind == Kind::Signal as u8 {
             if !crate::signal::replay_delivery(t) {
                 return;
@@ -227,6 +253,29 @@ pub fn settle(t: &mut Thread) {
         }
     }
     log::ended_early();
+}
+
+/// After an event that was handled in a signal handler, `c` being where the
+/// program goes on: the recording may have interrupted it right behind.
+pub fn after_event(t: &mut Thread, c: &mut Context) {
+    if preempt::searching() {
+        return;
+    }
+    match log::peek() {
+        Some(head) if head.kind == Kind::Point as u8 => {
+            t.regs = c.regs;
+            preempt::look_for_point(t);
+            c.regs.rflags = t.regs.rflags;
+            if !preempt::searching() {
+                t.preempted = 1;
+                let entry = crate::arch::x86_64::interrupted_entry as *const () as u64;
+                signal::send_to(c, entry, t.stack_top);
+            }
+        }
+        Some(head) if head.kind == Kind::Ended as u8 => log::ended_early(),
+        Some(_) => {}
+        None => log::ended_early(),
+    }
 }
 
 /// Whether the recording says the call was interrupted and starts again.

@@ -11,7 +11,7 @@ use crate::log;
 use crate::process::process;
 use crate::sys::{self, call, nr};
 use crate::thread::{self, Thread};
-use crate::{dispatch, insn, preempt, replay};
+use crate::{dispatch, insn, preempt, replay, shm};
 use core::sync::atomic::Ordering;
 use orch_abi::layout::is_ours;
 use orch_abi::record::{Kind, Regs, Signal};
@@ -74,6 +74,23 @@ pub struct Context {
     fpstate: u64,
     reserved: [u64; 8],
     mask: u64,
+}
+
+impl Context {
+    /// Signals that are blocked when the handler has returned.
+    pub fn mask(&self) -> u64 {
+        self.mask
+    }
+
+    /// Sets them.
+    pub fn set_mask(&mut self, mask: u64) {
+        self.mask = mask;
+    }
+
+    /// Blocks all that can be.
+    pub fn block_all(&mut self) {
+        self.mask = !NEVER_BLOCKED;
+    }
 }
 
 /// `struct rt_sigframe`.
@@ -175,13 +192,11 @@ pub fn install_own() {
         on_fault as *const () as u64,
         SA_SIGINFO | SA_ONSTACK | SA_NODEFER,
     );
-    if !log::recording() {
-        kernel_action(
-            sig::TRAP,
-            on_fault as *const () as u64,
-            SA_SIGINFO | SA_ONSTACK | SA_NODEFER,
-        );
-    }
+    kernel_action(
+        sig::TRAP,
+        on_fault as *const () as u64,
+        SA_SIGINFO | SA_ONSTACK | SA_NODEFER,
+    );
 }
 
 /// Which signals are ignored (after exec the only disposition besides the default).
@@ -213,7 +228,7 @@ pub fn set_action(signal: u32, act: Action) {
     if !log::recording() && FAULTS & bit(signal) == 0 {
         return;
     }
-    if signal == sig::SYS || signal == sig::SEGV || signal == sig::TRAP && !log::recording() {
+    if matches!(signal, sig::SYS | sig::SEGV | sig::TRAP) {
         return;
     }
     let own = SA_SIGINFO | SA_ONSTACK | act.flags & SA_FOR_KERNEL;
@@ -335,6 +350,8 @@ extern "C" fn on_fault(signal: u32, info: &Info, c: &mut Context) {
         }
         return;
     }
+    // Bit 1 of a page fault's error code.
+    const WRITE: u64 = 2;
     let ip = c.regs.rip;
     if is_ours(ip) {
         if t.guard.rsp != 0 {
@@ -348,8 +365,20 @@ extern "C" fn on_fault(signal: u32, info: &Info, c: &mut Context) {
             "runtime fault: signal {signal} at {ip:#x}, address {address:#x}"
         ));
     }
-    if signal == sig::SEGV && insn::emulate(t, c) || signal == sig::TRAP && preempt::trap(t, c) {
+    let handled = match signal {
+        sig::SEGV => shm::fault(t, c, c.cr2, c.err & WRITE != 0) || insn::emulate(t, c),
+        sig::TRAP => {
+            let searched = preempt::searching();
+            let stepped = shm::stepped(t, c);
+            searched && preempt::trap(t, c) || stepped
+        }
+        _ => false,
+    };
+    if handled {
         return;
+    }
+    if shm::stepping() {
+        shm::close(c);
     }
     t.regs = c.regs;
     catch(t, signal, info, c, 1);
@@ -395,9 +424,14 @@ pub fn deliver_pending(t: &mut Thread) {
     apply_mask(t);
 }
 
+/// Replay: whether the signal record that comes next was made where the thread is now.
+fn here(t: &Thread) -> bool {
+    log::peek_word(0) == t.regs.rip && log::peek_word(1) == t.regs.rsp
+}
+
 /// Replay: whether a signal is delivered at the thread's present place.
 fn is_due(t: &Thread) -> bool {
-    log::peek().is_some_and(|h| h.kind == Kind::Signal as u8) && log::peek_signal_ip() == t.regs.rip
+    log::peek().is_some_and(|h| h.kind == Kind::Signal as u8) && here(t)
 }
 
 /// Replay: delivers the signal that comes next in the log, if this is its place.
@@ -436,9 +470,7 @@ pub fn deliver_fault(t: &mut Thread) {
         !a.caught() || t.mask & bit(pending.number) != 0
     };
     if !log::recording() {
-        if log::peek().is_none_or(|h| h.kind != Kind::Signal as u8)
-            || log::peek_signal_ip() != t.regs.rip
-        {
+        if log::peek().is_none_or(|h| h.kind != Kind::Signal as u8) || !here(t) {
             replay::diverge_at(
                 t,
                 Kind::Signal,
@@ -458,7 +490,7 @@ pub fn deliver_fault(t: &mut Thread) {
         }
         pending.info = recorded.info;
     } else {
-        write_signal(t, &pending, 0, fatal);
+        write_signal(t, &pending, fatal);
     }
     if fatal {
         if !log::recording() {
@@ -475,10 +507,10 @@ pub fn deliver_fault(t: &mut Thread) {
     }
 }
 
-fn write_signal(t: &Thread, p: &PendingSignal, sp: u64, fatal: bool) {
+fn write_signal(t: &Thread, p: &PendingSignal, fatal: bool) {
     let body = Signal {
         ip: t.regs.rip,
-        sp,
+        sp: t.regs.rsp,
         fault: p.fault,
         fatal: u32::from(fatal),
     };
@@ -497,7 +529,7 @@ fn deliver(t: &mut Thread, pending: &PendingSignal) {
             // Reset since it was caught (SA_RESETHAND of an earlier one).
             die_of(pending.number);
         }
-        write_signal(t, pending, 0, false);
+        write_signal(t, pending, false);
     }
     frame(t, pending);
 }

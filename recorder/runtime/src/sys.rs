@@ -76,6 +76,7 @@ pub mod mm {
     pub const EXEC: u64 = 4;
     pub const SHARED: u64 = 1;
     pub const PRIVATE: u64 = 2;
+    pub const SHARED_VALIDATE: u64 = 3;
     pub const TYPE: u64 = 0xf;
     pub const FIXED: u64 = 0x10;
     pub const ANONYMOUS: u64 = 0x20;

@@ -7,7 +7,7 @@ use crate::log::{self, Pieces};
 use crate::process::process;
 use crate::sys::{self, call, errno, nr};
 use crate::thread::{self, Life, Thread};
-use crate::{digest, replay, signal};
+use crate::{digest, replay, shm, signal};
 use core::sync::atomic::Ordering;
 use orch_abi::layout::MAX_SLOTS;
 use orch_abi::record::{Exit, Forked, Kind, Spawn, Syscall};
@@ -279,6 +279,7 @@ fn claim_slot() -> Option<u32> {
 }
 
 fn fork(t: &mut Thread, c: &Call, w: Wish, b: Syscall) -> Outcome {
+    shm::activate_all();
     if !log::recording() {
         return replay_fork(t, c, w, b);
     }
@@ -335,6 +336,15 @@ fn fork(t: &mut Thread, c: &Call, w: Wish, b: Syscall) -> Outcome {
     }
     if result < 0 {
         slot.state.store(state::FREE, Ordering::Release);
+    } else if slot.recording.load(Ordering::Acquire) == recording {
+        // A child that is killed before its first instruction has a recording, too.
+        slot.pid.store(result as u32, Ordering::Relaxed);
+        let _ = slot.state.compare_exchange(
+            state::CLAIMED,
+            state::ACTIVE,
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        );
     }
     if t.caught == 0 {
         signal::apply_mask(t);
@@ -345,6 +355,13 @@ fn fork(t: &mut Thread, c: &Call, w: Wish, b: Syscall) -> Outcome {
 fn replay_fork(t: &mut Thread, c: &Call, w: Wish, b: Syscall) -> Outcome {
     replay::expect_kind(t, Kind::Spawn);
     let child = log::read::<Spawn>().child;
+    // The kernel tells the parent the child's id after it has copied its memory.
+    let tells = w.flags & (flag::PARENT_SETTID | flag::PIDFD) != 0;
+    let before = if tells {
+        fetch::<u32>(t, w.parent_tid)
+    } else {
+        None
+    };
     let result = finish(t, c, &w, b, 0);
     if result <= 0 {
         return Outcome::Done(result);
@@ -383,6 +400,12 @@ fn replay_fork(t: &mut Thread, c: &Call, w: Wish, b: Syscall) -> Outcome {
     } else {
         return Outcome::Done(result);
     }
+    if !become_it {
+        shm::separate();
+    }
+    if let Some(before) = before {
+        store(t, w.parent_tid, before);
+    }
     replay::expect_kind(t, Kind::Forked);
     t.tid = log::read::<Forked>().pid;
     become_child(t, &w);
@@ -400,6 +423,7 @@ fn become_child(t: &mut Thread, w: &Wish) {
             other.kernel_alive.store(0, Ordering::Relaxed);
         }
     }
+    shm::after_fork();
     p.threads = 1;
     p.running = t.index;
     p.baton.reset();

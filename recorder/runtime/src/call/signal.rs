@@ -7,7 +7,7 @@ use crate::process::process;
 use crate::signal::{self, Action, AltStack};
 use crate::sys::{errno, nr};
 use crate::thread::Thread;
-use crate::{memory, replay};
+use crate::{memory, replay, shm};
 use orch_abi::record::Kind;
 use orch_abi::syscalls::Call;
 
@@ -62,6 +62,7 @@ fn virtual_call(
 /// Reads a plain structure of the program's.
 pub fn fetch<T: Copy>(t: &mut Thread, addr: u64) -> Option<T> {
     let mut value = None;
+    let addr = shm::copy(addr);
     // SAFETY: guarded; T is one of the plain structures of the ABI.
     let ok = arch::guarded(t, || {
         value = Some(unsafe { (addr as *const T).read_unaligned() })
@@ -71,8 +72,11 @@ pub fn fetch<T: Copy>(t: &mut Thread, addr: u64) -> Option<T> {
 
 /// Writes a plain structure of the program's; false if it is not writable.
 pub fn store<T: Copy>(t: &mut Thread, addr: u64, value: T) -> bool {
+    let at = shm::alias(addr);
     // SAFETY: guarded; the program asked for it to be written there.
-    arch::guarded(t, || unsafe { (addr as *mut T).write_unaligned(value) })
+    let ok = arch::guarded(t, || unsafe { (at as *mut T).write_unaligned(value) });
+    shm::written(addr, size_of::<T>() as u64);
+    ok
 }
 
 fn sigaction(t: &mut Thread, args: &[u64; 6]) -> i64 {

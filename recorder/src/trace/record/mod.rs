@@ -10,7 +10,7 @@ pub use view::{ChunkView, Chunks, SignalView, StartView, SyscallView};
 use super::bytes::Input;
 use super::codec::{CodecError, split_head};
 use orch_abi::record::{
-    Boot, Data, Digest, Ended, Exit, Forked, Head, Insn, Kind, Map, Point, Spawn, Switch,
+    Boot, Data, Digest, Ended, Exit, Forked, Head, Insn, Kind, Map, Point, Shared, Spawn, Switch,
 };
 
 /// One record of a recording.
@@ -156,6 +156,11 @@ impl<'a> Record<'a> {
     /// Its [`Ended`].
     pub fn ended(&self) -> Result<Ended, RecordError> {
         Ok(self.fixed(&[Kind::Ended])?.0)
+    }
+
+    /// Its [`Shared`]; [`Chunk`](orch_abi::record::Chunk)s follow it.
+    pub fn shared(&self) -> Result<Shared, RecordError> {
+        Ok(self.fixed(&[Kind::Shared])?.0)
     }
 
     /// Its [`Boot`].
