@@ -4,6 +4,7 @@
 use crate::process::process;
 use crate::shm;
 use crate::sys::{self, call, nr};
+use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU64, Ordering};
 use orch_abi::layout::{ARENA_BASE, RING_LEN, SLOT_HEADER_LEN, slot_address};
 use orch_abi::record::{Data, Head, Kind, MAX_DATA, Switch, Syscall, pad8};
@@ -270,23 +271,27 @@ pub struct Piece {
 
 /// Pieces of one call. Those that do not fit go ahead as `Data` records.
 pub struct Pieces {
-    list: [Piece; 24],
+    /// The first `count` are set.
+    list: [MaybeUninit<Piece>; 24],
     count: usize,
     bytes: usize,
 }
 
 impl Pieces {
     /// None.
+    #[inline(always)]
     pub const fn new() -> Self {
         Self {
-            list: [Piece {
-                addr: 0,
-                len: 0,
-                outgoing: 0,
-            }; 24],
+            list: [MaybeUninit::uninit(); 24],
             count: 0,
             bytes: 0,
         }
+    }
+
+    #[inline(always)]
+    fn list(&self) -> &[Piece] {
+        // SAFETY: `add` has set the first `count`.
+        unsafe { core::slice::from_raw_parts(self.list.as_ptr().cast(), self.count) }
     }
 
     /// Adds memory that the kernel wrote.
@@ -308,11 +313,11 @@ impl Pieces {
             shm::written(addr, len);
         }
         if self.count < self.list.len() && self.bytes + (len as usize) < INLINE {
-            self.list[self.count] = Piece {
+            self.list[self.count] = MaybeUninit::new(Piece {
                 addr,
                 len: len as u32,
                 outgoing,
-            };
+            });
             self.count += 1;
             self.bytes += len as usize;
         } else if outgoing == 0 {
@@ -348,7 +353,7 @@ fn data(addr: u64, len: u64) {
 /// Logs a call and the memory that came with it.
 pub fn syscall(kind: Kind, nr: u16, flags: u8, tick: u64, body: &Syscall, pieces: &Pieces) {
     let l = log();
-    let list = &pieces.list[..pieces.count];
+    let list = pieces.list();
     let len: usize = size_of::<Syscall>()
         + list
             .iter()
