@@ -7,7 +7,13 @@ use std::{env, fs};
 const TARGET: &str = "x86_64-unknown-none";
 
 fn main() {
-    for path in ["runtime/src", "runtime/Cargo.toml", "runtime/Cargo.lock", "abi/src", "build.rs"] {
+    for path in [
+        "runtime/src",
+        "runtime/Cargo.toml",
+        "runtime/Cargo.lock",
+        "abi/src",
+        "build.rs",
+    ] {
         println!("cargo::rerun-if-changed={path}");
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
@@ -20,7 +26,10 @@ fn main() {
     // What concerns the outer build (flags, clippy's wrapper) must not reach the inner one.
     for (name, _) in env::vars_os() {
         let name = name.to_string_lossy();
-        if name.starts_with("CARGO_") && name != "CARGO_HOME" || name.starts_with("RUSTC") || name == "RUSTFLAGS" {
+        if name.starts_with("CARGO_") && name != "CARGO_HOME"
+            || name.starts_with("RUSTC")
+            || name == "RUSTFLAGS"
+        {
             cargo.env_remove(&*name);
         }
     }

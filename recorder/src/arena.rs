@@ -2,7 +2,9 @@
 
 use crate::blob;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap};
-use orch_abi::layout::{ARENA_FILE_OFFSET, ARENA_LEN, CONTROL_LEN, MAX_SLOTS, RING_LEN, SLOT_HEADER_LEN, SLOT_LEN};
+use orch_abi::layout::{
+    ARENA_FILE_OFFSET, ARENA_LEN, CONTROL_LEN, MAX_SLOTS, RING_LEN, SLOT_HEADER_LEN, SLOT_LEN,
+};
 use orch_abi::record::Regs;
 use orch_abi::shared::{Control, MAGIC, Slot};
 use std::ffi::c_void;
@@ -38,13 +40,21 @@ impl Arena {
     /// # Errors
     /// If the file cannot be made or mapped.
     pub fn create(path: &Path) -> io::Result<Self> {
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)?;
         file.write_all(&blob::image().bytes)?;
         file.set_len(ARENA_FILE_OFFSET + ARENA_LEN)?;
         let arena = Self::map(&file, path)?;
         arena.control().magic.store(MAGIC, Ordering::Relaxed);
-        arena.control().supervisor.store(std::process::id(), Ordering::Relaxed);
+        arena
+            .control()
+            .supervisor
+            .store(std::process::id(), Ordering::Relaxed);
         arena.control().clock.store(1, Ordering::Relaxed);
         arena.control().next_recording.store(1, Ordering::Relaxed);
         Ok(arena)
@@ -67,13 +77,24 @@ impl Arena {
     }
 
     fn map(file: &File, path: &Path) -> io::Result<Self> {
-        let len = NonZeroUsize::new(usize::try_from(ARENA_LEN).expect("64 bits")).expect("not zero");
+        let len =
+            NonZeroUsize::new(usize::try_from(ARENA_LEN).expect("64 bits")).expect("not zero");
         let offset = i64::try_from(ARENA_FILE_OFFSET).expect("small");
         // SAFETY: a new mapping at an address of the kernel's choice.
         let base = unsafe {
-            mmap(None, len, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED | MapFlags::MAP_NORESERVE, file, offset)?
+            mmap(
+                None,
+                len,
+                ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
+                MapFlags::MAP_SHARED | MapFlags::MAP_NORESERVE,
+                file,
+                offset,
+            )?
         };
-        Ok(Self { base, path: path.to_owned() })
+        Ok(Self {
+            base,
+            path: path.to_owned(),
+        })
     }
 
     /// The arena's file.
@@ -93,7 +114,11 @@ impl Arena {
         assert!((index as usize) < MAX_SLOTS, "slot index in range");
         let offset = CONTROL_LEN + SLOT_LEN * u64::from(index);
         // SAFETY: within the mapping, by the assertion.
-        unsafe { self.base.cast::<u8>().add(usize::try_from(offset).expect("64 bits")) }
+        unsafe {
+            self.base
+                .cast::<u8>()
+                .add(usize::try_from(offset).expect("64 bits"))
+        }
     }
 
     /// Slot `index`.
@@ -111,8 +136,11 @@ impl Arena {
     pub fn claim(&self) -> Option<u32> {
         use orch_abi::shared::state::{CLAIMED, FREE};
         (0..u32::try_from(MAX_SLOTS).expect("small")).find(|&i| {
-            let taken =
-                self.slot(i).state.compare_exchange(FREE, CLAIMED, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+            let taken = self
+                .slot(i)
+                .state
+                .compare_exchange(FREE, CLAIMED, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok();
             if taken {
                 self.control().slots_used.fetch_max(i + 1, Ordering::AcqRel);
             }
@@ -141,7 +169,11 @@ impl Arena {
     pub fn clear_message(&self, index: u32) {
         let slot = self.slot_pointer(index).cast::<Slot>();
         // SAFETY: as for `message`.
-        unsafe { (&raw mut (*slot.as_ptr()).message).cast::<u8>().write_volatile(0) }
+        unsafe {
+            (&raw mut (*slot.as_ptr()).message)
+                .cast::<u8>()
+                .write_volatile(0)
+        }
     }
 
     /// Sets the directory from which a replay opens captured files.
@@ -198,7 +230,11 @@ impl Arena {
 
     fn ring(&self, index: u32) -> *mut u8 {
         // SAFETY: the ring lies behind the header, within the slot.
-        unsafe { self.slot_pointer(index).as_ptr().add(usize::try_from(SLOT_HEADER_LEN).expect("small")) }
+        unsafe {
+            self.slot_pointer(index)
+                .as_ptr()
+                .add(usize::try_from(SLOT_HEADER_LEN).expect("small"))
+        }
     }
 
     /// Replay: puts as much of `bytes` into the ring as there is room for;
@@ -207,7 +243,8 @@ impl Arena {
         let slot = self.slot(index);
         let head = slot.head.load(Ordering::Relaxed);
         let tail = slot.tail.load(Ordering::Acquire);
-        let room = usize::try_from(RING_LEN - head.wrapping_sub(tail).min(RING_LEN)).expect("64 bits");
+        let room =
+            usize::try_from(RING_LEN - head.wrapping_sub(tail).min(RING_LEN)).expect("64 bits");
         let n = bytes.len().min(room);
         if n == 0 {
             return 0;
@@ -238,7 +275,8 @@ impl Arena {
     pub fn answer(&self, index: u32, reply: u64) {
         let slot = self.slot(index);
         slot.reply.store(reply, Ordering::Release);
-        slot.request.store(orch_abi::shared::request::NONE, Ordering::Release);
+        slot.request
+            .store(orch_abi::shared::request::NONE, Ordering::Release);
         slot.answered.fetch_add(1, Ordering::Release);
         futex_wake(&slot.answered);
     }
@@ -246,6 +284,7 @@ impl Arena {
     /// Frees a slot for the next process.
     pub fn release(&self, index: u32) {
         let slot = self.slot(index);
+        slot.recording.store(0, Ordering::Relaxed);
         slot.head.store(0, Ordering::Relaxed);
         slot.tail.store(0, Ordering::Relaxed);
         slot.complete.store(0, Ordering::Relaxed);
@@ -253,7 +292,8 @@ impl Arena {
         slot.boot_flags.store(0, Ordering::Relaxed);
         slot.baton_waiters.store(0, Ordering::Relaxed);
         slot.signal_waits.store(0, Ordering::Relaxed);
-        slot.state.store(orch_abi::shared::state::FREE, Ordering::Release);
+        slot.state
+            .store(orch_abi::shared::state::FREE, Ordering::Release);
     }
 
     /// Waits until a slot rings, `seen` being the doorbell's value before the
@@ -282,5 +322,13 @@ pub fn futex_wait(word: &AtomicU32, value: u32, time: Duration) {
         tv_nsec: i64::from(time.subsec_nanos()),
     };
     // SAFETY: word and timespec are valid for the call.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, value, &raw const time) };
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAIT,
+            value,
+            &raw const time,
+        )
+    };
 }

@@ -2,7 +2,9 @@
 //! and relocated for its fixed address.
 
 use object::elf;
-use object::read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _, Rela as _, SectionHeader as _};
+use object::read::elf::{
+    ElfFile64, FileHeader as _, ProgramHeader as _, Rela as _, SectionHeader as _,
+};
 use orch_abi::layout::{RUNTIME_BASE, RUNTIME_LEN};
 use std::sync::OnceLock;
 
@@ -37,16 +39,25 @@ fn load(file: &[u8]) -> object::Result<Image> {
         }
         let at = usize::try_from(segment.p_vaddr(endian)).unwrap_or(usize::MAX);
         let data = segment.data(endian, file).unwrap_or_default();
-        assert!(segment.p_vaddr(endian) + segment.p_memsz(endian) <= RUNTIME_LEN, "the runtime outgrew RUNTIME_LEN");
+        assert!(
+            segment.p_vaddr(endian) + segment.p_memsz(endian) <= RUNTIME_LEN,
+            "the runtime outgrew RUNTIME_LEN"
+        );
         if bytes.len() < at + data.len() {
             bytes.resize(at + data.len(), 0);
         }
         bytes[at..at + data.len()].copy_from_slice(data);
     }
     for section in elf.elf_section_table().iter() {
-        let Some((relocations, _)) = section.rela(endian, file)? else { continue };
+        let Some((relocations, _)) = section.rela(endian, file)? else {
+            continue;
+        };
         for r in relocations {
-            assert_eq!(r.r_type(endian, false), elf::R_X86_64_RELATIVE, "only relative relocations are expected");
+            assert_eq!(
+                r.r_type(endian, false),
+                elf::R_X86_64_RELATIVE,
+                "only relative relocations are expected"
+            );
             let value = RUNTIME_BASE.wrapping_add_signed(r.r_addend(endian));
             let at = usize::try_from(r.r_offset(endian)).unwrap_or(usize::MAX);
             if bytes.len() < at + 8 {
@@ -55,5 +66,8 @@ fn load(file: &[u8]) -> object::Result<Image> {
             bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
         }
     }
-    Ok(Image { bytes, entry: RUNTIME_BASE + elf.elf_header().e_entry(endian) })
+    Ok(Image {
+        bytes,
+        entry: RUNTIME_BASE + elf.elf_header().e_entry(endian),
+    })
 }

@@ -66,7 +66,8 @@ fn hide(leaf: u32, subleaf: u32, mut r: [u32; 4]) -> [u32; 4] {
 /// Whether the processor can make cpuid fault (`arch_prctl(ARCH_SET_CPUID)`).
 #[must_use]
 pub fn can_fault() -> bool {
-    std::fs::read_to_string("/proc/cpuinfo").is_ok_and(|s| s.split_whitespace().any(|w| w == "cpuid_fault"))
+    std::fs::read_to_string("/proc/cpuinfo")
+        .is_ok_and(|s| s.split_whitespace().any(|w| w == "cpuid_fault"))
 }
 
 /// Puts the table where the runtime looks.
@@ -80,7 +81,9 @@ pub fn install(rows: &[Row], arena: &Arena) {
         }
     }
     let n = rows.len().min(control.cpuid.len());
-    control.cpuid_rows.store(u32::try_from(n).expect("small"), Ordering::Release);
+    control
+        .cpuid_rows
+        .store(u32::try_from(n).expect("small"), Ordering::Release);
 }
 
 const FILE: &str = "cpuid.json";

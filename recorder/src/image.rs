@@ -61,7 +61,9 @@ pub fn mappings(pid: i32) -> io::Result<Vec<Mapping>> {
         .lines()
         .map(|line| {
             let line = line?;
-            Mapping::parse(&line).ok_or_else(|| io::Error::other(format!("unexpected line in /proc/{pid}/maps: {line}")))
+            Mapping::parse(&line).ok_or_else(|| {
+                io::Error::other(format!("unexpected line in /proc/{pid}/maps: {line}"))
+            })
         })
         .collect()
 }
@@ -81,12 +83,32 @@ pub fn records(
     let pagemap = File::open(format!("/proc/{pid}/pagemap"))?;
     let mut out = Vec::new();
     for m in mappings(pid)? {
-        if is_ours(m.start) || matches!(m.name.as_str(), "[vdso]" | "[vvar]" | "[vvar_vclock]" | "[vsyscall]") {
+        if is_ours(m.start)
+            || matches!(
+                m.name.as_str(),
+                "[vdso]" | "[vvar]" | "[vvar_vclock]" | "[vsyscall]"
+            )
+        {
             continue;
         }
-        let file = if m.inode == 0 { 0 } else { capture(pid, &m, &mut keep)? + 1 };
-        let flags = if m.name == "[stack]" { MAP_GROWSDOWN } else { 0 };
-        let map = Map { addr: m.start, len: m.end - m.start, prot: m.prot, flags, file, offset: m.offset };
+        let file = if m.inode == 0 {
+            0
+        } else {
+            capture(pid, &m, &mut keep)? + 1
+        };
+        let flags = if m.name == "[stack]" {
+            MAP_GROWSDOWN
+        } else {
+            0
+        };
+        let map = Map {
+            addr: m.start,
+            len: m.end - m.start,
+            prot: m.prot,
+            flags,
+            file,
+            offset: m.offset,
+        };
         out.extend(build::map(tick, &map));
         for (start, len) in private_pages(&pagemap, &m)? {
             let mut bytes = vec![0; usize::try_from(len).expect("64 bits")];
@@ -97,7 +119,11 @@ pub fn records(
     Ok(out)
 }
 
-fn capture(pid: i32, m: &Mapping, keep: &mut impl FnMut(&File, &Path) -> io::Result<u64>) -> io::Result<u64> {
+fn capture(
+    pid: i32,
+    m: &Mapping,
+    keep: &mut impl FnMut(&File, &Path) -> io::Result<u64>,
+) -> io::Result<u64> {
     let path = m.name.strip_suffix(" (deleted)").unwrap_or(&m.name);
     let candidates = [
         format!("/proc/{pid}/map_files/{:x}-{:x}", m.start, m.end),
@@ -111,7 +137,9 @@ fn capture(pid: i32, m: &Mapping, keep: &mut impl FnMut(&File, &Path) -> io::Res
             return keep(&file, Path::new(path));
         }
     }
-    Err(io::Error::other(format!("{path}, which the program has mapped, cannot be opened")))
+    Err(io::Error::other(format!(
+        "{path}, which the program has mapped, cannot be opened"
+    )))
 }
 
 /// Ranges of pages that belong to the process alone (not to a file), in runs
@@ -145,7 +173,9 @@ pub fn identity(pid: i32) -> io::Result<(std::path::PathBuf, Vec<Vec<u8>>, std::
     let path = std::fs::read_link(format!("/proc/{pid}/exe"))?;
     let cwd = std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
     let mut raw = Vec::new();
-    File::open(format!("/proc/{pid}/cmdline"))?.take(1 << 20).read_to_end(&mut raw)?;
+    File::open(format!("/proc/{pid}/cmdline"))?
+        .take(1 << 20)
+        .read_to_end(&mut raw)?;
     if raw.last() == Some(&0) {
         raw.pop();
     }

@@ -86,7 +86,9 @@ impl Waiting {
     /// # Errors
     /// If the child is gone.
     pub fn go(&mut self) -> Result<(), Error> {
-        self.go.write_all(&[1]).map_err(|_| Error::Fork(Errno::ECHILD))
+        self.go
+            .write_all(&[1])
+            .map_err(|_| Error::Fork(Errno::ECHILD))
     }
 
     /// After the child has ended without exec: why.
@@ -97,6 +99,9 @@ impl Waiting {
             Ok(()) => Errno::from_raw(i32::from_le_bytes(errno)),
             Err(_) => Errno::ECHILD,
         };
-        Error::Exec { program: self.program, errno }
+        Error::Exec {
+            program: self.program,
+            errno,
+        }
     }
 }

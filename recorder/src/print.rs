@@ -5,6 +5,8 @@
 
 mod memory;
 
+pub use memory::quote;
+
 use nix::errno::Errno;
 use orch_abi::record::Syscall;
 use orch_abi::syscalls::{Call, Names, Ret, Ty, lookup, names};

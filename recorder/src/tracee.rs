@@ -49,7 +49,13 @@ pub enum Error {
 }
 
 fn request<T>(what: &'static str, r: nix::Result<T>) -> Result<T, Error> {
-    r.map_err(|errno| if errno == Errno::ESRCH { Error::Gone } else { Error::Ptrace { what, errno } })
+    r.map_err(|errno| {
+        if errno == Errno::ESRCH {
+            Error::Gone
+        } else {
+            Error::Ptrace { what, errno }
+        }
+    })
 }
 
 /// A process that is stopped right after exec.
@@ -121,7 +127,12 @@ pub fn poll_exec(thread: Pid, process: Pid) -> Result<Next, Error> {
                     request("continue", ptrace::cont(pid, None))?;
                 }
             }
-            Err(errno) => return Err(Error::Ptrace { what: "wait for the process", errno }),
+            Err(errno) => {
+                return Err(Error::Ptrace {
+                    what: "wait for the process",
+                    errno,
+                });
+            }
         }
         if thread == process {
             break;
@@ -140,7 +151,10 @@ impl Stopped {
         if regs.cs != USER_CS_64 {
             return Err(Error::Architecture);
         }
-        let memory = OpenOptions::new().read(true).write(true).open(format!("/proc/{pid}/mem"))?;
+        let memory = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(format!("/proc/{pid}/mem"))?;
         Ok(Self { pid, memory, regs })
     }
 
@@ -198,7 +212,11 @@ impl Stopped {
         self.memory.write_all_at(&bytes, path)?;
         let flags = libc::O_RDWR | libc::O_CLOEXEC;
         let at_fdcwd = i64::from(libc::AT_FDCWD).cast_unsigned();
-        let fd = self.remote("open the arena", libc::SYS_openat, [at_fdcwd, path, flags as u64, 0, 0, 0])?;
+        let fd = self.remote(
+            "open the arena",
+            libc::SYS_openat,
+            [at_fdcwd, path, flags as u64, 0, 0, 0],
+        )?;
         // What execve put on the stack is part of the recording: leave no trace below it.
         self.memory.write_all_at(&vec![0; bytes.len()], path)?;
         let prot = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
@@ -233,7 +251,9 @@ impl Stopped {
         request("set registers", ptrace::setregs(self.pid, inside))?;
         request("run a system call", ptrace::syscall(self.pid, None))?;
         wait_syscall_stop(self.pid)?;
-        let result = request("read registers", ptrace::getregs(self.pid))?.rax.cast_signed();
+        let result = request("read registers", ptrace::getregs(self.pid))?
+            .rax
+            .cast_signed();
         if (-4095..0).contains(&result) {
             let errno = Errno::from_raw(i32::try_from(-result).unwrap_or(0));
             return Err(Error::Remote { what, errno });

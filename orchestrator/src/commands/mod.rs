@@ -1,15 +1,35 @@
 //! The command line: one file a command.
 
+mod completions;
+mod console;
+mod doctor;
+mod events;
+mod ls;
+mod man;
 mod record;
 mod replay;
+mod sessions;
 
+use anyhow::Result;
 use clap::{Parser, Subcommand};
-use std::path::PathBuf;
+use orch_recorder::session::{self, Session, SessionError};
+use orch_recorder::trace::RecordingId;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Record and replay systems of several processes.
 #[derive(Debug, Parser)]
 #[command(name = "orch", version, propagate_version = true)]
+#[command(after_help = "\
+Examples:
+  orch record -- ./launch-all.sh    record a command and all that it starts
+  orch ls                           what ran: the process tree
+  orch console                      what it printed
+  orch events -p p3 --limit 20      what the third process did
+  orch replay                       run it all again, and check that nothing differs
+
+Commands that read a session take the newest one, unless -s or ORCH_SESSION
+names another. `orch doctor` says what this machine offers.")]
 pub struct Cli {
     /// Session directory (default: the newest one).
     #[arg(short, long, global = true, value_name = "DIR", env = "ORCH_SESSION")]
@@ -22,11 +42,59 @@ pub struct Cli {
 enum Command {
     /// Record a command and everything that it starts.
     Record(record::Args),
+    /// Show the processes of a session.
+    Ls(ls::Args),
+    /// Show what happened, in order.
+    Events(events::Args),
+    /// Show what was printed, and where.
+    Console(console::Args),
     /// Run recordings again and check that nothing differs.
     Replay(replay::Args),
+    /// List or remove sessions.
+    Sessions(sessions::Args),
+    /// Say what this machine offers to the recorder, and what is missing.
+    Doctor(doctor::Args),
+    /// Print a completion script for a shell.
+    Completions(completions::Args),
+    /// Write manual pages.
+    Man(man::Args),
     /// The process that a recording is replayed in; its code never runs.
     #[command(hide = true)]
     ReplayHost,
+}
+
+/// The command was asked for something that cannot be: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
+
+/// What a query comes to: 0 if it found something, 1 if not.
+fn found(something: bool) -> ExitCode {
+    ExitCode::from(u8::from(!something))
+}
+
+/// The session to read.
+fn locate(dir: Option<&Path>) -> Result<Session> {
+    let dir = dir.filter(|dir| !dir.as_os_str().is_empty());
+    session::locate(dir).map_err(|e| match e {
+        SessionError::NotASession { .. } | SessionError::None { .. } | SessionError::NoHome => {
+            Usage(e.to_string()).into()
+        }
+        e => e.into(),
+    })
+}
+
+/// The recordings to read: the one that was named, or all.
+fn recordings(session: &Session, only: Option<RecordingId>) -> Result<Vec<RecordingId>> {
+    let all = session.recordings()?;
+    match only {
+        None => Ok(all),
+        Some(id) if all.contains(&id) => Ok(vec![id]),
+        Some(id) => {
+            let text = format!("{id} is not in this session; `orch ls` shows what is");
+            Err(Usage(text).into())
+        }
+    }
 }
 
 impl Cli {
@@ -34,11 +102,42 @@ impl Cli {
     ///
     /// # Errors
     /// What went wrong, for the user.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
+    pub fn run(self) -> Result<ExitCode> {
+        let session = self.session.as_deref();
         match self.command {
             Command::Record(args) => record::run(&args),
-            Command::Replay(args) => replay::run(self.session.as_deref(), &args),
+            Command::Ls(args) => ls::run(session, &args),
+            Command::Events(args) => events::run(session, &args),
+            Command::Console(args) => console::run(session, &args),
+            Command::Replay(args) => replay::run(session, &args),
+            Command::Sessions(args) => sessions::run(&args),
+            Command::Doctor(args) => doctor::run(&args),
+            Command::Completions(args) => completions::run(&args),
+            Command::Man(args) => man::run(&args),
             Command::ReplayHost => anyhow::bail!("this command is for internal use"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples() {
+        for command in Cli::command()
+            .get_subcommands()
+            .filter(|c| !c.is_hide_set())
+        {
+            let name = command.get_name();
+            let help = command.get_after_help().map(ToString::to_string);
+            assert!(help.is_some_and(|h| h.contains("Example")), "{name}");
         }
     }
 }

@@ -33,7 +33,12 @@ pub struct Args {
     #[arg(long)]
     no_patch: bool,
     /// The command and its arguments.
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "CMD"
+    )]
     command: Vec<OsString>,
 }
 
@@ -51,14 +56,30 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         None => session::default_dir(&args.command[0])?,
     };
     if named && dir.exists() {
-        bail!("{} exists already; give another directory with -o, or remove it", dir.display());
+        bail!(
+            "{} exists already; give another directory with -o, or remove it",
+            dir.display()
+        );
     }
-    let command = args.command.iter().map(|a| a.to_string_lossy().into_owned()).collect();
-    let env = std::env::vars_os().map(|(k, v)| format!("{}={}", k.to_string_lossy(), v.to_string_lossy())).collect();
-    let mut meta = Meta::now(command, std::env::current_dir().context("the working directory is gone")?, env);
+    let command = args
+        .command
+        .iter()
+        .map(|a| a.to_string_lossy().into_owned())
+        .collect();
+    let env = std::env::vars_os()
+        .map(|(k, v)| format!("{}={}", k.to_string_lossy(), v.to_string_lossy()))
+        .collect();
+    let mut meta = Meta::now(
+        command,
+        std::env::current_dir().context("the working directory is gone")?,
+        env,
+    );
     meta.no_patch = args.no_patch;
     let mut session = Session::create(&dir, meta)?;
-    let options = Options { no_patch: args.no_patch, until_root: args.until == Until::Root };
+    let options = Options {
+        no_patch: args.no_patch,
+        until_root: args.until == Until::Root,
+    };
     let outcome = match supervisor::record(&session, &args.command, &options) {
         Ok(outcome) => outcome,
         Err(e) => {
@@ -72,7 +93,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let refused: Vec<Refused> = outcome
         .refused
         .iter()
-        .map(|(&nr, &count)| Refused { call: print::name(nr.into()), detail: String::new(), count })
+        .map(|(&nr, &count)| Refused {
+            call: print::name(nr.into()),
+            detail: String::new(),
+            count,
+        })
         .collect();
     session.update(|meta| meta.end(outcome.code, refused.clone()))?;
     let _ = std::fs::remove_file(session.arena());
@@ -87,8 +112,15 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 
 fn report(dir: &std::path::Path, outcome: &supervisor::Outcome, refused: &[Refused]) {
     for r in refused {
-        eprintln!("orch: {} cannot be recorded; it was refused {} time(s)", r.call, r.count);
+        eprintln!(
+            "orch: {} cannot be recorded; it was refused {} time(s)",
+            r.call, r.count
+        );
     }
     let n = outcome.recordings;
-    eprintln!("orch: {n} recording{} in {}", if n == 1 { "" } else { "s" }, dir.display());
+    eprintln!(
+        "orch: {n} recording{} in {}",
+        if n == 1 { "" } else { "s" },
+        dir.display()
+    );
 }

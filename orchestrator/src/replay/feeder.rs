@@ -22,7 +22,12 @@ pub struct Feeder {
 
 impl Feeder {
     /// Starts feeding `recording` into slot `index`.
-    pub fn start(session: &Session, arena: &Arc<Arena>, index: u32, recording: RecordingId) -> Self {
+    pub fn start(
+        session: &Session,
+        arena: &Arc<Arena>,
+        index: u32,
+        recording: RecordingId,
+    ) -> Self {
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             complete: AtomicBool::new(false),
@@ -42,7 +47,10 @@ impl Feeder {
             a.slot(index).complete.store(1, Ordering::SeqCst);
             a.wake_reader(index);
         });
-        Self { shared, thread: Some(thread) }
+        Self {
+            shared,
+            thread: Some(thread),
+        }
     }
 
     /// Whether all was handed over.
@@ -52,7 +60,11 @@ impl Feeder {
 
     /// Why the recording could not be read to its end.
     pub fn error(&self) -> Option<String> {
-        self.shared.error.lock().expect("nobody panics with it").clone()
+        self.shared
+            .error
+            .lock()
+            .expect("nobody panics with it")
+            .clone()
     }
 
     /// Ends the thread.
@@ -64,7 +76,12 @@ impl Feeder {
     }
 }
 
-fn feed(mut reader: RecordingReader, arena: &Arena, index: u32, shared: &Shared) -> Result<bool, String> {
+fn feed(
+    mut reader: RecordingReader,
+    arena: &Arena,
+    index: u32,
+    shared: &Shared,
+) -> Result<bool, String> {
     let slot = arena.slot(index);
     while let Some(block) = reader.next_block().map_err(|e| e.to_string())? {
         let mut rest = &block.raw[..];

@@ -22,7 +22,11 @@ pub struct ArenaFile {
 impl ArenaFile {
     pub fn create() -> Result<Self> {
         let fd = memfd_create(c"orch-replay", MFdFlags::MFD_CLOEXEC).context("memfd_create")?;
-        let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), fd.as_raw_fd()));
+        let path = PathBuf::from(format!(
+            "/proc/{}/fd/{}",
+            std::process::id(),
+            fd.as_raw_fd()
+        ));
         Ok(Self { _fd: fd, path })
     }
 
@@ -34,7 +38,9 @@ impl ArenaFile {
 /// Starts a process with the runtime in it, which builds the image of `root`
 /// from its recording; returns its slot and pid.
 pub fn start(arena: &Arena, root: RecordingId) -> Result<(u32, i32)> {
-    let Some(index) = arena.claim() else { bail!("too many processes") };
+    let Some(index) = arena.claim() else {
+        bail!("too many processes")
+    };
     let slot = arena.slot(index);
     slot.recording.store(root.0, Ordering::Relaxed);
     let mut flags = boot::INSTALL_FILTER;
@@ -62,11 +68,14 @@ fn attach(arena: &Arena, index: u32, mut child: launch::Waiting) -> Result<()> {
         match tracee::poll_exec(child.pid, child.pid)? {
             tracee::Next::Execed(stopped) => break stopped,
             tracee::Next::Gone => return Err(child.failure().into()),
-            tracee::Next::Running if Instant::now() > deadline => bail!("the replaying process does not start"),
+            tracee::Next::Running if Instant::now() > deadline => {
+                bail!("the replaying process does not start")
+            }
             tracee::Next::Running => std::thread::sleep(Duration::from_micros(100)),
         }
     };
-    slot.pid.store(child.pid.as_raw().cast_unsigned(), Ordering::Relaxed);
+    slot.pid
+        .store(child.pid.as_raw().cast_unsigned(), Ordering::Relaxed);
     stopped.start_runtime(arena.path(), index)?;
     Ok(())
 }

@@ -15,9 +15,9 @@ use nix::unistd::Pid;
 use orch_abi::record::ended;
 use orch_abi::shared::{mode, option, request, state, verdict};
 use orch_recorder::arena::Arena;
+use orch_recorder::cpuid;
 use orch_recorder::session::Session;
 use orch_recorder::trace::{End, RecordingId};
-use orch_recorder::cpuid;
 use plan::Plan;
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -103,10 +103,14 @@ pub fn check(
     let control = arena.control();
     control.mode.store(mode::REPLAY, Ordering::Relaxed);
     if no_patch || session.meta().no_patch {
-        control.options.fetch_or(option::NO_PATCH, Ordering::Relaxed);
+        control
+            .options
+            .fetch_or(option::NO_PATCH, Ordering::Relaxed);
     }
     if only.is_none() {
-        control.options.fetch_or(option::FOLLOW_FORKS, Ordering::Relaxed);
+        control
+            .options
+            .fetch_or(option::FOLLOW_FORKS, Ordering::Relaxed);
     }
     for (to, id) in control.replay_path.iter().zip(&plan.path) {
         to.store(id.0, Ordering::Relaxed);
@@ -168,8 +172,13 @@ impl Replayer<'_> {
 
     fn watch(&mut self, index: u32, recording: RecordingId, pid: i32) {
         let feeder = Feeder::start(self.session, &self.arena, index, recording);
-        let running =
-            Running { recording, feeder, pid, pidfd: watch::pidfd(pid), moved: (0, Instant::now()) };
+        let running = Running {
+            recording,
+            feeder,
+            pid,
+            pidfd: watch::pidfd(pid),
+            moved: (0, Instant::now()),
+        };
         self.running.insert(index, running);
     }
 
@@ -187,7 +196,11 @@ impl Replayer<'_> {
             let life = slot.state.load(Ordering::Acquire);
             if life == state::ACTIVE && !self.running.contains_key(&index) {
                 let recording = RecordingId(slot.recording.load(Ordering::Relaxed));
-                self.watch(index, recording, slot.pid.load(Ordering::Relaxed).cast_signed());
+                self.watch(
+                    index,
+                    recording,
+                    slot.pid.load(Ordering::Relaxed).cast_signed(),
+                );
                 busy = true;
             }
             if slot.request.load(Ordering::Acquire) == request::BECOME {
@@ -205,7 +218,8 @@ impl Replayer<'_> {
     /// The process goes on as a forked child's recording.
     fn switch_feed(&mut self, index: u32) {
         let slot = self.arena.slot(index);
-        let recording = RecordingId(u32::try_from(slot.args[0].load(Ordering::Relaxed)).unwrap_or(0));
+        let recording =
+            RecordingId(u32::try_from(slot.args[0].load(Ordering::Relaxed)).unwrap_or(0));
         if let Some(mut running) = self.running.remove(&index) {
             running.feeder.stop();
             slot.recording.store(recording.0, Ordering::Relaxed);
@@ -258,7 +272,9 @@ impl Replayer<'_> {
             return Verdict::Matched;
         }
         let _ = ended::KILLED;
-        Verdict::Broken("the replaying process died of a signal that the recording does not have".into())
+        Verdict::Broken(
+            "the replaying process died of a signal that the recording does not have".into(),
+        )
     }
 
     fn report(&mut self, recording: RecordingId, verdict: Verdict) {
@@ -267,22 +283,39 @@ impl Replayer<'_> {
 
     fn reap(&mut self) -> bool {
         let mut busy = false;
-        self.hosts.retain(|&pid| match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) | Err(_) => {
-                busy = true;
-                false
-            }
-            _ => true,
-        });
+        self.hosts
+            .retain(|&pid| match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) | Err(_) => {
+                    busy = true;
+                    false
+                }
+                _ => true,
+            });
         let mut gone = Vec::new();
         {
-            let watched: Vec<(u32, &OwnedFd)> =
-                self.running.iter().filter_map(|(&i, r)| r.pidfd.as_ref().map(|fd| (i, fd))).collect();
-            let mut fds: Vec<PollFd> = watched.iter().map(|(_, fd)| PollFd::new(fd.as_fd(), PollFlags::POLLIN)).collect();
+            let watched: Vec<(u32, &OwnedFd)> = self
+                .running
+                .iter()
+                .filter_map(|(&i, r)| r.pidfd.as_ref().map(|fd| (i, fd)))
+                .collect();
+            let mut fds: Vec<PollFd> = watched
+                .iter()
+                .map(|(_, fd)| PollFd::new(fd.as_fd(), PollFlags::POLLIN))
+                .collect();
             if poll(&mut fds, PollTimeout::ZERO).unwrap_or(0) > 0 {
-                gone.extend(fds.iter().zip(&watched).filter(|(p, _)| p.any().unwrap_or(false)).map(|(_, (i, _))| *i));
+                gone.extend(
+                    fds.iter()
+                        .zip(&watched)
+                        .filter(|(p, _)| p.any().unwrap_or(false))
+                        .map(|(_, (i, _))| *i),
+                );
             }
-            gone.extend(self.running.iter().filter(|(_, r)| r.pidfd.is_none()).map(|(&i, _)| i));
+            gone.extend(
+                self.running
+                    .iter()
+                    .filter(|(_, r)| r.pidfd.is_none())
+                    .map(|(&i, _)| i),
+            );
         }
         for index in gone {
             self.finish(index);
@@ -320,6 +353,7 @@ impl Replayer<'_> {
             let _ = kill(*pid, Signal::SIGKILL);
         }
         // Forked replays were adopted when their parents ended.
-        while waitpid(None, Some(WaitPidFlag::WNOHANG)).is_ok_and(|s| s != WaitStatus::StillAlive) {}
+        while waitpid(None, Some(WaitPidFlag::WNOHANG)).is_ok_and(|s| s != WaitStatus::StillAlive) {
+        }
     }
 }

@@ -24,7 +24,10 @@ impl Plan {
         for id in session.recordings()? {
             summaries.insert(id, session.summary(id)?);
         }
-        let ends = summaries.iter().map(|(&id, s)| (id, s.end.clone())).collect();
+        let ends = summaries
+            .iter()
+            .map(|(&id, s)| (id, s.end.clone()))
+            .collect();
         let Some(target) = only else {
             let mut roots: Vec<RecordingId> = summaries
                 .iter()
@@ -32,13 +35,20 @@ impl Plan {
                 .map(|(&id, _)| id)
                 .collect();
             roots.sort_by_key(|id| id.0);
-            return Ok(Self { roots, path: Vec::new(), total: summaries.len(), ends });
+            return Ok(Self {
+                roots,
+                path: Vec::new(),
+                total: summaries.len(),
+                ends,
+            });
         };
         let mut path = Vec::new();
         let mut at = target;
         loop {
             match summaries.get(&at).map(|s| s.origin.clone()) {
-                None => bail!("{target} is not in this session (or its ancestor {at} is not); see `orch ls`"),
+                None => bail!(
+                    "{target} is not in this session (or its ancestor {at} is not); see `orch ls`"
+                ),
                 Some(None) => bail!("{at} is empty: its process died before the first event"),
                 Some(Some(Origin::Exec { .. })) => break,
                 Some(Some(Origin::Fork { parent, .. })) => {
@@ -47,6 +57,11 @@ impl Plan {
                 }
             }
         }
-        Ok(Self { roots: vec![at], path, total: 1, ends })
+        Ok(Self {
+            roots: vec![at],
+            path,
+            total: 1,
+            ends,
+        })
     }
 }

@@ -5,9 +5,9 @@ use anyhow::{Context as _, Result};
 use nix::unistd::Pid;
 use orch_abi::record::{Ended, Start, ended};
 use orch_abi::shared::boot;
+use orch_recorder::image;
 use orch_recorder::trace::record::build;
 use orch_recorder::tracee::{self, Next, Stopped};
-use orch_recorder::image;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt as _;
 use std::sync::atomic::Ordering;
@@ -25,7 +25,12 @@ pub struct Pending {
 
 impl Pending {
     pub(super) fn root(pid: Pid) -> Self {
-        Self { thread: pid, process: pid, slot: None, vfork: false }
+        Self {
+            thread: pid,
+            process: pid,
+            slot: None,
+            vfork: false,
+        }
     }
 
     pub(super) fn concerns(&self, pid: Pid) -> bool {
@@ -35,7 +40,12 @@ impl Pending {
 
 fn process_of(thread: Pid) -> Option<Pid> {
     let status = std::fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
-    let id = status.lines().find_map(|l| l.strip_prefix("Tgid:"))?.trim().parse().ok()?;
+    let id = status
+        .lines()
+        .find_map(|l| l.strip_prefix("Tgid:"))?
+        .trim()
+        .parse()
+        .ok()?;
     Some(Pid::from_raw(id))
 }
 
@@ -43,12 +53,18 @@ impl Supervisor<'_> {
     /// Attaches to the thread that asks; true if that was new.
     pub(super) fn exec_requested(&mut self, index: u32) -> bool {
         let slot = self.arena.slot(index);
-        let thread = Pid::from_raw(i32::try_from(slot.args[0].load(Ordering::Relaxed)).unwrap_or(0));
+        let thread =
+            Pid::from_raw(i32::try_from(slot.args[0].load(Ordering::Relaxed)).unwrap_or(0));
         let vfork = slot.args[1].load(Ordering::Relaxed) != 0;
         match tracee::seize(thread) {
             Ok(()) => {
                 let process = process_of(thread).unwrap_or(thread);
-                self.pending.push(Pending { thread, process, slot: Some(index), vfork });
+                self.pending.push(Pending {
+                    thread,
+                    process,
+                    slot: Some(index),
+                    vfork,
+                });
                 self.arena.answer(index, 1);
             }
             Err(e) => {
@@ -103,10 +119,23 @@ impl Supervisor<'_> {
 
     fn start_image(&mut self, pending: &Pending, stopped: Stopped) -> Result<()> {
         let pid = stopped.pid();
-        let number = self.arena.control().next_recording.fetch_add(1, Ordering::AcqRel);
-        let parent = pending.slot.and_then(|i| self.live.get(&i)).map_or(0, |l| l.recording);
+        let number = self
+            .arena
+            .control()
+            .next_recording
+            .fetch_add(1, Ordering::AcqRel);
+        let parent = pending
+            .slot
+            .and_then(|i| self.live.get(&i))
+            .map_or(0, |l| l.recording);
         if let Some(old) = pending.slot.filter(|_| !pending.vfork) {
-            self.finish(old, Some(Ended { how: ended::EXECED, value: number }))?;
+            self.finish(
+                old,
+                Some(Ended {
+                    how: ended::EXECED,
+                    value: number,
+                }),
+            )?;
         }
         let Some(index) = self.arena.claim() else {
             self.warn(format!("too many processes; pid {pid} is ended"));
@@ -116,8 +145,13 @@ impl Supervisor<'_> {
         let slot = self.arena.slot(index);
         slot.recording.store(number, Ordering::Relaxed);
         slot.parent.store(parent, Ordering::Relaxed);
-        slot.pid.store(pid.as_raw().cast_unsigned(), Ordering::Relaxed);
-        let mut flags = if self.no_new_privs { boot::NO_NEW_PRIVS } else { 0 };
+        slot.pid
+            .store(pid.as_raw().cast_unsigned(), Ordering::Relaxed);
+        let mut flags = if self.no_new_privs {
+            boot::NO_NEW_PRIVS
+        } else {
+            0
+        };
         if !self.filter_installed {
             flags |= boot::INSTALL_FILTER;
             self.filter_installed = true;
@@ -148,7 +182,9 @@ impl Supervisor<'_> {
         let pid = stopped.pid().as_raw();
         let (path, args, cwd) = image::identity(pid).context("cannot read /proc")?;
         let tick = self.arena.control().clock.fetch_add(1, Ordering::AcqRel);
-        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let time = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let start = Start {
             regs: stopped.regs(),
             pid: pid.cast_unsigned(),
@@ -160,9 +196,12 @@ impl Supervisor<'_> {
         let args: Vec<OsString> = args.into_iter().map(OsString::from_vec).collect();
         let path: &OsStr = path.as_os_str();
         let mut out = build::start(tick, &start, path, &args, cwd.as_os_str());
-        out.extend(image::records(pid, stopped.memory(), tick, |file, path| {
-            self.keep(file, path).map_err(std::io::Error::other)
-        })?);
+        out.extend(image::records(
+            pid,
+            stopped.memory(),
+            tick,
+            |file, path| self.keep(file, path).map_err(std::io::Error::other),
+        )?);
         Ok(out)
     }
 }

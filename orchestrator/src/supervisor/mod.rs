@@ -67,12 +67,15 @@ pub struct Supervisor<'a> {
 /// If the program cannot be started, or the session cannot be written.
 pub fn record(session: &Session, command: &[OsString], options: &Options) -> Result<Outcome> {
     let arena = Arc::new(
-        Arena::create(&session.arena()).with_context(|| format!("cannot make {}", session.arena().display()))?,
+        Arena::create(&session.arena())
+            .with_context(|| format!("cannot make {}", session.arena().display()))?,
     );
     let control = arena.control();
     control.mode.store(mode::RECORD, Ordering::Relaxed);
     if options.no_patch {
-        control.options.fetch_or(orch_abi::shared::option::NO_PATCH, Ordering::Relaxed);
+        control
+            .options
+            .fetch_or(orch_abi::shared::option::NO_PATCH, Ordering::Relaxed);
     }
     if cpuid::can_fault() {
         let table = cpuid::table();
@@ -136,7 +139,7 @@ impl Supervisor<'_> {
             idle = if busy { 0 } else { idle + 1 };
             if !busy {
                 // The doorbell cuts this short for all that is urgent.
-                let wait = if self.pending.is_empty() { 10 } else { 1 };
+                let wait = if self.pending.is_empty() { 5 } else { 1 };
                 self.arena.wait_doorbell(seen, Duration::from_millis(wait));
             }
         }

@@ -15,6 +15,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 /// A recording being made.
 pub struct Live {
@@ -25,21 +26,52 @@ pub struct Live {
     pidfd: Option<OwnedFd>,
     /// How it ended, as far as its own log tells.
     end: Option<Ended>,
+    /// Safe points passed when last looked at, and when that was.
+    progress: (u64, Instant),
 }
+
+/// How long a caught signal may wait for a safe point of its thread.
+const SIGNAL_PATIENCE: Duration = Duration::from_millis(3);
+/// How long a thread may compute while others of its process wait.
+const TIME_SLICE: Duration = Duration::from_millis(15);
 
 impl Supervisor<'_> {
     /// Starts keeping the recording in slot `index`, with these first records.
-    pub(super) fn begin(&mut self, index: u32, recording: u32, pid: i32, first: &[u8]) -> Result<()> {
-        let mut writer = self.session.writer(RecordingId(recording)).context("cannot write the session")?;
+    pub(super) fn begin(
+        &mut self,
+        index: u32,
+        recording: u32,
+        pid: i32,
+        first: &[u8],
+    ) -> Result<()> {
+        let mut writer = self
+            .session
+            .writer(RecordingId(recording))
+            .context("cannot write the session")?;
         writer.append(first).context("cannot write the session")?;
         let pidfd = watch::pidfd(pid);
-        self.live.insert(index, Live { recording, pid, writer, pidfd, end: None });
+        self.live.insert(
+            index,
+            Live {
+                recording,
+                pid,
+                writer,
+                pidfd,
+                end: None,
+                progress: (0, Instant::now()),
+            },
+        );
         Ok(())
     }
 
     pub(super) fn slot_in_use(&self) -> bool {
         let used = self.arena.control().slots_used.load(Ordering::Acquire);
-        (0..used).any(|i| matches!(self.arena.slot(i).state.load(Ordering::Acquire), state::ACTIVE | state::DONE))
+        (0..used).any(|i| {
+            matches!(
+                self.arena.slot(i).state.load(Ordering::Acquire),
+                state::ACTIVE | state::DONE
+            )
+        })
     }
 
     /// Drains, answers and ends; true if there was anything to do.
@@ -59,6 +91,7 @@ impl Supervisor<'_> {
                 busy = true;
             }
             busy |= self.drain(index)?;
+            self.hurry(index);
             if life == state::DONE {
                 self.finish(index, None)?;
                 busy = true;
@@ -82,36 +115,74 @@ impl Supervisor<'_> {
         Ok(busy)
     }
 
+    /// Interrupts a thread that computes while a signal or another thread waits.
+    fn hurry(&mut self, index: u32) {
+        let slot = self.arena.slot(index);
+        let signal = slot.signal_waits.load(Ordering::Relaxed) != 0;
+        let thread = slot.baton_waiters.load(Ordering::Relaxed) != 0;
+        let Some(live) = self.live.get_mut(&index) else {
+            return;
+        };
+        let now = Instant::now();
+        let at = slot.progress.load(Ordering::Relaxed);
+        if at != live.progress.0 || !signal && !thread {
+            live.progress = (at, now);
+            return;
+        }
+        let running = slot.running.load(Ordering::Relaxed).cast_signed();
+        if running != 0
+            && now - live.progress.1 >= if signal { SIGNAL_PATIENCE } else { TIME_SLICE }
+        {
+            live.progress.1 = now;
+            watch::interrupt(live.pid, running);
+        }
+    }
+
     /// Takes what is in the ring.
     fn drain(&mut self, index: u32) -> Result<bool> {
         self.buffer.clear();
         if self.arena.drain(index, &mut self.buffer) == 0 {
             return Ok(false);
         }
-        let Some(live) = self.live.get_mut(&index) else { return Ok(false) };
+        let Some(live) = self.live.get_mut(&index) else {
+            return Ok(false);
+        };
         // Only what the supervisor must know at once; the rest is the reader's.
         let mut at = 0;
         while let Some(head) = self.buffer.get(at..at + 16) {
             let len = u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize;
             if head[0] == Kind::Syscall as u8 && head[1] & flag::REFUSED != 0 {
-                *self.refused.entry(u16::from_le_bytes([head[2], head[3]])).or_default() += 1;
+                *self
+                    .refused
+                    .entry(u16::from_le_bytes([head[2], head[3]]))
+                    .or_default() += 1;
             } else if head[0] == Kind::Exit as u8
                 && let Some(body) = self.buffer.get(at + 16..at + 24)
                 && body[4] == 1
             {
-                live.end = Some(Ended { how: ended::EXITED, value: u32::from(body[0]) });
+                live.end = Some(Ended {
+                    how: ended::EXITED,
+                    value: u32::from(body[0]),
+                });
             }
             at += 16 + len;
         }
-        live.writer.append(&self.buffer).context("cannot write the session; what was recorded so far is readable")?;
+        live.writer
+            .append(&self.buffer)
+            .context("cannot write the session; what was recorded so far is readable")?;
         Ok(true)
     }
 
     /// Ends a recording and frees its slot.
     pub(super) fn finish(&mut self, index: u32, how: Option<Ended>) -> Result<()> {
         self.drain(index)?;
-        let Some(mut live) = self.live.remove(&index) else { return Ok(()) };
-        let how = how.or(live.end).unwrap_or(Ended { how: ended::UNKNOWN, value: 0 });
+        let Some(mut live) = self.live.remove(&index) else {
+            return Ok(());
+        };
+        let how = how.or(live.end).unwrap_or(Ended {
+            how: ended::UNKNOWN,
+            value: 0,
+        });
         let tick = self.arena.control().clock.fetch_add(1, Ordering::AcqRel);
         live.writer.append(&build::ended(tick, &how))?;
         live.writer.finish().context("cannot write the session")?;
@@ -134,22 +205,37 @@ impl Supervisor<'_> {
         }
         let mut gone = Vec::new();
         {
-            let watched: Vec<(u32, &OwnedFd)> =
-                self.live.iter().filter_map(|(&i, l)| l.pidfd.as_ref().map(|fd| (i, fd))).collect();
-            let mut fds: Vec<PollFd> = watched.iter().map(|(_, fd)| PollFd::new(fd.as_fd(), PollFlags::POLLIN)).collect();
+            let watched: Vec<(u32, &OwnedFd)> = self
+                .live
+                .iter()
+                .filter_map(|(&i, l)| l.pidfd.as_ref().map(|fd| (i, fd)))
+                .collect();
+            let mut fds: Vec<PollFd> = watched
+                .iter()
+                .map(|(_, fd)| PollFd::new(fd.as_fd(), PollFlags::POLLIN))
+                .collect();
             if poll(&mut fds, PollTimeout::ZERO).unwrap_or(0) > 0 {
                 gone.extend(
-                    fds.iter().zip(&watched).filter(|(p, _)| p.any().unwrap_or(false)).map(|(_, (index, _))| *index),
+                    fds.iter()
+                        .zip(&watched)
+                        .filter(|(p, _)| p.any().unwrap_or(false))
+                        .map(|(_, (index, _))| *index),
                 );
             }
-            gone.extend(self.live.iter().filter(|(_, l)| l.pidfd.is_none()).map(|(&i, _)| i));
+            gone.extend(
+                self.live
+                    .iter()
+                    .filter(|(_, l)| l.pidfd.is_none())
+                    .map(|(&i, _)| i),
+            );
         }
         for index in gone {
             busy = true;
             let pid = Pid::from_raw(self.live[&index].pid);
             // An orphan is a child of ours by now, and tells how it ended.
             if pid != self.root
-                && let Ok(WaitStatus::Signaled(_, signal, _)) = waitpid(pid, Some(WaitPidFlag::WNOHANG))
+                && let Ok(WaitStatus::Signaled(_, signal, _)) =
+                    waitpid(pid, Some(WaitPidFlag::WNOHANG))
             {
                 self.killed(pid, signal as u32);
             }
@@ -161,7 +247,10 @@ impl Supervisor<'_> {
 
     fn killed(&mut self, pid: Pid, signal: u32) {
         for live in self.live.values_mut().filter(|l| l.pid == pid.as_raw()) {
-            live.end = Some(Ended { how: ended::KILLED, value: signal });
+            live.end = Some(Ended {
+                how: ended::KILLED,
+                value: signal,
+            });
         }
     }
 
@@ -173,11 +262,17 @@ impl Supervisor<'_> {
         let tid = slot.args[1].load(Ordering::Relaxed);
         let link = format!("/proc/{tid}/fd/{fd}");
         let path = std::fs::read_link(&link).unwrap_or_default();
-        match File::open(&link).map_err(anyhow::Error::from).and_then(|file| self.keep(&file, &path)) {
+        match File::open(&link)
+            .map_err(anyhow::Error::from)
+            .and_then(|file| self.keep(&file, &path))
+        {
             Ok(number) => number + 1,
             Err(e) => {
                 let recording = slot.recording.load(Ordering::Relaxed);
-                self.warn(format!("p{recording}: cannot keep a copy of {}, which it maps: {e:#}", path.display()));
+                self.warn(format!(
+                    "p{recording}: cannot keep a copy of {}, which it maps: {e:#}",
+                    path.display()
+                ));
                 0
             }
         }
@@ -186,7 +281,11 @@ impl Supervisor<'_> {
     /// Captures a file and tells the runtimes.
     pub(super) fn keep(&mut self, file: &File, path: &Path) -> Result<u64> {
         let meta = file.metadata()?;
-        let nanos = |s: i64, n: i64| s.wrapping_mul(1_000_000_000).wrapping_add(n).cast_unsigned();
+        let nanos = |s: i64, n: i64| {
+            s.wrapping_mul(1_000_000_000)
+                .wrapping_add(n)
+                .cast_unsigned()
+        };
         let modified = nanos(meta.mtime(), meta.mtime_nsec());
         let changed = nanos(meta.ctime(), meta.ctime_nsec());
         let key = [meta.dev(), meta.ino(), meta.size(), modified, changed];
@@ -198,7 +297,10 @@ impl Supervisor<'_> {
         let control = self.arena.control();
         let row = control.file_rows.load(Ordering::Relaxed) as usize;
         if let Some(to) = control.files.get(row) {
-            for (to, from) in [&to.dev, &to.ino, &to.size, &to.mtime, &to.ctime].into_iter().zip(key) {
+            for (to, from) in [&to.dev, &to.ino, &to.size, &to.mtime, &to.ctime]
+                .into_iter()
+                .zip(key)
+            {
                 to.store(from, Ordering::Relaxed);
             }
             to.file.store(number, Ordering::Relaxed);

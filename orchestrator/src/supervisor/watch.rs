@@ -13,7 +13,12 @@ static TO_FORWARD: AtomicU64 = AtomicU64::new(0);
 /// Tells the runtimes which files are the console: what this process has as
 /// standard output and error.
 pub fn console(control: &Control) {
-    for (fd, row) in [std::io::stdout().as_fd_stat(), std::io::stderr().as_fd_stat()].into_iter().zip(&control.console)
+    for (fd, row) in [
+        std::io::stdout().as_fd_stat(),
+        std::io::stderr().as_fd_stat(),
+    ]
+    .into_iter()
+    .zip(&control.console)
     {
         if let Some((dev, ino)) = fd {
             row[0].store(dev, Ordering::Relaxed);
@@ -28,7 +33,9 @@ trait FdStat {
 
 impl<T: std::os::fd::AsFd> FdStat for T {
     fn as_fd_stat(&self) -> Option<(u64, u64)> {
-        nix::sys::stat::fstat(self).ok().map(|s| (s.st_dev, s.st_ino))
+        nix::sys::stat::fstat(self)
+            .ok()
+            .map(|s| (s.st_dev, s.st_ino))
     }
 }
 
@@ -78,8 +85,15 @@ fn ring() {
 /// Children's news ring the doorbell.
 #[expect(unsafe_code, reason = "sigaction")]
 pub fn children(control: &Control) {
-    DOORBELL.store(std::ptr::from_ref(&control.doorbell).cast_mut(), Ordering::Relaxed);
-    let child = SigAction::new(SigHandler::Handler(on_child), SaFlags::empty(), SigSet::empty());
+    DOORBELL.store(
+        std::ptr::from_ref(&control.doorbell).cast_mut(),
+        Ordering::Relaxed,
+    );
+    let child = SigAction::new(
+        SigHandler::Handler(on_child),
+        SaFlags::empty(),
+        SigSet::empty(),
+    );
     // SAFETY: the handler only touches atomics.
     let _ = unsafe { sigaction(Signal::SIGCHLD, &child) };
 }
@@ -87,11 +101,21 @@ pub fn children(control: &Control) {
 /// Terminating signals are kept for [`take_signals`].
 #[expect(unsafe_code, reason = "sigaction")]
 pub fn signals() {
-    let end = SigAction::new(SigHandler::SigAction(on_terminate), SaFlags::empty(), SigSet::empty());
+    let end = SigAction::new(
+        SigHandler::SigAction(on_terminate),
+        SaFlags::empty(),
+        SigSet::empty(),
+    );
     // SAFETY: the handlers only touch atomics.
     unsafe {
-        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2]
-        {
+        for signal in [
+            Signal::SIGINT,
+            Signal::SIGTERM,
+            Signal::SIGHUP,
+            Signal::SIGQUIT,
+            Signal::SIGUSR1,
+            Signal::SIGUSR2,
+        ] {
             let _ = sigaction(signal, &end);
         }
     }
@@ -100,7 +124,9 @@ pub fn signals() {
 /// Signals that came for the root process since the last call.
 pub fn take_signals() -> impl Iterator<Item = Signal> {
     let bits = TO_FORWARD.swap(0, Ordering::Relaxed);
-    (1..32).filter(move |n| bits >> n & 1 == 1).filter_map(|n| Signal::try_from(n).ok())
+    (1..32)
+        .filter(move |n| bits >> n & 1 == 1)
+        .filter_map(|n| Signal::try_from(n).ok())
 }
 
 /// A descriptor that becomes readable when the process ends (pidfd_open(2));
@@ -112,4 +138,11 @@ pub fn pidfd(pid: i32) -> Option<OwnedFd> {
     let fd = i32::try_from(fd).ok().filter(|&fd| fd >= 0)?;
     // SAFETY: the descriptor is new and nobody else's.
     Some(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Asks the runtime in a thread to come to a safe point: SIGSYS, which is always its own.
+#[expect(unsafe_code, reason = "tgkill has no wrapper in nix")]
+pub fn interrupt(process: i32, thread: i32) {
+    // SAFETY: sends a signal; a wrong id is an error.
+    unsafe { libc::syscall(libc::SYS_tgkill, process, thread, libc::SIGSYS) };
 }

@@ -37,6 +37,11 @@ pub const MAX_SLOTS: usize = 4096;
 /// Bytes of the mapped arena.
 pub const ARENA_LEN: u64 = CONTROL_LEN + SLOT_LEN * MAX_SLOTS as u64;
 
+/// Second views and private copies of shared memory.
+pub const SHARED_BASE: u64 = 0x7020_0000_0000;
+/// Bytes of that range.
+pub const SHARED_LEN: u64 = 0x20_0000_0000;
+
 /// Highest address a program can use (47 bits).
 pub const TASK_END: u64 = 0x7fff_ffff_f000;
 /// Bytes of a page.
@@ -53,4 +58,5 @@ pub const fn slot_address(index: u32) -> u64 {
 pub const fn is_ours(address: u64) -> bool {
     (address >= RUNTIME_BASE && address < RUNTIME_BASE + (1 << 32))
         || (address >= ARENA_BASE && address < ARENA_BASE + ARENA_LEN)
+        || (address >= SHARED_BASE && address < SHARED_BASE + SHARED_LEN)
 }

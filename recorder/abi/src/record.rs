@@ -57,6 +57,9 @@ pub enum Kind {
     Ended = 16,
     /// What the runtime found when it was put in: [`Boot`].
     Boot = 17,
+    /// Shared memory held something new when the thread was about to access
+    /// it: [`Shared`], then [`Chunk`]s with what changed.
+    Shared = 18,
 }
 
 impl Kind {
@@ -81,6 +84,7 @@ impl Kind {
             15 => Self::Digest,
             16 => Self::Ended,
             17 => Self::Boot,
+            18 => Self::Shared,
             _ => return None,
         })
     }
@@ -211,7 +215,7 @@ pub struct Switch {
 pub struct Signal {
     /// Instruction pointer in the frame.
     pub ip: u64,
-    /// Stack pointer of the handler.
+    /// Stack pointer where the thread was.
     pub sp: u64,
     /// 1: caused by the instruction itself (a fault).
     pub fault: u32,
@@ -255,7 +259,7 @@ pub struct Exit {
     pub pages: u64,
 }
 
-/// Payload of [`Kind::Point`], followed by `pages` pairs (page address, hash).
+/// Payload of [`Kind::Point`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Point {
@@ -263,8 +267,12 @@ pub struct Point {
     pub regs: Regs,
     /// Hash of the normalised extended state.
     pub xstate: u64,
-    /// How many page hashes follow.
+    /// Pages that went into `digest`; 0 where there were too many to hash.
     pub pages: u64,
+    /// Hash of the memory around what the registers point to.
+    pub near: u64,
+    /// Digest of all memory.
+    pub digest: u64,
 }
 
 /// Payload of [`Kind::Forked`].
@@ -297,6 +305,16 @@ pub struct Ended {
     pub how: u32,
     /// Exit code, signal number, or the recording that goes on.
     pub value: u32,
+}
+
+/// Payload of [`Kind::Shared`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shared {
+    /// Which of the process's accesses to shared pages, counted from 1.
+    pub ordinal: u64,
+    /// Address of the page.
+    pub page: u64,
 }
 
 /// Payload of [`Kind::Boot`].

@@ -44,6 +44,10 @@ pub struct Control {
     /// Device and inode of what the root process had as standard output and
     /// error: writes to it are console output, whose bytes are logged.
     pub console: [[AtomicU64; 2]; 2],
+    /// Futex: thread that accesses shared memory now, or 0.
+    pub shared_lock: AtomicU32,
+    /// How many wait for it.
+    pub shared_waiters: AtomicU32,
     /// Replay: at a fork whose child is listed here, go on as the child.
     pub replay_path: [AtomicU32; 256],
     /// What `cpuid` answers in every process of the session.

@@ -4,7 +4,9 @@ use crate::process::process;
 use crate::sys::{self, call, mm, nr};
 use crate::{log, patch, replay, signal, thread};
 use core::sync::atomic::Ordering;
-use orch_abi::layout::{ARENA_BASE, ARENA_FILE_OFFSET, ARENA_LEN, RUNTIME_BASE, RUNTIME_HIGH, TASK_END};
+use orch_abi::layout::{
+    ARENA_BASE, ARENA_FILE_OFFSET, ARENA_LEN, RUNTIME_BASE, RUNTIME_HIGH, TASK_END,
+};
 use orch_abi::record::{Boot, Kind, Regs};
 use orch_abi::shared::{boot as flag, state};
 
@@ -12,14 +14,23 @@ use orch_abi::shared::{boot as flag, state};
 pub extern "C" fn boot(index: u32, fd: u64) {
     let r = call(
         nr::MMAP,
-        &[ARENA_BASE, ARENA_LEN, mm::READ | mm::WRITE, mm::SHARED | mm::FIXED | mm::NORESERVE, fd, ARENA_FILE_OFFSET],
+        &[
+            ARENA_BASE,
+            ARENA_LEN,
+            mm::READ | mm::WRITE,
+            mm::SHARED | mm::FIXED | mm::NORESERVE,
+            fd,
+            ARENA_FILE_OFFSET,
+        ],
     );
     if r < 0 {
         sys::exit_group(121);
     }
     call(nr::CLOSE, &[fd]);
     log::open(index);
-    let Some(t) = thread::create(0) else { crate::fail("no memory for the first thread") };
+    let Some(t) = thread::create(0) else {
+        crate::fail("no memory for the first thread")
+    };
     thread::adopt(t);
     t.tid = call(nr::GETTID, &[]) as u32;
     let slot = log::slot();
@@ -36,7 +47,8 @@ pub extern "C" fn boot(index: u32, fd: u64) {
     take_state(t);
     trap_instructions();
     slot.running.store(t.tid, Ordering::Relaxed);
-    slot.pid.store(call(nr::GETPID, &[]) as u32, Ordering::Relaxed);
+    slot.pid
+        .store(call(nr::GETPID, &[]) as u32, Ordering::Relaxed);
     if slot.boot_flags.load(Ordering::Relaxed) & flag::INSTALL_FILTER != 0 {
         install_filter(slot.boot_flags.load(Ordering::Relaxed) & flag::NO_NEW_PRIVS != 0);
     }
@@ -68,7 +80,10 @@ fn take_state(t: &mut thread::Thread) {
 /// Replay: unmaps all that exec mapped; what the recording had comes instead.
 fn forget_everything() {
     call(nr::MUNMAP, &[0x1000, RUNTIME_BASE - 0x1000]);
-    call(nr::MUNMAP, &[ARENA_BASE + ARENA_LEN, TASK_END - ARENA_BASE - ARENA_LEN]);
+    call(
+        nr::MUNMAP,
+        &[ARENA_BASE + ARENA_LEN, TASK_END - ARENA_BASE - ARENA_LEN],
+    );
 }
 
 /// Makes libc believe that there is no vDSO, so that clock_gettime and
@@ -132,7 +147,11 @@ fn install_filter(no_new_privs: bool) {
     if no_new_privs {
         call(nr::PRCTL, &[PR_SET_NO_NEW_PRIVS, 1]);
     }
-    if call(nr::SECCOMP, &[SET_MODE_FILTER, SPEC_ALLOW, fprog.as_ptr() as u64]) < 0 {
+    if call(
+        nr::SECCOMP,
+        &[SET_MODE_FILTER, SPEC_ALLOW, fprog.as_ptr() as u64],
+    ) < 0
+    {
         crate::fail("the kernel refused the seccomp filter; see `orch doctor`");
     }
 }

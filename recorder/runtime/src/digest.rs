@@ -18,9 +18,29 @@ static mut PAGEMAP: [u64; 512] = [0; 512];
 
 /// Digest of the memory now; zero pages and digest where /proc is not there.
 pub fn of_memory() -> Digest {
+    of_memory_up_to(u64::MAX)
+}
+
+/// As [`of_memory`], but nothing (zero pages) if there are more than `limit`.
+pub fn of_memory_up_to(limit: u64) -> Digest {
     let mut d = Digest::default();
-    let maps = call(nr::OPENAT, &[AT_FDCWD, c"/proc/self/maps".as_ptr() as u64, O_CLOEXEC]);
-    let pagemap = call(nr::OPENAT, &[AT_FDCWD, c"/proc/self/pagemap".as_ptr() as u64, O_CLOEXEC]);
+    walk(&mut d, limit);
+    if d.pages > limit {
+        Digest::default()
+    } else {
+        d
+    }
+}
+
+fn walk(d: &mut Digest, limit: u64) {
+    let maps = call(
+        nr::OPENAT,
+        &[AT_FDCWD, c"/proc/self/maps".as_ptr() as u64, O_CLOEXEC],
+    );
+    let pagemap = call(
+        nr::OPENAT,
+        &[AT_FDCWD, c"/proc/self/pagemap".as_ptr() as u64, O_CLOEXEC],
+    );
     if maps >= 0 && pagemap >= 0 {
         each_writable(maps as u64, |start, end| {
             let mut at = start;
@@ -28,11 +48,20 @@ pub fn of_memory() -> Digest {
                 let pages = ((end - at) / PAGE).min(512);
                 // SAFETY: only the baton's holder is here.
                 let entries = unsafe { &mut *&raw mut PAGEMAP };
-                let got = call(nr::PREAD64, &[pagemap as u64, entries.as_mut_ptr() as u64, pages * 8, at / PAGE * 8]);
+                let got = call(
+                    nr::PREAD64,
+                    &[
+                        pagemap as u64,
+                        entries.as_mut_ptr() as u64,
+                        pages * 8,
+                        at / PAGE * 8,
+                    ],
+                );
                 for (i, e) in entries.iter().enumerate().take((got.max(0) / 8) as usize) {
-                    // Present or swapped (kernel Documentation/admin-guide/mm/pagemap.rst).
-                    if e >> 62 != 0 {
-                        add_page(&mut d, at + i as u64 * PAGE);
+                    // Present or swapped, and not a page of a file: which of those happen to be
+                    // mapped is chance (kernel Documentation/admin-guide/mm/pagemap.rst).
+                    if e >> 62 != 0 && e >> 61 & 1 == 0 && d.pages <= limit {
+                        add_page(d, at + i as u64 * PAGE);
                     }
                 }
                 at += pages * PAGE;
@@ -44,7 +73,6 @@ pub fn of_memory() -> Digest {
             call(nr::CLOSE, &[fd as u64]);
         }
     }
-    d
 }
 
 fn add_page(d: &mut Digest, at: u64) {
@@ -65,7 +93,14 @@ fn each_writable(fd: u64, mut f: impl FnMut(u64, u64)) {
     let buf = unsafe { &mut *&raw mut MAPS };
     let mut kept = 0;
     loop {
-        let n = call(nr::READ, &[fd, buf[kept..].as_mut_ptr() as u64, (buf.len() - kept) as u64]);
+        let n = call(
+            nr::READ,
+            &[
+                fd,
+                buf[kept..].as_mut_ptr() as u64,
+                (buf.len() - kept) as u64,
+            ],
+        );
         if n <= 0 {
             return;
         }
@@ -87,7 +122,8 @@ fn writable(line: &[u8]) -> Option<(u64, u64)> {
     let (start, n) = hex(line)?;
     let (end, m) = hex(&line[n + 1..])?;
     let perms = line.get(n + m + 2..n + m + 6)?;
-    (perms[0] == b'r' && perms[1] == b'w' && perms[3] == b'p' && !is_ours(start)).then_some((start, end))
+    (perms[0] == b'r' && perms[1] == b'w' && perms[3] == b'p' && !is_ours(start))
+        .then_some((start, end))
 }
 
 fn hex(s: &[u8]) -> Option<(u64, usize)> {
@@ -105,6 +141,8 @@ pub fn report(t: &Thread, recorded: u64, here: u64) -> ! {
     replay::diverge_at(
         t,
         Kind::Digest,
-        format_args!("memory differs at the end ({here} non-zero writable pages here, {recorded} recorded)"),
+        format_args!(
+            "memory differs at the end ({here} non-zero writable pages here, {recorded} recorded)"
+        ),
     )
 }

@@ -7,7 +7,7 @@ use crate::memory;
 use crate::process::{Console, process};
 use crate::sys::{errno, nr};
 use crate::thread::Thread;
-use crate::{call, insn, patch, replay, signal, thread};
+use crate::{call, insn, patch, replay, shm, signal, thread};
 use core::sync::atomic::Ordering;
 use orch_abi::record::{Kind, Syscall, flag};
 use orch_abi::syscalls::{self, Call, Does, Restart};
@@ -33,7 +33,11 @@ pub extern "C" fn patched(t: &mut Thread, site: u32) {
     }
     let (after, resume) = (s.after, s.resume);
     syscall(t);
-    t.resume_ip = if t.regs.rip == after { resume } else { patch::resume_address(t.regs.rip) };
+    t.resume_ip = if t.regs.rip == after {
+        resume
+    } else {
+        patch::resume_address(t.regs.rip)
+    };
 }
 
 /// A call that arrived through SIGSYS: `regs` are as at the instruction,
@@ -56,8 +60,14 @@ pub extern "C" fn interrupted(t: &mut Thread) {
 fn syscall(t: &mut Thread) {
     let number = t.regs.rax;
     let before = t.regs.rip - 2;
-    let args = [t.regs.rdi, t.regs.rsi, t.regs.rdx, t.regs.r10, t.regs.r8, t.regs.r9];
-    let outcome = if signal::due_first(t) { Outcome::SignalFirst } else { perform(t, number, &args) };
+    let args = [
+        t.regs.rdi, t.regs.rsi, t.regs.rdx, t.regs.r10, t.regs.r8, t.regs.r9,
+    ];
+    let outcome = if signal::due_first(t) {
+        Outcome::SignalFirst
+    } else {
+        perform(t, number, &args)
+    };
     match outcome {
         Outcome::Done(result) => {
             t.regs.rax = result as u64;
@@ -87,7 +97,14 @@ fn syscall(t: &mut Thread) {
 }
 
 fn perform(t: &mut Thread, number: u64, args: &[u64; 6]) -> Outcome {
-    let Some(c) = syscalls::lookup(number) else { return refuse(t, None, number, args, errno::ENOSYS, true) };
+    let Some(c) = syscalls::lookup(number) else {
+        return refuse(t, None, number, args, errno::ENOSYS, true);
+    };
+    if number == nr::PRCTL
+        && let Some(outcome) = call::thread::prctl(t, c, args)
+    {
+        return outcome;
+    }
     match c.does_with(args) {
         Does::Input => input(t, c, args),
         Does::Refused(e) => refuse(t, Some(c), number, args, i64::from(e), true),
@@ -105,18 +122,42 @@ pub fn body(t: &mut Thread, c: &Call, args: &[u64; 6], show: &mut Pieces) -> Sys
     let mut known = [0; 6];
     known[..c.args.len()].copy_from_slice(&args[..c.args.len()]);
     let in_hash = memory::hash_inputs(t, c, args, show);
-    Syscall { ip: t.regs.rip, result: 0, args: known, in_hash }
+    Syscall {
+        ip: t.regs.rip,
+        result: 0,
+        args: known,
+        in_hash,
+    }
 }
 
 /// Answers a call without the kernel.
-pub fn refuse(t: &mut Thread, c: Option<&Call>, number: u64, args: &[u64; 6], e: i64, report: bool) -> Outcome {
+pub fn refuse(
+    t: &mut Thread,
+    c: Option<&Call>,
+    number: u64,
+    args: &[u64; 6],
+    e: i64,
+    report: bool,
+) -> Outcome {
     let n = c.map_or(6, |c| c.args.len());
     let mut known = [0; 6];
     known[..n].copy_from_slice(&args[..n]);
-    let mut b = Syscall { ip: t.regs.rip, result: -e, args: known, in_hash: 0 };
+    let mut b = Syscall {
+        ip: t.regs.rip,
+        result: -e,
+        args: known,
+        in_hash: 0,
+    };
     if log::recording() {
         let flags = if report { flag::REFUSED } else { 0 };
-        log::syscall(Kind::Syscall, number as u16, flags, log::tick(), &b, &Pieces::new());
+        log::syscall(
+            Kind::Syscall,
+            number as u16,
+            flags,
+            log::tick(),
+            &b,
+            &Pieces::new(),
+        );
     } else {
         b.result = 0;
         b = replay::expect_syscall(t, Kind::Syscall, u64::from(number as u16), &b).1;
@@ -142,7 +183,7 @@ pub fn input(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
         blocking(t, c, args, tick, &mut b)
     } else {
         // SAFETY: the program's own call with its own arguments.
-        unsafe { window_syscall(u64::from(c.nr), args.as_ptr()) }
+        unsafe { window_syscall(u64::from(c.nr), shm::for_kernel(c, args).as_ptr()) }
     };
     if b.result == ABANDONED {
         return Outcome::SignalFirst;
@@ -150,14 +191,19 @@ pub fn input(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
     if !publishes || process().threads > 1 {
         tick = log::tick();
     }
-    let restart = b.result == -errno::EINTR && c.restart == Restart::WithFlag && signal::restarts(t);
+    let restart =
+        b.result == -errno::EINTR && c.restart == Restart::WithFlag && signal::restarts(t);
     if restart {
         flags |= flag::RESTARTED;
     }
     memory::collect_outputs(t, c, args, b.result, &mut pieces);
     log::syscall(Kind::Syscall, c.nr, flags, tick, &b, &pieces);
     forget_console(c, args, b.result);
-    if restart { Outcome::Restart } else { Outcome::Done(b.result) }
+    if restart {
+        Outcome::Restart
+    } else {
+        Outcome::Done(b.result)
+    }
 }
 
 /// Lets the other threads run while this one is in the kernel.
@@ -168,8 +214,15 @@ fn blocking(t: &mut Thread, c: &Call, args: &[u64; 6], tick: u64, b: &mut Syscal
     let tick = if tick == 0 { log::tick() } else { tick };
     log::syscall(Kind::Enter, c.nr, 0, tick, b, &Pieces::new());
     thread::release_baton();
+    t.kicked = 0;
     // SAFETY: the program's own call with its own arguments.
-    let mut result = unsafe { window_syscall(u64::from(c.nr), args.as_ptr()) };
+    let mut result = unsafe { window_syscall(u64::from(c.nr), shm::for_kernel(c, args).as_ptr()) };
+    while result == -errno::EINTR && t.kicked != 0 && t.caught == 0 {
+        // Not a signal of the program's: the supervisor's interrupt came late.
+        t.kicked = 0;
+        // SAFETY: as above.
+        result = unsafe { window_syscall(u64::from(c.nr), shm::for_kernel(c, args).as_ptr()) };
+    }
     if result == ABANDONED {
         // Too late to say that the call was never made: it was interrupted.
         result = -errno::EINTR;
@@ -184,10 +237,18 @@ fn replay_input(t: &mut Thread, c: &Call, b: &Syscall) -> Outcome {
         thread::follow_switches(t);
         // Memory that went out was compared at Enter; it may have changed since.
         let recorded = replay::expect_syscall_end(t, u64::from(c.nr), b);
-        return if replay::restarted(&recorded.0) { Outcome::Restart } else { Outcome::Done(recorded.1.result) };
+        return if replay::restarted(&recorded.0) {
+            Outcome::Restart
+        } else {
+            Outcome::Done(recorded.1.result)
+        };
     }
     let (head, recorded) = replay::expect_syscall(t, Kind::Syscall, u64::from(c.nr), b);
-    if replay::restarted(&head) { Outcome::Restart } else { Outcome::Done(recorded.result) }
+    if replay::restarted(&head) {
+        Outcome::Restart
+    } else {
+        Outcome::Done(recorded.result)
+    }
 }
 
 /// What a write to the console writes, if it is one.
@@ -211,7 +272,9 @@ fn forget_console(c: &Call, args: &[u64; 6], result: i64) {
     let console = &mut process().own.console;
     match u64::from(c.nr) {
         nr::CLOSE if args[0] < 3 => console[args[0] as usize] = Console::Unknown,
-        nr::DUP2 | nr::DUP3 if (0..3).contains(&result) => console[result as usize] = Console::Unknown,
+        nr::DUP2 | nr::DUP3 if (0..3).contains(&result) => {
+            console[result as usize] = Console::Unknown
+        }
         nr::CLOSE_RANGE => *console = [Console::Unknown; 3],
         _ => {}
     }

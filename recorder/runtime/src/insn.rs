@@ -5,7 +5,7 @@ use crate::log;
 use crate::signal::Context;
 use crate::sys::{call, nr};
 use crate::thread::Thread;
-use crate::{replay, signal};
+use crate::{preempt, replay, signal};
 use core::sync::atomic::Ordering;
 use orch_abi::record::{Insn, Kind};
 
@@ -32,23 +32,39 @@ pub fn emulate(t: &mut Thread, c: &mut Context) -> bool {
         _ => return false,
     }
     c.regs.rip += if code[1] == 0x01 { 3 } else { 2 };
+    if code[1] != 0xa2 && !log::recording() {
+        replay::after_event(t, c);
+    }
     true
 }
 
 fn tsc(t: &mut Thread, c: &mut Context, with_aux: bool) {
     const PR_SET_TSC: u64 = 26;
-    let mut i = Insn { ip: c.regs.rip, ..Insn::default() };
+    let mut i = Insn {
+        ip: c.regs.rip,
+        ..Insn::default()
+    };
     if log::recording() {
         call(nr::PRCTL, &[PR_SET_TSC, 1]);
         (i.tsc, i.aux) = arch::rdtscp();
         call(nr::PRCTL, &[PR_SET_TSC, 2]);
-        log::write(Kind::Insn, u16::from(with_aux), 0, log::tick(), &[log::bytes_of(&i)]);
+        log::write(
+            Kind::Insn,
+            u16::from(with_aux),
+            0,
+            log::tick(),
+            &[log::bytes_of(&i)],
+        );
     } else {
         t.regs.rip = c.regs.rip;
         replay::expect_kind(t, Kind::Insn);
         let recorded = log::read::<Insn>();
         if recorded.ip != i.ip {
-            replay::diverge_at(t, Kind::Insn, format_args!("rdtsc at another place: {:#x} was recorded", recorded.ip));
+            replay::diverge_at(
+                t,
+                Kind::Insn,
+                format_args!("rdtsc at another place: {:#x} was recorded", recorded.ip),
+            );
         }
         i = recorded;
     }
@@ -86,7 +102,14 @@ fn cpuid(c: &mut Context) {
     [c.regs.rax, c.regs.rbx, c.regs.rcx, c.regs.rdx] = out;
 }
 
-/// The thread was stopped between two instructions: by a fault of its own.
+/// The thread was stopped between two instructions: by a fault of its own, or
+/// by the supervisor.
 pub fn interrupted(t: &mut Thread) {
-    signal::deliver_fault(t);
+    if t.preempted == 0 {
+        signal::deliver_fault(t);
+    } else if log::recording() {
+        preempt::stopped(t);
+    } else {
+        preempt::found(t);
+    }
 }

@@ -2,6 +2,7 @@
 //! into the ring (recording) or out of it (replay).
 
 use crate::process::process;
+use crate::shm;
 use crate::sys::{self, call, nr};
 use core::sync::atomic::{AtomicU64, Ordering};
 use orch_abi::layout::{ARENA_BASE, RING_LEN, SLOT_HEADER_LEN, slot_address};
@@ -69,7 +70,11 @@ pub fn open(index: u32) {
     l.ring = (slot_address(index) + SLOT_HEADER_LEN) as *mut u8;
     l.recording = control().mode.load(Ordering::Relaxed) == mode::RECORD;
     l.head = None;
-    l.cursor = if l.recording { slot().head.load(Ordering::Relaxed) } else { slot().tail.load(Ordering::Relaxed) };
+    l.cursor = if l.recording {
+        slot().head.load(Ordering::Relaxed)
+    } else {
+        slot().tail.load(Ordering::Relaxed)
+    };
     l.offset = 0;
     process().recording = slot().recording.load(Ordering::Relaxed);
 }
@@ -123,7 +128,9 @@ impl Log {
             ring_doorbell();
             sys::futex_wait(&slot.moved, moved, 1000);
             if !supervisor_lives() {
-                crate::fail("the recorder (orch record) is gone and the log is full; ending this process");
+                crate::fail(
+                    "the recorder (orch record) is gone and the log is full; ending this process",
+                );
             }
         }
         slot.waiting.store(0, Ordering::Relaxed);
@@ -168,12 +175,39 @@ impl Log {
 pub fn write(kind: Kind, aux: u16, flags: u8, tick: u64, parts: &[&[u8]]) {
     let l = log();
     let len: usize = parts.iter().map(|p| pad8(p.len())).sum();
-    l.put(bytes_of(&Head { kind: kind as u8, flags, aux, len: len as u32, tick }));
+    l.put(bytes_of(&Head {
+        kind: kind as u8,
+        flags,
+        aux,
+        len: len as u32,
+        tick,
+    }));
     for part in parts {
         l.put(part);
         l.pad(part.len());
     }
     l.publish();
+}
+
+/// Begins a record of `len` payload bytes, put in with [`part`].
+pub fn begin(kind: Kind, len: usize) {
+    let head = Head {
+        kind: kind as u8,
+        len: len as u32,
+        tick: tick(),
+        ..Head::default()
+    };
+    log().put(bytes_of(&head));
+}
+
+/// Adds to a record; the length is a multiple of 8.
+pub fn part(bytes: &[u8]) {
+    log().put(bytes);
+}
+
+/// Publishes the record.
+pub fn end() {
+    log().publish();
 }
 
 /// Memory that a call read or wrote.
@@ -197,7 +231,15 @@ pub struct Pieces {
 impl Pieces {
     /// None.
     pub const fn new() -> Self {
-        Self { list: [Piece { addr: 0, len: 0, outgoing: 0 }; 24], count: 0, bytes: 0 }
+        Self {
+            list: [Piece {
+                addr: 0,
+                len: 0,
+                outgoing: 0,
+            }; 24],
+            count: 0,
+            bytes: 0,
+        }
     }
 
     /// Adds memory that the kernel wrote.
@@ -215,8 +257,15 @@ impl Pieces {
         if addr == 0 || len == 0 {
             return;
         }
+        if outgoing == 0 {
+            shm::written(addr, len);
+        }
         if self.count < self.list.len() && self.bytes + (len as usize) < INLINE {
-            self.list[self.count] = Piece { addr, len: len as u32, outgoing };
+            self.list[self.count] = Piece {
+                addr,
+                len: len as u32,
+                outgoing,
+            };
             self.count += 1;
             self.bytes += len as usize;
         } else if outgoing == 0 {
@@ -231,7 +280,10 @@ fn data(addr: u64, len: u64) {
     let mut done = 0;
     while done < len {
         let n = (len - done).min(MAX_DATA as u64) as usize;
-        let body = Data { addr: addr + done, len: n as u64 };
+        let body = Data {
+            addr: addr + done,
+            len: n as u64,
+        };
         let head = Head {
             kind: Kind::Data as u8,
             len: (size_of::<Data>() + pad8(n)) as u32,
@@ -240,7 +292,7 @@ fn data(addr: u64, len: u64) {
         };
         l.put(bytes_of(&head));
         l.put(bytes_of(&body));
-        l.put_raw((addr + done) as *const u8, n);
+        l.put_raw(shm::copy(addr + done) as *const u8, n);
         l.pad(n);
         l.publish();
         done += n as u64;
@@ -251,12 +303,22 @@ fn data(addr: u64, len: u64) {
 pub fn syscall(kind: Kind, nr: u16, flags: u8, tick: u64, body: &Syscall, pieces: &Pieces) {
     let l = log();
     let list = &pieces.list[..pieces.count];
-    let len: usize = size_of::<Syscall>() + list.iter().map(|p| 16 + pad8(p.len as usize)).sum::<usize>();
-    l.put(bytes_of(&Head { kind: kind as u8, flags, aux: nr, len: len as u32, tick }));
+    let len: usize = size_of::<Syscall>()
+        + list
+            .iter()
+            .map(|p| 16 + pad8(p.len as usize))
+            .sum::<usize>();
+    l.put(bytes_of(&Head {
+        kind: kind as u8,
+        flags,
+        aux: nr,
+        len: len as u32,
+        tick,
+    }));
     l.put(bytes_of(body));
     for piece in list {
         l.put(bytes_of(piece));
-        l.put_raw(piece.addr as *const u8, piece.len as usize);
+        l.put_raw(shm::copy(piece.addr) as *const u8, piece.len as usize);
         l.pad(piece.len as usize);
     }
     l.publish();
@@ -264,7 +326,13 @@ pub fn syscall(kind: Kind, nr: u16, flags: u8, tick: u64, body: &Syscall, pieces
 
 /// Logs that thread `index` runs from here.
 pub fn switch(index: u32, tid: u32) {
-    write(Kind::Switch, 0, 0, tick(), &[bytes_of(&Switch { thread: index, tid })]);
+    write(
+        Kind::Switch,
+        0,
+        0,
+        tick(),
+        &[bytes_of(&Switch { thread: index, tid })],
+    );
 }
 
 /// Says that the process will log no more.
@@ -405,14 +473,14 @@ pub fn read_body(ours: &Syscall, differs: impl FnOnce(&Syscall, &str) -> Syscall
     differs(&recorded, what)
 }
 
-/// Instruction pointer of the signal record whose head `peek` showed.
-pub fn peek_signal_ip() -> u64 {
+/// Word `n` of the payload whose head `peek` showed.
+pub fn peek_word(n: u64) -> u64 {
     let l = log();
-    if !l.available(8) {
+    if !l.available(8 * (n + 1)) {
         ended_early();
     }
     // Records are 8-byte aligned in a ring whose size is a multiple of 8.
-    let at = (l.cursor % RING_LEN) as usize;
+    let at = ((l.cursor + 8 * n) % RING_LEN) as usize;
     // SAFETY: eight bytes are there, within the ring.
     unsafe { l.ring.add(at).cast::<u64>().read() }
 }
@@ -420,7 +488,11 @@ pub fn peek_signal_ip() -> u64 {
 /// Offset in the stream of the next record.
 pub fn position() -> u64 {
     let l = log();
-    if l.head.is_some() { l.offset - size_of::<Head>() as u64 } else { l.offset }
+    if l.head.is_some() {
+        l.offset - size_of::<Head>() as u64
+    } else {
+        l.offset
+    }
 }
 
 /// Head of the next record that is not memory going ahead of its call;

@@ -16,8 +16,10 @@ mod insn;
 mod log;
 mod memory;
 mod patch;
+mod preempt;
 mod process;
 mod replay;
+mod shm;
 mod signal;
 mod sys;
 mod thread;
@@ -42,13 +44,18 @@ impl core::fmt::Write for Message {
 
 /// Puts a text where the supervisor finds it.
 fn leave_message(args: core::fmt::Arguments) {
-    let mut m = Message { text: [0; 1024], len: 0 };
+    let mut m = Message {
+        text: [0; 1024],
+        len: 0,
+    };
     let _ = m.write_fmt(args);
     let slot = core::ptr::from_ref(log::slot()).cast_mut();
     // SAFETY: only this process writes its slot's message, the supervisor
     // reads it after the verdict (or death).
     unsafe {
-        (&raw mut (*slot).message).cast::<u8>().copy_from_nonoverlapping(m.text.as_ptr(), m.text.len());
+        (&raw mut (*slot).message)
+            .cast::<u8>()
+            .copy_from_nonoverlapping(m.text.as_ptr(), m.text.len());
     }
     let _: Option<Slot> = None;
 }
@@ -63,8 +70,15 @@ fn fail(why: &str) -> ! {
 fn fail_fmt(args: core::fmt::Arguments) -> ! {
     leave_message(args);
     let slot = log::slot();
-    let mut m = Message { text: [0; 1024], len: 0 };
-    let _ = write!(m, "orch: p{}: {args}\n", slot.recording.load(core::sync::atomic::Ordering::Relaxed));
+    let mut m = Message {
+        text: [0; 1024],
+        len: 0,
+    };
+    let _ = write!(
+        m,
+        "orch: p{}: {args}\n",
+        slot.recording.load(core::sync::atomic::Ordering::Relaxed)
+    );
     sys::call(sys::nr::WRITE, &[2, m.text.as_ptr() as u64, m.len as u64]);
     log::finish_replay(verdict::BROKEN)
 }
@@ -74,7 +88,11 @@ fn fail_fmt(args: core::fmt::Arguments) -> ! {
 fn assert_ours(holds: bool, what: &str) {
     if !holds {
         let place = core::panic::Location::caller();
-        fail_fmt(format_args!("runtime assertion failed: {what} ({}:{})", place.file(), place.line()));
+        fail_fmt(format_args!(
+            "runtime assertion failed: {what} ({}:{})",
+            place.file(),
+            place.line()
+        ));
     }
 }
 

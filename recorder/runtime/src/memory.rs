@@ -2,6 +2,7 @@
 
 use crate::arch::x86_64::guarded;
 use crate::log::Pieces;
+use crate::shm;
 use crate::sys;
 use crate::thread::Thread;
 use orch_abi::layout::PAGE;
@@ -14,17 +15,20 @@ const IOV_MAX: u64 = 1024;
 const UNREADABLE: u64 = 0xbad0_bad0_bad0_bad0;
 
 fn word(addr: u64) -> u64 {
+    let addr = shm::copy(addr);
     // SAFETY: the callers are guarded; a fault ends the walk.
     unsafe { (addr as *const u64).read_unaligned() }
 }
 
 fn half(addr: u64) -> u64 {
+    let addr = shm::copy(addr);
     // SAFETY: as for `word`.
     u64::from(unsafe { (addr as *const u32).read_unaligned() })
 }
 
 /// Length of the string at `addr`, its NUL included.
 pub fn string_len(addr: u64) -> u64 {
+    let addr = shm::copy(addr);
     let mut n = 0;
     // SAFETY: as for `word`.
     while n < STRING_MAX && unsafe { ((addr + n) as *const u8).read() } != 0 {
@@ -67,17 +71,25 @@ impl Hash {
         if addr == 0 || len == 0 {
             return;
         }
+        shm::sync_range(addr, len);
+        let addr = shm::copy(addr);
         // SAFETY: the caller is guarded: unreadable memory ends the walk.
         let bytes = unsafe { core::slice::from_raw_parts(addr as *const u8, len as usize) };
-        self.0 = (self.0 ^ xxh3_64(bytes)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23);
+        self.0 = (self.0 ^ xxh3_64(bytes))
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .rotate_left(23);
     }
 }
 
 /// Hash of all memory that the call reads; also collects the strings and
 /// other pieces that people want to see. 0 where it reads none.
 pub fn hash_inputs(t: &mut Thread, call: &Call, args: &[u64; 6], show: &mut Pieces) -> u64 {
-    if !call.args.iter().any(|a| matches!(a.ty, Ty::Path | Ty::In(_) | Ty::Out(_) | Ty::InOut(_) | Ty::OutAlways(_)))
-        && call.variants.is_empty()
+    if !call.args.iter().any(|a| {
+        matches!(
+            a.ty,
+            Ty::Path | Ty::In(_) | Ty::Out(_) | Ty::InOut(_) | Ty::OutAlways(_)
+        )
+    }) && call.variants.is_empty()
     {
         return 0;
     }
@@ -89,7 +101,8 @@ pub fn hash_inputs(t: &mut Thread, call: &Call, args: &[u64; 6], show: &mut Piec
             }
         }
     });
-    if ok { hash.0 } else { UNREADABLE }
+    // 32 bits: hashes do not compress, and a difference is seen all the same.
+    (if ok { hash.0 } else { UNREADABLE }) & 0xffff_ffff
 }
 
 fn input(ty: Ty, args: &[u64; 6], i: usize, hash: &mut Hash, show: &mut Pieces) {
@@ -150,8 +163,19 @@ fn message_in(m: u64, hash: &mut Hash) {
 }
 
 /// Collects all memory that the kernel wrote.
-pub fn collect_outputs(t: &mut Thread, call: &Call, args: &[u64; 6], result: i64, out: &mut Pieces) {
-    if !call.args.iter().any(|a| matches!(a.ty, Ty::Out(_) | Ty::InOut(_) | Ty::OutAlways(_))) && call.variants.is_empty() {
+pub fn collect_outputs(
+    t: &mut Thread,
+    call: &Call,
+    args: &[u64; 6],
+    result: i64,
+    out: &mut Pieces,
+) {
+    if !call
+        .args
+        .iter()
+        .any(|a| matches!(a.ty, Ty::Out(_) | Ty::InOut(_) | Ty::OutAlways(_)))
+        && call.variants.is_empty()
+    {
         return;
     }
     guarded(t, || {

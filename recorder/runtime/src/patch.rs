@@ -38,7 +38,14 @@ struct Patches {
     hint: u64,
 }
 
-const NONE: Site = Site { after: 0, resume: 0, number: 0, start: 0, original: [0; 8], live: false };
+const NONE: Site = Site {
+    after: 0,
+    resume: 0,
+    number: 0,
+    start: 0,
+    original: [0; 8],
+    live: false,
+};
 const REJECTED: u32 = 1 << 30;
 const SEEN: u32 = 1 << 31;
 
@@ -94,7 +101,9 @@ pub fn resume_address(ip: u64) -> u64 {
 /// Whether `ip` lies in a trampoline.
 pub fn is_trampoline(ip: u64) -> bool {
     let p = patches();
-    p.areas[..p.area_count].iter().any(|&(a, _)| (a..a + AREA_LEN).contains(&ip))
+    p.areas[..p.area_count]
+        .iter()
+        .any(|&(a, _)| (a..a + AREA_LEN).contains(&ip))
 }
 
 /// Memory is unmapped or replaced: patches in it are gone.
@@ -152,10 +161,21 @@ fn patch(after: u64, number: u64) -> Option<u32> {
     let mut original = [0; 8];
     // SAFETY: `shape` has read these bytes.
     unsafe { (start as *const u8).copy_to(original.as_mut_ptr(), len) };
-    let resume = if follower > 0 { tramp + TRAMPOLINE_HEAD } else { after };
+    let resume = if follower > 0 {
+        tramp + TRAMPOLINE_HEAD
+    } else {
+        after
+    };
     let _ = size;
     write_jump(start, tramp, len)?;
-    p.sites[p.count] = Site { after, resume, number: nr, start, original, live: true };
+    p.sites[p.count] = Site {
+        after,
+        resume,
+        number: nr,
+        start,
+        original,
+        live: true,
+    };
     p.count += 1;
     Some(p.count as u32 - 1)
 }
@@ -190,7 +210,13 @@ fn shape(after: u64, number: u64) -> Option<(u64, usize, usize, u32)> {
 /// Bytes of the part of a trampoline before the displaced follower.
 const TRAMPOLINE_HEAD: u64 = 9 + 9 + 5 + 9;
 
-fn write_trampoline(index: u32, start: u64, len: usize, follower: usize, after: u64) -> Option<(u64, u64)> {
+fn write_trampoline(
+    index: u32,
+    start: u64,
+    len: usize,
+    follower: usize,
+    after: u64,
+) -> Option<(u64, u64)> {
     use crate::thread::Thread;
     use core::mem::offset_of;
     let mut code = [0x90_u8; 64];
@@ -235,7 +261,11 @@ fn write_jump(start: u64, tramp: u64, len: usize) -> Option<()> {
     let first = start & !(PAGE - 1);
     let span = (start + len as u64 - first).div_ceil(PAGE) * PAGE;
     // The page becomes this process's own; its text is shared by nobody then.
-    if call(nr::MPROTECT, &[first, span, mm::READ | mm::WRITE | mm::EXEC]) < 0 {
+    if call(
+        nr::MPROTECT,
+        &[first, span, mm::READ | mm::WRITE | mm::EXEC],
+    ) < 0
+    {
         return None;
     }
     // SAFETY: the page is writable, and no other thread runs program code.
@@ -273,20 +303,28 @@ fn new_area(near: u64) -> Option<u64> {
     if !log::recording() {
         replay::expect_kind(t, Kind::RuntimeMap);
         let m = log::read::<Map>();
-        return (crate::sys::map_anonymous(m.addr, m.len, prot) == m.addr as i64).then_some(m.addr);
+        return (m.addr != 0 && crate::sys::map_anonymous(m.addr, m.len, prot) == m.addr as i64)
+            .then_some(m.addr);
     }
     let flags = mm::PRIVATE | mm::ANONYMOUS | mm::FIXED_NOREPLACE;
-    let mut at = (near & !0xf_ffff).checked_sub(16 << 20)?;
+    let mut m = Map {
+        len: AREA_LEN,
+        prot: prot as u32,
+        ..Map::default()
+    };
+    let gap = if near > 32 << 20 { 16 << 20 } else { 1 << 20 };
+    let mut at = (near & !0xf_ffff).saturating_sub(gap);
     for _ in 0..1500 {
         if at < 0x10_0000 {
             break;
         }
         if call(nr::MMAP, &[at, AREA_LEN, prot, flags, u64::MAX, 0]) == at as i64 {
-            let m = Map { addr: at, len: AREA_LEN, prot: prot as u32, ..Map::default() };
-            log::write(Kind::RuntimeMap, 0, 0, log::tick(), &[log::bytes_of(&m)]);
-            return Some(at);
+            m.addr = at;
+            break;
         }
-        at = at.checked_sub(1 << 20)?;
+        at = at.saturating_sub(1 << 20);
     }
-    None
+    // Also when there is none (address 0): replay must find none either.
+    log::write(Kind::RuntimeMap, 0, 0, log::tick(), &[log::bytes_of(&m)]);
+    (m.addr != 0).then_some(m.addr)
 }

@@ -52,7 +52,10 @@ pub struct Process {
 }
 
 static mut PROCESS: Process = Process {
-    own: Own { actions: [Action::DEFAULT; 64], console: [Console::Unknown; 3] },
+    own: Own {
+        actions: [Action::DEFAULT; 64],
+        console: [Console::Unknown; 3],
+    },
     baton: Baton::new(),
     running: 0,
     threads: 1,

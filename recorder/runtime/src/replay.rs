@@ -1,9 +1,10 @@
 //! Replay: reads what the recording says happened next and checks it against
 //! what the program does.
 
-use crate::log;
+use crate::signal::{self, Context};
 use crate::sys::{self, mm, nr};
 use crate::thread::{self, Life, Thread};
+use crate::{log, preempt, shm};
 use core::sync::atomic::Ordering;
 use orch_abi::record::{Chunk, Head, Kind, Map, Regs, Start, Syscall, flag, pad8};
 use orch_abi::shared::verdict;
@@ -28,14 +29,22 @@ pub fn diverge(t: &Thread, kind: Kind, nr: u64, body: &Syscall, why: core::fmt::
 /// A divergence at something that is not a call.
 #[cold]
 pub fn diverge_at(t: &Thread, kind: Kind, why: core::fmt::Arguments) -> ! {
-    let body = Syscall { ip: t.regs.rip, ..Syscall::default() };
+    let body = Syscall {
+        ip: t.regs.rip,
+        ..Syscall::default()
+    };
     diverge(t, kind, 0, &body, why)
 }
 
 /// The next record's head; deals with the recording's end and with a vfork
 /// child that was killed.
 fn next(t: &mut Thread) -> Head {
-    let Some(head) = log::peek() else { log::ended_early() };
+    if preempt::searching() {
+        preempt::missed(t);
+    }
+    let Some(head) = log::peek() else {
+        log::ended_early()
+    };
     if head.kind == Kind::Ended as u8 {
         log::ended_early();
     }
@@ -60,10 +69,22 @@ pub fn expect_kind(t: &mut Thread, kind: Kind) -> Head {
 pub fn expect_syscall(t: &mut Thread, kind: Kind, nr: u64, body: &Syscall) -> (Head, Syscall) {
     let head = next(t);
     if head.kind != kind as u8 {
-        diverge(t, kind, nr, body, format_args!("another kind of event was recorded"));
+        diverge(
+            t,
+            kind,
+            nr,
+            body,
+            format_args!("another kind of event was recorded"),
+        );
     }
     if u64::from(head.aux) != nr {
-        diverge(t, kind, nr, body, format_args!("another system call was recorded"));
+        diverge(
+            t,
+            kind,
+            nr,
+            body,
+            format_args!("another system call was recorded"),
+        );
     }
     let recorded = log::read_body(body, |recorded, what| {
         let _ = recorded;
@@ -86,22 +107,44 @@ pub fn expect_syscall(t: &mut Thread, kind: Kind, nr: u64, body: &Syscall) -> (H
 /// Writes recorded bytes, which come next in the log, to the program's memory.
 pub fn apply(addr: u64, len: u64) {
     let t = thread::current();
-    if !crate::arch::x86_64::guarded(t, || log::read_into(addr, len)) {
-        diverge_at(t, Kind::Data, format_args!("memory at {addr:#x} that the recording wrote is not there"));
+    if !crate::arch::x86_64::guarded(t, || log::read_into(shm::alias(addr), len)) {
+        diverge_at(
+            t,
+            Kind::Data,
+            format_args!("memory at {addr:#x} that the recording wrote is not there"),
+        );
     }
+    shm::written(addr, len);
 }
 
 /// Maps `m` as the recording had it.
 pub fn map(m: &Map) -> i64 {
     let base = u64::from(m.flags) & (mm::GROWSDOWN | mm::NORESERVE) | mm::PRIVATE | mm::FIXED;
     if m.file == 0 {
-        return sys::call(nr::MMAP, &[m.addr, m.len, u64::from(m.prot), base | mm::ANONYMOUS, u64::MAX, 0]);
+        return sys::call(
+            nr::MMAP,
+            &[
+                m.addr,
+                m.len,
+                u64::from(m.prot),
+                base | mm::ANONYMOUS,
+                u64::MAX,
+                0,
+            ],
+        );
     }
     let fd = open_file(m.file - 1);
     if fd < 0 {
-        crate::fail_fmt(format_args!("captured file {} is missing from the session (errno {})", m.file - 1, -fd));
+        crate::fail_fmt(format_args!(
+            "captured file {} is missing from the session (errno {})",
+            m.file - 1,
+            -fd
+        ));
     }
-    let r = sys::call(nr::MMAP, &[m.addr, m.len, u64::from(m.prot), base, fd as u64, m.offset]);
+    let r = sys::call(
+        nr::MMAP,
+        &[m.addr, m.len, u64::from(m.prot), base, fd as u64, m.offset],
+    );
     sys::call(nr::CLOSE, &[fd as u64]);
     r
 }
@@ -147,7 +190,10 @@ pub fn build_image() -> Regs {
         log::take();
         let m = log::read::<Map>();
         // Initial contents follow as data, also for what is read-only.
-        let writable = Map { prot: m.prot | mm::WRITE as u32 | mm::READ as u32, ..m };
+        let writable = Map {
+            prot: m.prot | mm::WRITE as u32 | mm::READ as u32,
+            ..m
+        };
         if map(&writable) != m.addr as i64 {
             crate::fail_fmt(format_args!("cannot map {:#x}+{:#x}", m.addr, m.len));
         }
@@ -161,8 +207,16 @@ pub fn build_image() -> Regs {
 /// After an event: follows what the recording did before the thread went on
 /// (a signal, a switch of threads, its end).
 pub fn settle(t: &mut Thread) {
+    if preempt::searching() {
+        return;
+    }
     while let Some(head) = log::peek() {
-        if head.kind == Kind::Signal as u8 {
+        if head.kind == Kind::Point as u8 {
+            preempt::look_for_point(t);
+            if preempt::searching() {
+                return;
+            }
+        } else if head.kind == Kind::Signal as u8 {
             if !crate::signal::replay_delivery(t) {
                 return;
             }
@@ -175,6 +229,29 @@ pub fn settle(t: &mut Thread) {
         }
     }
     log::ended_early();
+}
+
+/// After an event that was handled in a signal handler, `c` being where the
+/// program goes on: the recording may have interrupted it right behind.
+pub fn after_event(t: &mut Thread, c: &mut Context) {
+    if preempt::searching() {
+        return;
+    }
+    match log::peek() {
+        Some(head) if head.kind == Kind::Point as u8 => {
+            t.regs = c.regs;
+            preempt::look_for_point(t);
+            c.regs.rflags = t.regs.rflags;
+            if !preempt::searching() {
+                t.preempted = 1;
+                let entry = crate::arch::x86_64::interrupted_entry as *const () as u64;
+                signal::send_to(c, entry, t.stack_top);
+            }
+        }
+        Some(head) if head.kind == Kind::Ended as u8 => log::ended_early(),
+        Some(_) => {}
+        None => log::ended_early(),
+    }
 }
 
 /// Whether the recording says the call was interrupted and starts again.

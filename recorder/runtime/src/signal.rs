@@ -11,7 +11,7 @@ use crate::log;
 use crate::process::process;
 use crate::sys::{self, call, nr};
 use crate::thread::{self, Thread};
-use crate::{dispatch, insn, patch, replay};
+use crate::{dispatch, insn, preempt, replay, shm};
 use core::sync::atomic::Ordering;
 use orch_abi::layout::is_ours;
 use orch_abi::record::{Kind, Regs, Signal};
@@ -32,7 +32,12 @@ pub struct Action {
 
 impl Action {
     /// SIG_DFL.
-    pub const DEFAULT: Self = Self { handler: 0, flags: 0, restorer: 0, mask: 0 };
+    pub const DEFAULT: Self = Self {
+        handler: 0,
+        flags: 0,
+        restorer: 0,
+        mask: 0,
+    };
 
     /// Whether it is a function of the program.
     pub fn caught(&self) -> bool {
@@ -69,6 +74,23 @@ pub struct Context {
     fpstate: u64,
     reserved: [u64; 8],
     mask: u64,
+}
+
+impl Context {
+    /// Signals that are blocked when the handler has returned.
+    pub fn mask(&self) -> u64 {
+        self.mask
+    }
+
+    /// Sets them.
+    pub fn set_mask(&mut self, mask: u64) {
+        self.mask = mask;
+    }
+
+    /// Blocks all that can be.
+    pub fn block_all(&mut self) {
+        self.mask = !NEVER_BLOCKED;
+    }
 }
 
 /// `struct rt_sigframe`.
@@ -116,7 +138,7 @@ const SS_ONSTACK: u64 = 1;
 const SS_AUTODISARM: u64 = 1 << 31;
 
 /// Signals that the runtime itself needs unblocked.
-const NEVER_BLOCKED: u64 = bit(sig::SYS) | bit(sig::SEGV);
+const NEVER_BLOCKED: u64 = bit(sig::SYS) | bit(sig::SEGV) | bit(sig::TRAP);
 
 const fn bit(signal: u32) -> u64 {
     1 << (signal - 1)
@@ -152,13 +174,29 @@ fn kernel_action(signal: u32, handler: u64, flags: u64) {
         restorer: arch::restorer as *const () as u64,
         mask: if handler > 1 { full } else { 0 },
     };
-    call(nr::RT_SIGACTION, &[u64::from(signal), &raw const act as u64, 0, 8]);
+    call(
+        nr::RT_SIGACTION,
+        &[u64::from(signal), &raw const act as u64, 0, 8],
+    );
 }
 
 /// Installs the handlers that the runtime always has.
 pub fn install_own() {
-    kernel_action(sig::SYS, on_sigsys as *const () as u64, SA_SIGINFO | SA_ONSTACK | SA_NODEFER);
-    kernel_action(sig::SEGV, on_fault as *const () as u64, SA_SIGINFO | SA_ONSTACK | SA_NODEFER);
+    kernel_action(
+        sig::SYS,
+        on_sigsys as *const () as u64,
+        SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTART,
+    );
+    kernel_action(
+        sig::SEGV,
+        on_fault as *const () as u64,
+        SA_SIGINFO | SA_ONSTACK | SA_NODEFER,
+    );
+    kernel_action(
+        sig::TRAP,
+        on_fault as *const () as u64,
+        SA_SIGINFO | SA_ONSTACK | SA_NODEFER,
+    );
 }
 
 /// Which signals are ignored (after exec the only disposition besides the default).
@@ -177,8 +215,10 @@ pub fn find_ignored() -> u64 {
 /// Takes over the ignored signals of the image.
 pub fn set_ignored(ignored: u64) {
     for s in 1..=64 {
-        process().own.actions[s as usize - 1] =
-            Action { handler: u64::from(ignored & bit(s) != 0), ..Action::DEFAULT };
+        process().own.actions[s as usize - 1] = Action {
+            handler: u64::from(ignored & bit(s) != 0),
+            ..Action::DEFAULT
+        };
     }
 }
 
@@ -188,7 +228,7 @@ pub fn set_action(signal: u32, act: Action) {
     if !log::recording() && FAULTS & bit(signal) == 0 {
         return;
     }
-    if signal == sig::SYS || signal == sig::SEGV {
+    if matches!(signal, sig::SYS | sig::SEGV | sig::TRAP) {
         return;
     }
     let own = SA_SIGINFO | SA_ONSTACK | act.flags & SA_FOR_KERNEL;
@@ -223,6 +263,13 @@ pub fn due_first(t: &mut Thread) -> bool {
     if log::recording() {
         return t.caught != 0;
     }
+    if preempt::searching() {
+        // Returning from a handler is no event; all other calls are.
+        if t.regs.rax != nr::RT_SIGRETURN {
+            preempt::missed(t);
+        }
+        return false;
+    }
     t.regs.rip -= 2;
     let due = is_due(t);
     t.regs.rip += 2;
@@ -245,15 +292,15 @@ extern "C" fn on_sigsys(_: i32, info: &Info, c: &mut Context) {
     const SYS_SECCOMP: i32 = 1;
     let t = thread::current();
     if info.code != SYS_SECCOMP {
-        // The supervisor asks for a turn for another thread, or somebody sent SIGSYS.
-        process().hurry.store(1, Ordering::Relaxed);
+        preempt::interrupt(t, c);
         return;
     }
     t.regs = c.regs;
     send_to(c, arch::trapped_entry as *const () as u64, t.stack_top);
 }
 
-fn send_to(c: &mut Context, ip: u64, sp: u64) {
+/// Makes the handler's return go to `ip` in the runtime.
+pub fn send_to(c: &mut Context, ip: u64, sp: u64) {
     const TRAP_AND_DIRECTION: u64 = 0x500;
     c.regs.rip = ip;
     c.regs.rsp = sp;
@@ -266,17 +313,27 @@ extern "C" fn on_signal(signal: u32, info: &Info, c: &mut Context) {
     catch(t, signal, info, c, 0);
     if let Some(ip) = arch::abandon_window(c.regs.rip) {
         c.regs.rip = ip;
-    } else if !is_ours(c.regs.rip) && !patch::is_trampoline(c.regs.rip) {
-        log::slot().signal_waits.store(1, Ordering::Relaxed);
     }
+    log::slot().signal_waits.store(1, Ordering::Relaxed);
 }
 
 fn catch(t: &mut Thread, signal: u32, info: &Info, c: &mut Context, fault: u32) {
     // SAFETY: the kernel's siginfo_t has 128 bytes.
     let info = unsafe { core::ptr::from_ref(info).cast::<[u64; 16]>().read() };
     // Of a signal from outside the kernel leaves here what some earlier fault left.
-    let (err, trapno, cr2) = if fault != 0 { (c.err, c.trapno, c.cr2) } else { (0, 0, 0) };
-    t.pending = PendingSignal { number: signal, fault, err, trapno, cr2, info };
+    let (err, trapno, cr2) = if fault != 0 {
+        (c.err, c.trapno, c.cr2)
+    } else {
+        (0, 0, 0)
+    };
+    t.pending = PendingSignal {
+        number: signal,
+        fault,
+        err,
+        trapno,
+        cr2,
+        info,
+    };
     t.caught = 1;
     c.mask = !NEVER_BLOCKED;
 }
@@ -293,6 +350,8 @@ extern "C" fn on_fault(signal: u32, info: &Info, c: &mut Context) {
         }
         return;
     }
+    // Bit 1 of a page fault's error code.
+    const WRITE: u64 = 2;
     let ip = c.regs.rip;
     if is_ours(ip) {
         if t.guard.rsp != 0 {
@@ -302,10 +361,24 @@ extern "C" fn on_fault(signal: u32, info: &Info, c: &mut Context) {
         }
         // SAFETY: si_addr follows the three ints and padding.
         let address = info.rest[0];
-        crate::fail_fmt(format_args!("runtime fault: signal {signal} at {ip:#x}, address {address:#x}"));
+        crate::fail_fmt(format_args!(
+            "runtime fault: signal {signal} at {ip:#x}, address {address:#x}"
+        ));
     }
-    if signal == sig::SEGV && insn::emulate(t, c) {
+    let handled = match signal {
+        sig::SEGV => shm::fault(t, c, c.cr2, c.err & WRITE != 0) || insn::emulate(t, c),
+        sig::TRAP => {
+            let searched = preempt::searching();
+            let stepped = shm::stepped(t, c);
+            searched && preempt::trap(t, c) || stepped
+        }
+        _ => false,
+    };
+    if handled {
         return;
+    }
+    if shm::stepping() {
+        shm::close(c);
     }
     t.regs = c.regs;
     catch(t, signal, info, c, 1);
@@ -314,8 +387,15 @@ extern "C" fn on_fault(signal: u32, info: &Info, c: &mut Context) {
 
 /// Dies of `signal`, as the program would have.
 fn die_of(signal: u32) -> ! {
-    let default = Action { flags: SA_RESTORER, restorer: arch::restorer as *const () as u64, ..Action::DEFAULT };
-    call(nr::RT_SIGACTION, &[u64::from(signal), &raw const default as u64, 0, 8]);
+    let default = Action {
+        flags: SA_RESTORER,
+        restorer: arch::restorer as *const () as u64,
+        ..Action::DEFAULT
+    };
+    call(
+        nr::RT_SIGACTION,
+        &[u64::from(signal), &raw const default as u64, 0, 8],
+    );
     let unblock = bit(signal);
     call(nr::RT_SIGPROCMASK, &[1, &raw const unblock as u64, 0, 8]);
     let pid = call(nr::GETPID, &[]) as u64;
@@ -338,14 +418,20 @@ pub fn deliver_pending(t: &mut Thread) {
         return;
     }
     t.caught = 0;
+    log::slot().signal_waits.store(0, Ordering::Relaxed);
     let pending = t.pending;
     deliver(t, &pending);
     apply_mask(t);
 }
 
+/// Replay: whether the signal record that comes next was made where the thread is now.
+fn here(t: &Thread) -> bool {
+    log::peek_word(0) == t.regs.rip && log::peek_word(1) == t.regs.rsp
+}
+
 /// Replay: whether a signal is delivered at the thread's present place.
 fn is_due(t: &Thread) -> bool {
-    log::peek().is_some_and(|h| h.kind == Kind::Signal as u8) && log::peek_signal_ip() == t.regs.rip
+    log::peek().is_some_and(|h| h.kind == Kind::Signal as u8) && here(t)
 }
 
 /// Replay: delivers the signal that comes next in the log, if this is its place.
@@ -365,7 +451,14 @@ fn read_signal(t: &mut Thread) -> PendingSignal {
     for w in &mut info {
         *w = log::read::<u64>();
     }
-    PendingSignal { number: u32::from(head.aux), fault: recorded.fault, err: 0, trapno: 0, cr2: 0, info }
+    PendingSignal {
+        number: u32::from(head.aux),
+        fault: recorded.fault,
+        err: 0,
+        trapno: 0,
+        cr2: 0,
+        info,
+    }
 }
 
 /// A fault of the program's own: the same instruction faults in replay.
@@ -377,20 +470,27 @@ pub fn deliver_fault(t: &mut Thread) {
         !a.caught() || t.mask & bit(pending.number) != 0
     };
     if !log::recording() {
-        if log::peek().is_none_or(|h| h.kind != Kind::Signal as u8) || log::peek_signal_ip() != t.regs.rip {
+        if log::peek().is_none_or(|h| h.kind != Kind::Signal as u8) || !here(t) {
             replay::diverge_at(
                 t,
                 Kind::Signal,
-                format_args!("signal {} at {:#x} (address {:#x})", pending.number, t.regs.rip, pending.info[2]),
+                format_args!(
+                    "signal {} at {:#x} (address {:#x})",
+                    pending.number, t.regs.rip, pending.info[2]
+                ),
             );
         }
         let recorded = read_signal(t);
         if recorded.number != pending.number {
-            replay::diverge_at(t, Kind::Signal, format_args!("signal {} here", pending.number));
+            replay::diverge_at(
+                t,
+                Kind::Signal,
+                format_args!("signal {} here", pending.number),
+            );
         }
         pending.info = recorded.info;
     } else {
-        write_signal(t, &pending, 0, fatal);
+        write_signal(t, &pending, fatal);
     }
     if fatal {
         if !log::recording() {
@@ -407,9 +507,20 @@ pub fn deliver_fault(t: &mut Thread) {
     }
 }
 
-fn write_signal(t: &Thread, p: &PendingSignal, sp: u64, fatal: bool) {
-    let body = Signal { ip: t.regs.rip, sp, fault: p.fault, fatal: u32::from(fatal) };
-    log::write(Kind::Signal, p.number as u16, 0, log::tick(), &[log::bytes_of(&body), log::bytes_of(&p.info)]);
+fn write_signal(t: &Thread, p: &PendingSignal, fatal: bool) {
+    let body = Signal {
+        ip: t.regs.rip,
+        sp: t.regs.rsp,
+        fault: p.fault,
+        fatal: u32::from(fatal),
+    };
+    log::write(
+        Kind::Signal,
+        p.number as u16,
+        0,
+        log::tick(),
+        &[log::bytes_of(&body), log::bytes_of(&p.info)],
+    );
 }
 
 fn deliver(t: &mut Thread, pending: &PendingSignal) {
@@ -418,7 +529,7 @@ fn deliver(t: &mut Thread, pending: &PendingSignal) {
             // Reset since it was caught (SA_RESETHAND of an earlier one).
             die_of(pending.number);
         }
-        write_signal(t, pending, 0, false);
+        write_signal(t, pending, false);
     }
     frame(t, pending);
 }
@@ -429,7 +540,11 @@ fn frame(t: &mut Thread, p: &PendingSignal) {
     let action = process().own.actions[number as usize - 1];
     let on_alt = on_altstack(t, t.regs.rsp);
     let mut sp = t.regs.rsp - 128;
-    if action.flags & SA_ONSTACK != 0 && !on_alt && t.altstack.size > 0 && t.altstack.flags & SS_DISABLE == 0 {
+    if action.flags & SA_ONSTACK != 0
+        && !on_alt
+        && t.altstack.size > 0
+        && t.altstack.flags & SS_DISABLE == 0
+    {
         sp = t.altstack.sp + t.altstack.size;
     }
     let mask = xstate_mask();
@@ -437,13 +552,20 @@ fn frame(t: &mut Thread, p: &PendingSignal) {
     let fpstate = (sp - len - 4) & !63;
     let at = ((fpstate - size_of::<Frame>() as u64 + 8) & !15) - 8;
     let saved = t.restore_mask.take().unwrap_or(t.mask);
-    let shown = if t.altstack.size == 0 { SS_DISABLE } else { t.altstack.flags | if on_alt { SS_ONSTACK } else { 0 } };
+    let shown = if t.altstack.size == 0 {
+        SS_DISABLE
+    } else {
+        t.altstack.flags | if on_alt { SS_ONSTACK } else { 0 }
+    };
     let f = Frame {
         restorer: action.restorer,
         context: Context {
             flags: 7,
             link: 0,
-            stack: AltStack { flags: shown, ..t.altstack },
+            stack: AltStack {
+                flags: shown,
+                ..t.altstack
+            },
             regs: t.regs,
             segments: 0x2b << 48 | 0x33,
             err: p.err,
@@ -472,12 +594,21 @@ fn frame(t: &mut Thread, p: &PendingSignal) {
         die_of(sig::SEGV);
     }
     if t.altstack.flags & SS_AUTODISARM != 0 {
-        t.altstack = AltStack { sp: 0, flags: SS_DISABLE, size: 0 };
+        t.altstack = AltStack {
+            sp: 0,
+            flags: SS_DISABLE,
+            size: 0,
+        };
     }
     if action.flags & SA_RESETHAND != 0 {
         set_action(number, Action::DEFAULT);
     }
-    t.mask |= action.mask | if action.flags & SA_NODEFER == 0 { bit(number) } else { 0 };
+    t.mask |= action.mask
+        | if action.flags & SA_NODEFER == 0 {
+            bit(number)
+        } else {
+            0
+        };
     t.mask &= !(bit(sig::KILL) | bit(sig::STOP));
     const RF_DF_TF: u64 = 0x1_0500;
     t.regs = Regs {
@@ -521,7 +652,9 @@ unsafe fn save_extended(at: u64, mask: u64, len: u64) {
 }
 
 fn on_altstack(t: &Thread, sp: u64) -> bool {
-    t.altstack.flags & SS_AUTODISARM == 0 && sp > t.altstack.sp && sp - t.altstack.sp <= t.altstack.size
+    t.altstack.flags & SS_AUTODISARM == 0
+        && sp > t.altstack.sp
+        && sp - t.altstack.sp <= t.altstack.size
 }
 
 /// rt_sigreturn(2): goes back to what the frame on the stack says.
@@ -549,7 +682,10 @@ pub fn sigreturn(t: &mut Thread) -> dispatch::Outcome {
     };
     t.regs = c.regs;
     t.mask = c.mask & !(bit(sig::KILL) | bit(sig::STOP));
-    t.altstack = AltStack { flags: c.stack.flags & !SS_ONSTACK, ..c.stack };
+    t.altstack = AltStack {
+        flags: c.stack.flags & !SS_ONSTACK,
+        ..c.stack
+    };
     if log::recording() {
         apply_mask(t);
     }
@@ -560,8 +696,15 @@ pub fn sigreturn(t: &mut Thread) -> dispatch::Outcome {
 pub fn altstack(t: &mut Thread, new: Option<AltStack>, old: Option<&mut AltStack>) -> i64 {
     let on = on_altstack(t, t.regs.rsp);
     if let Some(old) = old {
-        let flags = if t.altstack.size == 0 { SS_DISABLE } else { t.altstack.flags | if on { SS_ONSTACK } else { 0 } };
-        *old = AltStack { flags, ..t.altstack };
+        let flags = if t.altstack.size == 0 {
+            SS_DISABLE
+        } else {
+            t.altstack.flags | if on { SS_ONSTACK } else { 0 }
+        };
+        *old = AltStack {
+            flags,
+            ..t.altstack
+        };
     }
     let Some(new) = new else { return 0 };
     let flags = new.flags & 0xffff_ffff;
@@ -569,7 +712,11 @@ pub fn altstack(t: &mut Thread, new: Option<AltStack>, old: Option<&mut AltStack
         return -sys::errno::EPERM;
     }
     if flags & SS_DISABLE != 0 {
-        t.altstack = AltStack { sp: 0, flags: SS_DISABLE, size: 0 };
+        t.altstack = AltStack {
+            sp: 0,
+            flags: SS_DISABLE,
+            size: 0,
+        };
         return 0;
     }
     if flags & !(SS_ONSTACK | SS_AUTODISARM) != 0 {
@@ -578,6 +725,9 @@ pub fn altstack(t: &mut Thread, new: Option<AltStack>, old: Option<&mut AltStack
     if new.size < 2048 {
         return -sys::errno::ENOMEM;
     }
-    t.altstack = AltStack { flags: flags & !SS_ONSTACK, ..new };
+    t.altstack = AltStack {
+        flags: flags & !SS_ONSTACK,
+        ..new
+    };
     0
 }

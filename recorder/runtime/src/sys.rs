@@ -76,6 +76,7 @@ pub mod mm {
     pub const EXEC: u64 = 4;
     pub const SHARED: u64 = 1;
     pub const PRIVATE: u64 = 2;
+    pub const SHARED_VALIDATE: u64 = 3;
     pub const TYPE: u64 = 0xf;
     pub const FIXED: u64 = 0x10;
     pub const ANONYMOUS: u64 = 0x20;
@@ -103,13 +104,31 @@ pub fn call(nr: u64, args: &[u64]) -> i64 {
 
 /// mmap at exactly `addr`, private and anonymous.
 pub fn map_anonymous(addr: u64, len: u64, prot: u64) -> i64 {
-    call(nr::MMAP, &[addr, len, prot, mm::PRIVATE | mm::ANONYMOUS | mm::FIXED | mm::NORESERVE, u64::MAX, 0])
+    call(
+        nr::MMAP,
+        &[
+            addr,
+            len,
+            prot,
+            mm::PRIVATE | mm::ANONYMOUS | mm::FIXED | mm::NORESERVE,
+            u64::MAX,
+            0,
+        ],
+    )
 }
 
 /// Waits while `*word == value`, at most `millis`.
 pub fn futex_wait(word: &core::sync::atomic::AtomicU32, value: u32, millis: u64) {
     let time = [millis / 1000, millis % 1000 * 1_000_000];
-    call(nr::FUTEX, &[word.as_ptr() as u64, 0, u64::from(value), time.as_ptr() as u64]);
+    call(
+        nr::FUTEX,
+        &[
+            word.as_ptr() as u64,
+            0,
+            u64::from(value),
+            time.as_ptr() as u64,
+        ],
+    );
 }
 
 /// Wakes up to `count` waiters of `word`.

@@ -54,6 +54,10 @@ pub struct Thread {
     pub resume_ip: u64,
     /// 1 while a caught signal waits to be delivered.
     pub caught: u32,
+    /// 1 if the supervisor's interrupt arrived since a call began.
+    pub kicked: u32,
+    /// 1 if the thread was stopped between two instructions by the supervisor.
+    pub preempted: u32,
     /// Index in the process.
     pub index: u32,
     /// Kernel thread id, as recorded.
@@ -144,7 +148,9 @@ pub fn adopt(t: &mut Thread) {
 pub fn unused_index() -> Option<u32> {
     let p = process();
     let free = |t: &Thread| t.life == Life::Unused && t.kernel_alive.load(Ordering::Acquire) == 0;
-    (0..MAX).find(|&i| !p.mapped[i] || free(get(i as u32))).map(|i| i as u32)
+    (0..MAX)
+        .find(|&i| !p.mapped[i] || free(get(i as u32)))
+        .map(|i| i as u32)
 }
 
 /// The baton: held by the thread that runs program code.
@@ -156,7 +162,9 @@ pub struct Baton {
 impl Baton {
     /// Free.
     pub const fn new() -> Self {
-        Self { word: AtomicU32::new(0) }
+        Self {
+            word: AtomicU32::new(0),
+        }
     }
 
     /// Held by the only thread.
@@ -165,7 +173,11 @@ impl Baton {
     }
 
     fn acquire(&self) {
-        if self.word.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+        if self
+            .word
+            .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
+        {
             return;
         }
         let slot = log::slot();
@@ -185,6 +197,7 @@ impl Baton {
 
 /// Lets other threads run (recording). The caller has logged why.
 pub fn release_baton() {
+    log::slot().running.store(0, Ordering::Relaxed);
     process().baton.release();
 }
 
@@ -258,13 +271,19 @@ pub fn prepare_context(child: &mut Thread, fs_base: Option<u64>) {
     const ARCH_GET_FS: u64 = 0x1003;
     // SAFETY: the area is aligned and large enough; the stack is the child's own.
     unsafe {
-        arch::xsave(child.xsave.0.as_mut_ptr() as u64, crate::signal::xstate_mask());
+        arch::xsave(
+            child.xsave.0.as_mut_ptr() as u64,
+            crate::signal::xstate_mask(),
+        );
         child.parked_rsp = arch::prepare_stack(child.stack_top);
     }
     match fs_base {
         Some(base) => child.fs_base = base,
         None => {
-            call(nr::ARCH_PRCTL, &[ARCH_GET_FS, &raw mut child.fs_base as u64]);
+            call(
+                nr::ARCH_PRCTL,
+                &[ARCH_GET_FS, &raw mut child.fs_base as u64],
+            );
         }
     }
 }

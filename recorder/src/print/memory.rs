@@ -295,7 +295,8 @@ fn until_nul(bytes: &[u8]) -> &[u8] {
 }
 
 /// Bytes in quotes, as C would write them; `...` behind when there are more than `most`.
-fn quote(bytes: &[u8], most: usize) -> String {
+#[must_use]
+pub fn quote(bytes: &[u8], most: usize) -> String {
     let mut out = String::from("\"");
     for byte in bytes.iter().take(most) {
         match byte {

@@ -311,7 +311,9 @@ pub fn current() -> *mut Thread {
 pub fn abandon_window(ip: u64) -> Option<u64> {
     let start = &raw const window_start as u64;
     let end = &raw const window_end as u64;
-    (start..end).contains(&ip).then_some(&raw const window_abandon as u64)
+    (start..end)
+        .contains(&ip)
+        .then_some(&raw const window_abandon as u64)
 }
 
 /// Address for a faulting guarded call to go on from.

@@ -6,7 +6,7 @@ use crate::log::{self, Pieces};
 use crate::process::process;
 use crate::sys::{call, errno, mm, nr};
 use crate::thread::Thread;
-use crate::{memory, patch, replay};
+use crate::{memory, patch, replay, shm};
 use core::sync::atomic::Ordering;
 use orch_abi::layout::{PAGE, is_ours};
 use orch_abi::record::{Kind, Map, Syscall};
@@ -19,33 +19,87 @@ pub fn perform(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
     if touches_us(number, args) {
         return refuse(t, Some(c), number, args, errno::EINVAL, true);
     }
+    if number == nr::MREMAP && shm::touches(args[0], args[1].max(1)) {
+        return refuse(t, Some(c), number, args, errno::ENOMEM, true);
+    }
     let mut pieces = Pieces::new();
     let mut b = body(t, c, args, &mut pieces);
     if !log::recording() {
         return again(t, c, &b);
     }
+    let mut shared = Sharing::of(number, args);
     if number == nr::MMAP && args[3] & mm::ANONYMOUS == 0 {
-        match capture(args[4]) {
+        let wants_shared = matches!(args[3] & mm::TYPE, mm::SHARED | mm::SHARED_VALIDATE);
+        match capture(args[4], wants_shared) {
             Captured::File(file) => {
-                let m = Map {
-                    addr: args[0],
-                    len: args[1],
-                    prot: args[2] as u32,
-                    flags: args[3] as u32,
-                    file,
-                    offset: args[5],
-                };
-                log::write(Kind::Map, 0, 0, log::tick(), &[log::bytes_of(&m)]);
+                shared = Sharing::Private;
+                log_map(args, file, 0);
             }
             Captured::Zero => {}
+            Captured::Shared => {
+                shared = Sharing::Now;
+                log_map(args, 0, ACTIVE);
+            }
             Captured::No => return refuse(t, Some(c), number, args, errno::ENODEV, true),
         }
     }
-    b.result = really(number, args);
-    after(number, args, b.result);
+    let mut len = args[1];
+    if number == nr::SHMAT {
+        len = segment_len(args[0]);
+        log_map(&[0, len, mm::READ | mm::WRITE, mm::SHARED, 0, 0], 0, ACTIVE);
+    }
+    b.result = if number == nr::MPROTECT && shm::protect(args[0], args[1], args[2]) {
+        0
+    } else {
+        really(number, args)
+    };
+    after(number, args, len, b.result, shared);
     memory::collect_outputs(t, c, args, b.result, &mut pieces);
     log::syscall(Kind::Syscall, c.nr, 0, log::tick(), &b, &pieces);
     Outcome::Done(b.result)
+}
+
+/// In [`orch_abi::record::Head::aux`] of a `Map` record: shared memory that others may have.
+const ACTIVE: u16 = 1;
+
+/// Whether others can have what is mapped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    Private,
+    /// Not before the next fork.
+    Later,
+    Now,
+}
+
+impl Sharing {
+    fn of(number: u64, args: &[u64; 6]) -> Self {
+        match number {
+            nr::SHMAT => Self::Now,
+            nr::MMAP if args[3] & mm::TYPE != mm::PRIVATE => Self::Later,
+            _ => Self::Private,
+        }
+    }
+}
+
+fn log_map(args: &[u64; 6], file: u64, aux: u16) {
+    let m = Map {
+        addr: args[0],
+        len: args[1],
+        prot: args[2] as u32,
+        flags: args[3] as u32,
+        file,
+        offset: args[5],
+    };
+    log::write(Kind::Map, aux, 0, log::tick(), &[log::bytes_of(&m)]);
+}
+
+/// Bytes of a System V segment (shmctl(2), IPC_STAT; struct shmid64_ds).
+fn segment_len(id: u64) -> u64 {
+    const SHMCTL: u64 = 31;
+    const IPC_STAT: u64 = 2;
+    let mut ds = [0_u64; 16];
+    call(SHMCTL, &[id, IPC_STAT, ds.as_mut_ptr() as u64]);
+    ds[48 / 8]
 }
 
 fn really(number: u64, args: &[u64; 6]) -> i64 {
@@ -69,16 +123,38 @@ fn touches_us(number: u64, args: &[u64; 6]) -> bool {
     }
 }
 
-/// Keeps the runtime's own view of the map in step.
-fn after(number: u64, args: &[u64; 6], result: i64) {
+/// Keeps the runtime's own view of the map in step. `len` is what was mapped.
+fn after(number: u64, args: &[u64; 6], len: u64, result: i64, shared: Sharing) {
     if result < 0 && result > -4096 {
         return;
     }
+    let at = result as u64;
     match number {
-        nr::MMAP => patch::forget(result as u64, args[1]),
-        nr::MUNMAP => patch::forget(args[0], args[1]),
-        nr::MREMAP => patch::forget(args[0], args[1]),
-        nr::BRK => process().brk = result as u64,
+        nr::MMAP | nr::SHMAT => {
+            patch::forget(at, len);
+            shm::remove(at, len);
+            if shared != Sharing::Private && len > 0 {
+                let prot = if number == nr::SHMAT {
+                    mm::READ | mm::WRITE
+                } else {
+                    args[2]
+                };
+                shm::add(at, len, prot, shared == Sharing::Now);
+            }
+        }
+        nr::MUNMAP => {
+            patch::forget(args[0], args[1]);
+            shm::remove(args[0], args[1]);
+        }
+        nr::SHMDT => shm::remove(args[0], shm::len_at(args[0])),
+        nr::MREMAP => {
+            patch::forget(args[0], args[1]);
+            if shm::len_at(args[0]) > 0 {
+                shm::remove(args[0], args[1]);
+                shm::add(at, args[2], mm::READ | mm::WRITE, false);
+            }
+        }
+        nr::BRK => process().brk = at,
         _ => {}
     }
 }
@@ -88,12 +164,14 @@ enum Captured {
     File(u64),
     /// /dev/zero: anonymous memory.
     Zero,
+    /// A file that is memory (tmpfs: /dev/shm, memfd), mapped shared.
+    Shared,
     /// A device whose memory cannot be recorded.
     No,
 }
 
 /// Finds or makes the session's copy of the file behind `fd`.
-fn capture(fd: u64) -> Captured {
+fn capture(fd: u64, shared: bool) -> Captured {
     const S_IFMT: u64 = 0o170_000;
     const S_IFREG: u64 = 0o100_000;
     const DEV_ZERO: u64 = 0x105;
@@ -103,7 +181,14 @@ fn capture(fd: u64) -> Captured {
         return Captured::Zero; // mmap will say EBADF
     }
     if stat[3] & S_IFMT != S_IFREG {
-        return if stat[5] == DEV_ZERO { Captured::Zero } else { Captured::No };
+        return if stat[5] == DEV_ZERO {
+            Captured::Zero
+        } else {
+            Captured::No
+        };
+    }
+    if shared && on_tmpfs(fd) {
+        return Captured::Shared;
     }
     let key = [
         stat[0],
@@ -116,7 +201,11 @@ fn capture(fd: u64) -> Captured {
     let rows = control.file_rows.load(Ordering::Acquire) as usize;
     for row in &control.files[..rows.min(control.files.len())] {
         let have = [&row.dev, &row.ino, &row.size, &row.mtime, &row.ctime];
-        if have.iter().zip(key).all(|(a, b)| a.load(Ordering::Relaxed) == b) {
+        if have
+            .iter()
+            .zip(key)
+            .all(|(a, b)| a.load(Ordering::Relaxed) == b)
+        {
             return Captured::File(row.file.load(Ordering::Relaxed) + 1);
         }
     }
@@ -126,40 +215,75 @@ fn capture(fd: u64) -> Captured {
     }
 }
 
+/// Whether a file is on tmpfs (fstatfs(2)).
+fn on_tmpfs(fd: u64) -> bool {
+    const FSTATFS: u64 = 138;
+    const TMPFS_MAGIC: u64 = 0x0102_1994;
+    let mut fs = [0_u64; 15];
+    call(FSTATFS, &[fd, fs.as_mut_ptr() as u64]) == 0 && fs[0] == TMPFS_MAGIC
+}
+
 /// Replay: does to the memory map what the recording did.
 fn again(t: &mut Thread, c: &Call, b: &Syscall) -> Outcome {
+    let number = u64::from(c.nr);
     let mut file = None;
-    if log::peek().is_some_and(|h| h.kind == Kind::Map as u8) {
+    let mut shared = Sharing::of(number, &b.args);
+    if let Some(head) = log::peek().filter(|h| h.kind == Kind::Map as u8) {
         log::take();
-        file = Some(log::read::<Map>());
+        let m = log::read::<Map>();
+        shared = if head.aux == ACTIVE {
+            Sharing::Now
+        } else {
+            Sharing::Private
+        };
+        file = Some(m);
     }
-    let (_, recorded) = replay::expect_syscall(t, Kind::Syscall, u64::from(c.nr), b);
+    let (_, recorded) = replay::expect_syscall(t, Kind::Syscall, number, b);
     let r = recorded.result;
     let a = recorded.args;
-    let ok = match u64::from(c.nr) {
+    let m = file.unwrap_or(Map {
+        len: a[1],
+        prot: a[2] as u32,
+        flags: a[3] as u32,
+        ..Map::default()
+    });
+    let ok = match number {
         nr::BRK => brk(r as u64),
         _ if (-4095..0).contains(&r) => true,
+        nr::MMAP | nr::SHMAT if shared != Sharing::Private => {
+            let flags = mm::SHARED | mm::ANONYMOUS | mm::FIXED | mm::NORESERVE;
+            let none = u64::MAX;
+            call(
+                nr::MMAP,
+                &[r as u64, m.len, u64::from(m.prot), flags, none, 0],
+            ) == r
+        }
         nr::MMAP => {
-            let m = file.unwrap_or(Map { len: a[1], prot: a[2] as u32, flags: a[3] as u32, ..Map::default() });
-            replay::map(&Map { addr: r as u64, ..m }) == r
+            replay::map(&Map {
+                addr: r as u64,
+                ..m
+            }) == r
         }
         nr::MREMAP => mremap(&a, r),
         nr::MADVISE => {
             // Advice changes no contents but for these; the rest may fail here.
-            if matches!(a[2], mm::MADV_DONTNEED | mm::MADV_FREE) {
+            if matches!(a[2], mm::MADV_DONTNEED | mm::MADV_FREE) && !shm::touches(a[0], a[1]) {
                 call(nr::MADVISE, &[a[0], a[1], mm::MADV_DONTNEED]) == 0
             } else {
                 true
             }
         }
-        nr::SHMAT | nr::SHMDT | nr::MSEAL => true,
+        nr::MSEAL => true,
+        nr::SHMDT => call(nr::MUNMAP, &[a[0], shm::len_at(a[0])]) == 0,
+        nr::MPROTECT if shm::protect(a[0], a[1], a[2]) => true,
         nr::PKEY_MPROTECT => call(nr::MPROTECT, &[a[0], a[1], a[2]]) == 0,
-        number => call(number, &a) == r,
+        _ => call(number, &a) == r,
     };
     if !ok {
-        replay::diverge(t, Kind::Syscall, u64::from(c.nr), b, format_args!("the memory map cannot be changed the same way"));
+        let why = format_args!("the memory map cannot be changed the same way");
+        replay::diverge(t, Kind::Syscall, number, b, why);
     }
-    after(u64::from(c.nr), &a, r);
+    after(number, &a, m.len, r, shared);
     Outcome::Done(r)
 }
 
@@ -169,7 +293,10 @@ fn brk(new: u64) -> bool {
     let (old, new) = (page(process().brk), page(new));
     if new > old {
         let flags = mm::PRIVATE | mm::ANONYMOUS | mm::FIXED;
-        return call(nr::MMAP, &[old, new - old, mm::READ | mm::WRITE, flags, u64::MAX, 0]) == old as i64;
+        return call(
+            nr::MMAP,
+            &[old, new - old, mm::READ | mm::WRITE, flags, u64::MAX, 0],
+        ) == old as i64;
     }
     new == old || call(nr::MUNMAP, &[new, old - new]) == 0
 }

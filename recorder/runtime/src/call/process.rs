@@ -7,7 +7,7 @@ use crate::log::{self, Pieces};
 use crate::process::process;
 use crate::sys::{self, call, errno, nr};
 use crate::thread::{self, Life, Thread};
-use crate::{digest, replay, signal};
+use crate::{digest, replay, shm, signal};
 use core::sync::atomic::Ordering;
 use orch_abi::layout::MAX_SLOTS;
 use orch_abi::record::{Exit, Forked, Kind, Spawn, Syscall};
@@ -46,14 +46,45 @@ pub fn perform(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
     let a = args;
     let number = u64::from(c.nr);
     match number {
-        nr::FORK => spawn(t, c, a, Wish { flags: SIGCHLD, stack: 0, parent_tid: 0, child_tid: 0, tls: 0 }),
+        nr::FORK => spawn(
+            t,
+            c,
+            a,
+            Wish {
+                flags: SIGCHLD,
+                stack: 0,
+                parent_tid: 0,
+                child_tid: 0,
+                tls: 0,
+            },
+        ),
         nr::VFORK => {
             let flags = flag::VM | flag::VFORK | SIGCHLD;
-            spawn(t, c, a, Wish { flags, stack: 0, parent_tid: 0, child_tid: 0, tls: 0 })
+            spawn(
+                t,
+                c,
+                a,
+                Wish {
+                    flags,
+                    stack: 0,
+                    parent_tid: 0,
+                    child_tid: 0,
+                    tls: 0,
+                },
+            )
         }
-        nr::CLONE => {
-            spawn(t, c, a, Wish { flags: a[0], stack: a[1], parent_tid: a[2], child_tid: a[3], tls: a[4] })
-        }
+        nr::CLONE => spawn(
+            t,
+            c,
+            a,
+            Wish {
+                flags: a[0],
+                stack: a[1],
+                parent_tid: a[2],
+                child_tid: a[3],
+                tls: a[4],
+            },
+        ),
         // Its flags may ask for more than clone can say; libc falls back to clone.
         nr::CLONE3 => refuse(t, Some(c), number, a, errno::ENOSYS, false),
         nr::EXECVE | nr::EXECVEAT => exec(t, c, a),
@@ -78,7 +109,13 @@ fn spawn(t: &mut Thread, c: &Call, args: &[u64; 6], w: Wish) -> Outcome {
 }
 
 fn log_spawn(what: u32, child: u32) {
-    log::write(Kind::Spawn, 0, 0, log::tick(), &[log::bytes_of(&Spawn { what, child })]);
+    log::write(
+        Kind::Spawn,
+        0,
+        0,
+        log::tick(),
+        &[log::bytes_of(&Spawn { what, child })],
+    );
 }
 
 /// Ends the call in the creator's log (recording) or takes its end from it.
@@ -97,7 +134,9 @@ fn finish(t: &mut Thread, c: &Call, w: &Wish, mut b: Syscall, result: i64) -> i6
         log::syscall(Kind::Syscall, c.nr, 0, log::tick(), &b, &pieces);
         return result;
     }
-    replay::expect_syscall(t, Kind::Syscall, u64::from(c.nr), &b).1.result
+    replay::expect_syscall(t, Kind::Syscall, u64::from(c.nr), &b)
+        .1
+        .result
 }
 
 // ---------------------------------------------------------------- threads
@@ -129,9 +168,14 @@ fn start_child(t: &mut Thread, child: &mut Thread, w: &Wish, flags: u64) -> i64 
     // The kernel clears this word when the thread is really gone.
     let gone = &raw const child.kernel_alive as u64;
     child.kernel_alive.store(1, Ordering::Relaxed);
-    let flags = if w.flags & flag::THREAD != 0 { flags | flag::CHILD_CLEARTID } else { flags };
+    let flags = if w.flags & flag::THREAD != 0 {
+        flags | flag::CHILD_CLEARTID
+    } else {
+        flags
+    };
     // SAFETY: the child's stack and structure are its own; it starts in `started`.
-    let result = unsafe { arch::spawn_syscall(flags, child.stack_top, w.parent_tid, gone, w.tls, child) };
+    let result =
+        unsafe { arch::spawn_syscall(flags, child.stack_top, w.parent_tid, gone, w.tls, child) };
     if result < 0 {
         child.life = Life::Unused;
         child.kernel_alive.store(0, Ordering::Relaxed);
@@ -149,7 +193,9 @@ fn new_thread(t: &mut Thread, c: &Call, w: Wish, b: Syscall) -> Outcome {
         let s = log::read::<Spawn>();
         let result = finish(t, c, &w, b, 0);
         if result > 0 {
-            let Some(child) = child_of(t, s.child, Life::Alive, &w) else { crate::fail("no memory for a thread") };
+            let Some(child) = child_of(t, s.child, Life::Alive, &w) else {
+                crate::fail("no memory for a thread")
+            };
             child.tid = result as u32;
             thread::prepare_context(child, (w.flags & flag::SETTLS != 0).then_some(w.tls));
             if w.flags & flag::CHILD_SETTID != 0 {
@@ -180,7 +226,9 @@ fn vfork(t: &mut Thread, c: &Call, w: Wish, b: Syscall) -> Outcome {
     if !log::recording() {
         replay::expect_kind(t, Kind::Spawn);
         let s = log::read::<Spawn>();
-        let Some(child) = child_of(t, s.child, Life::Vfork, &w) else { crate::fail("no memory for a child") };
+        let Some(child) = child_of(t, s.child, Life::Vfork, &w) else {
+            crate::fail("no memory for a child")
+        };
         thread::prepare_context(child, (w.flags & flag::SETTLS != 0).then_some(w.tls));
         p.threads += 1;
         thread::follow_switches(t);
@@ -214,7 +262,14 @@ fn claim_slot() -> Option<u32> {
     for i in 0..MAX_SLOTS as u32 {
         let s = log::slot_at(i);
         if s.state.load(Ordering::Relaxed) == state::FREE
-            && s.state.compare_exchange(state::FREE, state::CLAIMED, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+            && s.state
+                .compare_exchange(
+                    state::FREE,
+                    state::CLAIMED,
+                    Ordering::AcqRel,
+                    Ordering::Relaxed,
+                )
+                .is_ok()
         {
             control.slots_used.fetch_max(i + 1, Ordering::AcqRel);
             return Some(i);
@@ -224,6 +279,7 @@ fn claim_slot() -> Option<u32> {
 }
 
 fn fork(t: &mut Thread, c: &Call, w: Wish, b: Syscall) -> Outcome {
+    shm::activate_all();
     if !log::recording() {
         return replay_fork(t, c, w, b);
     }
@@ -237,10 +293,24 @@ fn fork(t: &mut Thread, c: &Call, w: Wish, b: Syscall) -> Outcome {
     slot.head.store(0, Ordering::Relaxed);
     slot.tail.store(0, Ordering::Relaxed);
     let tick = log::tick();
-    log::write(Kind::Spawn, 0, 0, tick, &[log::bytes_of(&Spawn { what: 0, child: recording })]);
+    log::write(
+        Kind::Spawn,
+        0,
+        0,
+        tick,
+        &[log::bytes_of(&Spawn {
+            what: 0,
+            child: recording,
+        })],
+    );
     signal::block_all();
     // SAFETY: as fork(2): the child continues here on its copy of the stack.
-    let result = unsafe { arch::syscall6(nr::CLONE, [w.flags & !flag::OURS, 0, w.parent_tid, 0, w.tls, 0]) };
+    let result = unsafe {
+        arch::syscall6(
+            nr::CLONE,
+            [w.flags & !flag::OURS, 0, w.parent_tid, 0, w.tls, 0],
+        )
+    };
     if result == 0 {
         t.caught = 0;
         let parent = process().recording;
@@ -248,7 +318,17 @@ fn fork(t: &mut Thread, c: &Call, w: Wish, b: Syscall) -> Outcome {
         t.tid = call(nr::GETTID, &[]) as u32;
         slot.pid.store(t.tid, Ordering::Relaxed);
         slot.running.store(t.tid, Ordering::Relaxed);
-        log::write(Kind::Forked, 0, 0, log::tick(), &[log::bytes_of(&Forked { parent, pid: t.tid, tick })]);
+        log::write(
+            Kind::Forked,
+            0,
+            0,
+            log::tick(),
+            &[log::bytes_of(&Forked {
+                parent,
+                pid: t.tid,
+                tick,
+            })],
+        );
         slot.state.store(state::ACTIVE, Ordering::Release);
         become_child(t, &w);
         signal::apply_mask(t);
@@ -256,6 +336,15 @@ fn fork(t: &mut Thread, c: &Call, w: Wish, b: Syscall) -> Outcome {
     }
     if result < 0 {
         slot.state.store(state::FREE, Ordering::Release);
+    } else if slot.recording.load(Ordering::Acquire) == recording {
+        // A child that is killed before its first instruction has a recording, too.
+        slot.pid.store(result as u32, Ordering::Relaxed);
+        let _ = slot.state.compare_exchange(
+            state::CLAIMED,
+            state::ACTIVE,
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        );
     }
     if t.caught == 0 {
         signal::apply_mask(t);
@@ -266,16 +355,28 @@ fn fork(t: &mut Thread, c: &Call, w: Wish, b: Syscall) -> Outcome {
 fn replay_fork(t: &mut Thread, c: &Call, w: Wish, b: Syscall) -> Outcome {
     replay::expect_kind(t, Kind::Spawn);
     let child = log::read::<Spawn>().child;
+    // The kernel tells the parent the child's id after it has copied its memory.
+    let tells = w.flags & (flag::PARENT_SETTID | flag::PIDFD) != 0;
+    let before = if tells {
+        fetch::<u32>(t, w.parent_tid)
+    } else {
+        None
+    };
     let result = finish(t, c, &w, b, 0);
     if result <= 0 {
         return Outcome::Done(result);
     }
-    let become_it = log::control().replay_path.iter().any(|p| p.load(Ordering::Relaxed) == child);
+    let become_it = log::control()
+        .replay_path
+        .iter()
+        .any(|p| p.load(Ordering::Relaxed) == child);
     if become_it {
         log::ask(request::BECOME, &[u64::from(child)]);
         log::reopen(child);
     } else if process().options & option::FOLLOW_FORKS != 0 {
-        let Some(index) = claim_slot() else { return Outcome::Done(result) };
+        let Some(index) = claim_slot() else {
+            return Outcome::Done(result);
+        };
         let slot = log::slot_at(index);
         slot.recording.store(child, Ordering::Relaxed);
         slot.parent.store(process().recording, Ordering::Relaxed);
@@ -292,11 +393,18 @@ fn replay_fork(t: &mut Thread, c: &Call, w: Wish, b: Syscall) -> Outcome {
             return Outcome::Done(result);
         }
         log::open(index);
-        slot.pid.store(call(nr::GETPID, &[]) as u32, Ordering::Relaxed);
+        slot.pid
+            .store(call(nr::GETPID, &[]) as u32, Ordering::Relaxed);
         slot.state.store(state::ACTIVE, Ordering::Release);
         log::ring_doorbell();
     } else {
         return Outcome::Done(result);
+    }
+    if !become_it {
+        shm::separate();
+    }
+    if let Some(before) = before {
+        store(t, w.parent_tid, before);
     }
     replay::expect_kind(t, Kind::Forked);
     t.tid = log::read::<Forked>().pid;
@@ -315,11 +423,16 @@ fn become_child(t: &mut Thread, w: &Wish) {
             other.kernel_alive.store(0, Ordering::Relaxed);
         }
     }
+    shm::after_fork();
     p.threads = 1;
     p.running = t.index;
     p.baton.reset();
     t.life = Life::Alive;
-    t.clear_tid = if w.flags & flag::CHILD_CLEARTID != 0 { w.child_tid } else { 0 };
+    t.clear_tid = if w.flags & flag::CHILD_CLEARTID != 0 {
+        w.child_tid
+    } else {
+        0
+    };
     t.robust_list = 0;
     if w.stack != 0 {
         t.regs.rsp = w.stack;
@@ -341,11 +454,15 @@ fn exec(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
     if !log::recording() {
         replay::expect_syscall(t, Kind::Exec, number, &b);
         return match log::peek() {
-            Some(h) if h.kind == Kind::Syscall as u8 => {
-                Outcome::Done(replay::expect_syscall(t, Kind::Syscall, number, &b).1.result)
-            }
+            Some(h) if h.kind == Kind::Syscall as u8 => Outcome::Done(
+                replay::expect_syscall(t, Kind::Syscall, number, &b)
+                    .1
+                    .result,
+            ),
             Some(h) if h.kind == Kind::Signal as u8 => Outcome::SignalFirst,
-            Some(h) if h.kind == Kind::Switch as u8 && t.life == Life::Vfork => thread::leave_context(t),
+            Some(h) if h.kind == Kind::Switch as u8 && t.life == Life::Vfork => {
+                thread::leave_context(t)
+            }
             _ => log::ended_early(),
         };
     }
@@ -385,7 +502,15 @@ fn will_fail(number: u64, args: &[u64; 6]) -> bool {
 fn exit(t: &mut Thread, c: &Call, args: &[u64; 6], last: bool) -> Outcome {
     let status = args[0] as i32;
     if t.life == Life::Vfork {
-        log_exit(t, c, Exit { status, whole: 2, ..Exit::default() });
+        log_exit(
+            t,
+            c,
+            Exit {
+                status,
+                whole: 2,
+                ..Exit::default()
+            },
+        );
         if !log::recording() {
             thread::leave_context(t);
         }
@@ -395,7 +520,16 @@ fn exit(t: &mut Thread, c: &Call, args: &[u64; 6], last: bool) -> Outcome {
     }
     if last {
         let d = digest::of_memory();
-        log_exit(t, c, Exit { status, whole: 1, digest: d.digest, pages: d.pages });
+        log_exit(
+            t,
+            c,
+            Exit {
+                status,
+                whole: 1,
+                digest: d.digest,
+                pages: d.pages,
+            },
+        );
         if !log::recording() {
             log::finish_replay(orch_abi::shared::verdict::MATCHED);
         }
@@ -403,7 +537,15 @@ fn exit(t: &mut Thread, c: &Call, args: &[u64; 6], last: bool) -> Outcome {
         log::close();
         sys::exit_group(status);
     }
-    log_exit(t, c, Exit { status, whole: 0, ..Exit::default() });
+    log_exit(
+        t,
+        c,
+        Exit {
+            status,
+            whole: 0,
+            ..Exit::default()
+        },
+    );
     let p = process();
     p.threads -= 1;
     let word = t.clear_tid;
@@ -440,7 +582,11 @@ fn log_exit(t: &mut Thread, c: &Call, e: Exit) {
     let head = replay::expect_kind(t, Kind::Exit);
     let r = log::read::<Exit>();
     if head.aux != c.nr || r.status != e.status || r.whole != e.whole {
-        replay::diverge_at(t, Kind::Exit, format_args!("exit status {} here, {} recorded", e.status, r.status));
+        replay::diverge_at(
+            t,
+            Kind::Exit,
+            format_args!("exit status {} here, {} recorded", e.status, r.status),
+        );
     }
     if r.digest != 0 && e.digest != 0 && (r.digest, r.pages) != (e.digest, e.pages) {
         digest::report(t, r.pages, e.pages);

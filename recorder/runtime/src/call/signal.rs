@@ -7,7 +7,7 @@ use crate::process::process;
 use crate::signal::{self, Action, AltStack};
 use crate::sys::{errno, nr};
 use crate::thread::Thread;
-use crate::{memory, replay};
+use crate::{memory, replay, shm};
 use orch_abi::record::Kind;
 use orch_abi::syscalls::Call;
 
@@ -32,7 +32,12 @@ pub fn perform(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
 }
 
 /// A call that the runtime answers itself, from state that replay has too.
-fn virtual_call(t: &mut Thread, c: &Call, args: &[u64; 6], f: fn(&mut Thread, &[u64; 6]) -> i64) -> Outcome {
+fn virtual_call(
+    t: &mut Thread,
+    c: &Call,
+    args: &[u64; 6],
+    f: fn(&mut Thread, &[u64; 6]) -> i64,
+) -> Outcome {
     let mut pieces = Pieces::new();
     let mut b = body(t, c, args, &mut pieces);
     b.result = f(t, args);
@@ -42,7 +47,13 @@ fn virtual_call(t: &mut Thread, c: &Call, args: &[u64; 6], f: fn(&mut Thread, &[
     } else {
         let (_, recorded) = replay::expect_syscall(t, Kind::Syscall, u64::from(c.nr), &b);
         if recorded.result != b.result {
-            replay::diverge(t, Kind::Syscall, u64::from(c.nr), &b, format_args!("it returns {} here", b.result));
+            replay::diverge(
+                t,
+                Kind::Syscall,
+                u64::from(c.nr),
+                &b,
+                format_args!("it returns {} here", b.result),
+            );
         }
     }
     Outcome::Done(b.result)
@@ -51,15 +62,21 @@ fn virtual_call(t: &mut Thread, c: &Call, args: &[u64; 6], f: fn(&mut Thread, &[
 /// Reads a plain structure of the program's.
 pub fn fetch<T: Copy>(t: &mut Thread, addr: u64) -> Option<T> {
     let mut value = None;
+    let addr = shm::copy(addr);
     // SAFETY: guarded; T is one of the plain structures of the ABI.
-    let ok = arch::guarded(t, || value = Some(unsafe { (addr as *const T).read_unaligned() }));
+    let ok = arch::guarded(t, || {
+        value = Some(unsafe { (addr as *const T).read_unaligned() })
+    });
     if ok { value } else { None }
 }
 
 /// Writes a plain structure of the program's; false if it is not writable.
 pub fn store<T: Copy>(t: &mut Thread, addr: u64, value: T) -> bool {
+    let at = shm::alias(addr);
     // SAFETY: guarded; the program asked for it to be written there.
-    arch::guarded(t, || unsafe { (addr as *mut T).write_unaligned(value) })
+    let ok = arch::guarded(t, || unsafe { (at as *mut T).write_unaligned(value) });
+    shm::written(addr, size_of::<T>() as u64);
+    ok
 }
 
 fn sigaction(t: &mut Thread, args: &[u64; 6]) -> i64 {
@@ -95,7 +112,9 @@ fn sigprocmask(t: &mut Thread, args: &[u64; 6]) -> i64 {
     }
     let old = t.mask;
     if args[1] != 0 {
-        let Some(set) = fetch::<u64>(t, args[1]) else { return -errno::EFAULT };
+        let Some(set) = fetch::<u64>(t, args[1]) else {
+            return -errno::EFAULT;
+        };
         let new = match args[0] {
             0 => old | set,
             1 => old & !set,
@@ -119,7 +138,11 @@ fn sigaltstack(t: &mut Thread, args: &[u64; 6]) -> i64 {
             None => return -errno::EFAULT,
         }
     };
-    let mut old = AltStack { sp: 0, flags: 0, size: 0 };
+    let mut old = AltStack {
+        sp: 0,
+        flags: 0,
+        size: 0,
+    };
     let r = signal::altstack(t, new, Some(&mut old));
     if args[1] != 0 && !store(t, args[1], old) {
         return -errno::EFAULT;
@@ -129,7 +152,9 @@ fn sigaltstack(t: &mut Thread, args: &[u64; 6]) -> i64 {
 
 /// sigsuspend(2): the temporary mask lasts until the handler's frame is built.
 fn sigsuspend(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
-    let Some(set) = fetch::<u64>(t, args[0]) else { return input(t, c, args) };
+    let Some(set) = fetch::<u64>(t, args[0]) else {
+        return input(t, c, args);
+    };
     let saved = t.mask;
     let outcome = input(t, c, args);
     if matches!(outcome, Outcome::Done(_)) {

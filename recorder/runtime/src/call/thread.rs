@@ -1,10 +1,11 @@
 //! Calls about the calling thread's own state.
 
+use crate::call::signal::store;
 use crate::dispatch::{Outcome, body, input, refuse};
 use crate::log::{self, Pieces};
-use crate::replay;
 use crate::sys::{call, errno, nr};
 use crate::thread::Thread;
+use crate::{memory, replay};
 use orch_abi::record::Kind;
 use orch_abi::syscalls::Call;
 
@@ -34,7 +35,11 @@ fn answer(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
         log::syscall(Kind::Syscall, c.nr, 0, log::tick(), &b, &pieces);
         return Outcome::Done(b.result);
     }
-    Outcome::Done(replay::expect_syscall(t, Kind::Syscall, u64::from(c.nr), &b).1.result)
+    Outcome::Done(
+        replay::expect_syscall(t, Kind::Syscall, u64::from(c.nr), &b)
+            .1
+            .result,
+    )
 }
 
 fn arch_prctl(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
@@ -54,4 +59,30 @@ fn arch_prctl(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
         }
         _ => input(t, c, args),
     }
+}
+
+/// prctl(2) about things that the recorder has changed: the program is told
+/// what it would be without. `None` for all others.
+pub fn prctl(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Option<Outcome> {
+    const PR_GET_TSC: u64 = 25;
+    const PR_GET_TID_ADDRESS: u64 = 40;
+    const PR_TSC_ENABLE: u32 = 1;
+    if !matches!(args[0], PR_GET_TSC | PR_GET_TID_ADDRESS) {
+        return None;
+    }
+    let mut pieces = Pieces::new();
+    let mut b = body(t, c, args, &mut pieces);
+    let ok = if args[0] == PR_GET_TSC {
+        store(t, args[1], PR_TSC_ENABLE)
+    } else {
+        store(t, args[1], t.clear_tid)
+    };
+    b.result = if ok { 0 } else { -errno::EFAULT };
+    if log::recording() {
+        memory::collect_outputs(t, c, args, b.result, &mut pieces);
+        log::syscall(Kind::Syscall, c.nr, 0, log::tick(), &b, &pieces);
+    } else {
+        replay::expect_syscall(t, Kind::Syscall, u64::from(c.nr), &b);
+    }
+    Some(Outcome::Done(b.result))
 }

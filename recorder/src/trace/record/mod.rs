@@ -5,12 +5,12 @@ mod plain;
 mod view;
 
 pub use plain::Plain;
-pub use view::{ChunkView, Chunks, PointView, SignalView, StartView, SyscallView};
+pub use view::{ChunkView, Chunks, SignalView, StartView, SyscallView};
 
 use super::bytes::Input;
 use super::codec::{CodecError, split_head};
 use orch_abi::record::{
-    Boot, Data, Digest, Ended, Exit, Forked, Head, Insn, Kind, Map, Spawn, Switch,
+    Boot, Data, Digest, Ended, Exit, Forked, Head, Insn, Kind, Map, Point, Shared, Spawn, Switch,
 };
 
 /// One record of a recording.
@@ -123,6 +123,11 @@ impl<'a> Record<'a> {
         Ok(self.fixed(&[Kind::Switch])?.0)
     }
 
+    /// The place of an interruption ([`Kind::Point`]).
+    pub fn point(&self) -> Result<Point, RecordError> {
+        Ok(self.fixed(&[Kind::Point])?.0)
+    }
+
     /// Its [`Insn`].
     pub fn insn(&self) -> Result<Insn, RecordError> {
         Ok(self.fixed(&[Kind::Insn])?.0)
@@ -151,6 +156,11 @@ impl<'a> Record<'a> {
     /// Its [`Ended`].
     pub fn ended(&self) -> Result<Ended, RecordError> {
         Ok(self.fixed(&[Kind::Ended])?.0)
+    }
+
+    /// Its [`Shared`]; [`Chunk`](orch_abi::record::Chunk)s follow it.
+    pub fn shared(&self) -> Result<Shared, RecordError> {
+        Ok(self.fixed(&[Kind::Shared])?.0)
     }
 
     /// Its [`Boot`].

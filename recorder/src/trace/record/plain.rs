@@ -2,8 +2,8 @@
 
 use crate::trace::bytes::Input;
 use orch_abi::record::{
-    Boot, Chunk, Data, Digest, Ended, Exit, Forked, Head, Insn, Map, Point, Regs, Signal, Spawn,
-    Start, Switch, Syscall,
+    Boot, Chunk, Data, Digest, Ended, Exit, Forked, Head, Insn, Map, Point, Regs, Shared, Signal,
+    Spawn, Start, Switch, Syscall,
 };
 
 /// A structure whose bytes in a record are those it has in memory, little-endian.
@@ -110,9 +110,10 @@ plain! {
     Insn { ip: u64, tsc: u64, aux: u64 }
     Spawn { what: u32, child: u32 }
     Exit { status: i32, whole: u32, digest: u64, pages: u64 }
-    Point { regs: Regs, xstate: u64, pages: u64 }
+    Point { regs: Regs, xstate: u64, pages: u64, near: u64, digest: u64 }
     Forked { parent: u32, pid: u32, tick: u64 }
     Digest { digest: u64, pages: u64 }
     Ended { how: u32, value: u32 }
+    Shared { ordinal: u64, page: u64 }
     Boot { mask: u64, ignored: u64, brk: u64 }
 }

@@ -2,7 +2,7 @@
 
 use super::{Plain, Record, RecordError};
 use crate::trace::bytes::Input;
-use orch_abi::record::{Chunk, Kind, Point, Signal, Start, Syscall, pad8};
+use orch_abi::record::{Chunk, Kind, Signal, Start, Syscall, pad8};
 
 /// A [`Kind::Start`] record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,15 +52,6 @@ pub struct SignalView<'a> {
     pub signal: Signal,
     /// `siginfo_t` as the kernel made it.
     pub info: &'a [u8; 128],
-}
-
-/// A [`Kind::Point`] record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PointView {
-    /// Its fixed part.
-    pub point: Point,
-    /// Page addresses and hashes.
-    pub pages: Vec<(u64, u64)>,
 }
 
 impl<'a> Chunks<'a> {
@@ -149,18 +140,5 @@ impl<'a> Record<'a> {
             signal,
             info,
         })
-    }
-
-    /// The place of an interruption ([`Kind::Point`]).
-    pub fn point(&self) -> Result<PointView, RecordError> {
-        let (point, rest) = self.fixed::<Point>(&[Kind::Point])?;
-        let malformed = self.malformed(Kind::Point);
-        if point.pages > (rest.len() / 16) as u64 {
-            return Err(malformed);
-        }
-        let mut input = Input(rest);
-        let pages = (0..point.pages).map(|_| Some((input.u64()?, input.u64()?)));
-        let pages = pages.collect::<Option<_>>().ok_or(malformed)?;
-        Ok(PointView { point, pages })
     }
 }

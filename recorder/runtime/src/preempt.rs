@@ -1,0 +1,276 @@
+//! Interruptions between two instructions: a thread that computes while a
+//! signal or another thread waits is stopped where it is. The record (`Point`)
+//! holds what identifies the dynamic instruction; replay finds it again with
+//! a breakpoint at its address, comparing registers first, then memory around
+//! them, then a digest of all memory.
+
+use crate::arch::x86_64 as arch;
+use crate::process::process;
+use crate::signal::{self, Context};
+use crate::sys::{call, nr};
+use crate::thread::{self, Thread};
+use crate::{digest, log, patch, replay, shm};
+use core::sync::atomic::Ordering;
+use orch_abi::layout::is_ours;
+use orch_abi::record::{Kind, Point, Regs};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+const TF: u64 = 0x100;
+const RF: u64 = 0x1_0000;
+/// The breakpoint instruction.
+pub const INT3: u8 = 0xcc;
+
+/// The place that replay looks for.
+struct Search {
+    on: bool,
+    point: Point,
+    /// The breakpoint is in the code; this byte belongs there.
+    inserted: bool,
+    original: u8,
+    /// One instruction is being stepped, with the breakpoint removed.
+    stepping: bool,
+    passes: u64,
+}
+
+static mut SEARCH: Search = Search {
+    on: false,
+    point: Point {
+        regs: Regs {
+            r8: 0,
+            r9: 0,
+            r10: 0,
+            r11: 0,
+            r12: 0,
+            r13: 0,
+            r14: 0,
+            r15: 0,
+            rdi: 0,
+            rsi: 0,
+            rbp: 0,
+            rbx: 0,
+            rdx: 0,
+            rax: 0,
+            rcx: 0,
+            rsp: 0,
+            rip: 0,
+            rflags: 0,
+        },
+        xstate: 0,
+        pages: 0,
+        near: 0,
+        digest: 0,
+    },
+    inserted: false,
+    original: 0,
+    stepping: false,
+    passes: 0,
+};
+
+fn search() -> &'static mut Search {
+    // SAFETY: only the baton's holder (in replay: the one thread) searches.
+    unsafe { &mut *&raw mut SEARCH }
+}
+
+/// Whether a place is being looked for: no other event may come before it.
+pub fn searching() -> bool {
+    search().on
+}
+
+fn normalised(regs: &Regs) -> Regs {
+    Regs {
+        rflags: regs.rflags & !(TF | RF),
+        ..*regs
+    }
+}
+
+// ---------------------------------------------------------------- recording
+
+/// The supervisor's interrupt arrived at `c`: stops there if that is program code.
+pub fn interrupt(t: &mut Thread, c: &mut Context) {
+    process().hurry.store(1, Ordering::Relaxed);
+    t.kicked = 1;
+    let ip = c.regs.rip;
+    if !log::recording() || shm::stepping() || is_ours(ip) || patch::is_trampoline(ip) {
+        return;
+    }
+    let others = process().threads > 1 && log::slot().baton_waiters.load(Ordering::Relaxed) > 0;
+    if t.caught == 0 && !others {
+        return;
+    }
+    t.regs = c.regs;
+    t.preempted = 1;
+    signal::send_to(c, arch::interrupted_entry as *const () as u64, t.stack_top);
+}
+
+/// Logs the place and lets happen what was waiting.
+pub fn stopped(t: &mut Thread) {
+    t.preempted = 0;
+    t.regs = normalised(&t.regs);
+    let p = identify(t, true);
+    log::write(Kind::Point, 0, 0, log::tick(), &[log::bytes_of(&p)]);
+    signal::deliver_pending(t);
+    thread::maybe_yield(t);
+}
+
+fn identify(t: &mut Thread, all: bool) -> Point {
+    let regs = t.regs;
+    let mut p = Point {
+        regs,
+        near: near(t, &regs),
+        ..Point::default()
+    };
+    if all {
+        let d = digest::of_memory_up_to(16 << 10);
+        (p.digest, p.pages) = (d.digest, d.pages);
+    }
+    p
+}
+
+/// Hash of the memory around what the registers point to.
+fn near(t: &mut Thread, r: &Regs) -> u64 {
+    let pointers = [
+        r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15, r.rdi, r.rsi, r.rbp, r.rbx, r.rdx,
+        r.rax, r.rcx,
+    ];
+    let mut hash = 0;
+    for p in pointers {
+        if p > 0x10000 && p >> 47 == 0 && !is_ours(p) {
+            hash = window(t, hash, p & !63, 192);
+        }
+    }
+    window(t, hash, r.rsp, 1024)
+}
+
+fn window(t: &mut Thread, seed: u64, at: u64, len: u64) -> u64 {
+    let mut hash = seed;
+    arch::guarded(t, || {
+        // SAFETY: guarded; unmapped memory leaves the hash as it was.
+        let bytes = unsafe { core::slice::from_raw_parts(at as *const u8, len as usize) };
+        hash = xxh3_64_with_seed(bytes, seed);
+    });
+    hash
+}
+
+// ------------------------------------------------------------------- replay
+
+/// The next event is a `Point`: looks for it from here on.
+pub fn look_for_point(t: &mut Thread) {
+    replay::expect_kind(t, Kind::Point);
+    let s = search();
+    s.point = log::read::<Point>();
+    s.on = true;
+    s.passes = 0;
+    t.regs = normalised(&t.regs);
+    if t.regs.rip == s.point.regs.rip {
+        if matches(t) {
+            s.on = false;
+            return;
+        }
+        s.stepping = true;
+        t.regs.rflags |= TF;
+    } else {
+        insert();
+    }
+}
+
+/// Replaces a byte of code, whatever its page's protection; returns the old one.
+pub fn poke(at: u64, byte: u8) -> u8 {
+    const AT_FDCWD: u64 = -100_i64 as u64;
+    const O_RDWR: u64 = 2;
+    const PWRITE64: u64 = 18;
+    let fd = call(
+        nr::OPENAT,
+        &[AT_FDCWD, c"/proc/self/mem".as_ptr() as u64, O_RDWR],
+    );
+    let mut old = 0_u8;
+    call(nr::PREAD64, &[fd as u64, &raw mut old as u64, 1, at]);
+    if call(PWRITE64, &[fd as u64, &raw const byte as u64, 1, at]) != 1 {
+        crate::fail_fmt(format_args!("cannot set a breakpoint at {at:#x}"));
+    }
+    call(nr::CLOSE, &[fd as u64]);
+    old
+}
+
+fn insert() {
+    let s = search();
+    s.original = poke(s.point.regs.rip, INT3);
+    s.inserted = true;
+}
+
+fn remove() {
+    let s = search();
+    if s.inserted {
+        poke(s.point.regs.rip, s.original);
+        s.inserted = false;
+    }
+}
+
+fn matches(t: &mut Thread) -> bool {
+    let s = search();
+    s.passes += 1;
+    if t.regs != s.point.regs {
+        return false;
+    }
+    let here = identify(t, false);
+    if here.near != s.point.near {
+        return false;
+    }
+    if s.point.pages == 0 {
+        return true;
+    }
+    let d = digest::of_memory_up_to(16 << 10);
+    (d.digest, d.pages) == (s.point.digest, s.point.pages)
+}
+
+/// A trap in replay; false if it is the program's own.
+pub fn trap(t: &mut Thread, c: &mut Context) -> bool {
+    let s = search();
+    if !s.on {
+        return false;
+    }
+    if s.stepping {
+        s.stepping = false;
+        c.regs.rflags &= !TF;
+        if c.regs.rip != s.point.regs.rip {
+            insert();
+            return true;
+        }
+    } else if s.inserted && c.regs.rip == s.point.regs.rip + 1 {
+        c.regs.rip -= 1;
+        remove();
+    } else {
+        return false;
+    }
+    let saved = t.regs;
+    t.regs = normalised(&c.regs);
+    if matches(t) {
+        s.on = false;
+        t.preempted = 1;
+        signal::send_to(c, arch::interrupted_entry as *const () as u64, t.stack_top);
+    } else {
+        t.regs = saved;
+        s.stepping = true;
+        c.regs.rflags |= TF;
+    }
+    true
+}
+
+/// The place was found: what happened there happens again.
+pub fn found(t: &mut Thread) {
+    t.preempted = 0;
+    replay::settle(t);
+}
+
+/// The program came to another event before the place was found.
+#[cold]
+pub fn missed(t: &Thread) -> ! {
+    let s = search();
+    replay::diverge_at(
+        t,
+        Kind::Point,
+        format_args!(
+            "the thread was interrupted at {:#x} before this, but that place was not found again in {} passes",
+            s.point.regs.rip, s.passes
+        ),
+    )
+}
