@@ -31,11 +31,22 @@ pub fn build(source: &str, cc: Option<&str>, flags: &[String], to: &Path) -> Res
     Ok(())
 }
 
+/// `tests/fixtures`.
+pub fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+}
+
 fn compile(source: &str, cc: &str, flags: &[String], to: &Path) -> Result<()> {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
-    let output = Command::new(cc)
-        .args(["-O1", "-g", "-Wall", "-Wno-unused-result", "-pthread", "-D_GNU_SOURCE", "-I"])
-        .arg(&fixtures)
+    let fixtures = directory();
+    let mut compiler = Command::new(cc);
+    if cc == "go" {
+        compiler.arg("build");
+    } else {
+        compiler
+            .args(["-O1", "-g", "-Wall", "-Wno-unused-result", "-pthread", "-D_GNU_SOURCE", "-I"])
+            .arg(&fixtures);
+    }
+    let output = compiler
         .args(flags)
         .arg("-o")
         .arg(to)

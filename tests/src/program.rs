@@ -109,7 +109,7 @@ impl Program {
         let argv = self.command(&place)?;
         let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
         let mut command = place.record(&argv);
-        command.env("PROG", place.path().join("prog"));
+        command.env("PROG", place.path().join("prog")).env("FIXTURES", fixture::directory());
         let record = run::run(&mut command, limit)?;
         if record.code() != Some(self.code) {
             bail!("record, {:.1?}: expected exit code {}\n{record}", record.took, self.code);
