@@ -23,6 +23,7 @@ use std::time::Duration;
 pub struct Arena {
     base: NonNull<c_void>,
     path: PathBuf,
+    file: File,
 }
 
 // SAFETY: all access goes through atomics, or through the copying methods,
@@ -49,7 +50,7 @@ impl Arena {
             .open(path)?;
         file.write_all(&blob::image().bytes)?;
         file.set_len(ARENA_FILE_OFFSET + ARENA_LEN)?;
-        let arena = Self::map(&file, path)?;
+        let arena = Self::map(file, path)?;
         arena.control().magic.store(MAGIC, Ordering::Relaxed);
         arena
             .control()
@@ -69,14 +70,14 @@ impl Arena {
         if file.metadata()?.len() != ARENA_FILE_OFFSET + ARENA_LEN {
             return Err(io::Error::other("not an arena of this version"));
         }
-        let arena = Self::map(&file, path)?;
+        let arena = Self::map(file, path)?;
         if arena.control().magic.load(Ordering::Relaxed) != MAGIC {
             return Err(io::Error::other("not an arena of this version"));
         }
         Ok(arena)
     }
 
-    fn map(file: &File, path: &Path) -> io::Result<Self> {
+    fn map(file: File, path: &Path) -> io::Result<Self> {
         let len =
             NonZeroUsize::new(usize::try_from(ARENA_LEN).expect("64 bits")).expect("not zero");
         let offset = i64::try_from(ARENA_FILE_OFFSET).expect("small");
@@ -87,17 +88,24 @@ impl Arena {
                 len,
                 ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
                 MapFlags::MAP_SHARED | MapFlags::MAP_NORESERVE,
-                file,
+                &file,
                 offset,
             )?
         };
         Ok(Self {
             base,
             path: path.to_owned(),
+            file,
         })
     }
 
-    /// The arena's file.
+    /// The arena's file, open.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Path of the arena's file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path

@@ -79,6 +79,7 @@ pub fn records(
     tick: u64,
     mut keep: impl FnMut(&File, &Path) -> io::Result<u64>,
 ) -> io::Result<Vec<u8>> {
+    const MAP_PRIVATE: u32 = 2;
     const MAP_GROWSDOWN: u32 = 0x100;
     let pagemap = File::open(format!("/proc/{pid}/pagemap"))?;
     let mut out = Vec::new();
@@ -97,9 +98,9 @@ pub fn records(
             capture(pid, &m, &mut keep)? + 1
         };
         let flags = if m.name == "[stack]" {
-            MAP_GROWSDOWN
+            MAP_PRIVATE | MAP_GROWSDOWN
         } else {
-            0
+            MAP_PRIVATE
         };
         let map = Map {
             addr: m.start,

@@ -3,6 +3,7 @@
 pub mod arena;
 pub mod blob;
 pub mod cpuid;
+mod fd_passing;
 pub mod files;
 pub mod image;
 pub mod launch;

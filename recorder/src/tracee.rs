@@ -4,7 +4,8 @@
 //! and seccomp at a system call's entry (ptrace comes first, so the
 //! instruction pointer that an inherited filter sees can be set here).
 
-use crate::blob;
+use crate::arena::Arena;
+use crate::{blob, fd_passing};
 use nix::errno::Errno;
 use nix::sys::ptrace;
 use nix::sys::signal::Signal;
@@ -201,24 +202,24 @@ impl Stopped {
     ///
     /// # Errors
     /// If the process cannot open `arena` or map it.
-    pub fn start_runtime(self, arena: &Path, slot: u32) -> Result<(), Error> {
+    pub fn start_runtime(self, arena: &Arena, slot: u32) -> Result<(), Error> {
         let at = self.regs.rip;
         let mut original = [0; 2];
         self.memory.read_exact_at(&mut original, at)?;
         self.memory.write_all_at(&[0x0f, 0x05], at)?;
-        let path = (self.regs.rsp - 8192) & !0xfff;
-        let mut bytes = arena.as_os_str().as_bytes().to_vec();
-        bytes.push(0);
-        self.memory.write_all_at(&bytes, path)?;
-        let flags = libc::O_RDWR | libc::O_CLOEXEC;
-        let at_fdcwd = i64::from(libc::AT_FDCWD).cast_unsigned();
-        let fd = self.remote(
-            "open the arena",
-            libc::SYS_openat,
-            [at_fdcwd, path, flags as u64, 0, 0, 0],
-        )?;
-        // What execve put on the stack is part of the recording: leave no trace below it.
-        self.memory.write_all_at(&vec![0; bytes.len()], path)?;
+        // What execve put on the stack is part of the recording: below it, and
+        // zeroed again afterwards.
+        let scratch = (self.regs.rsp - 8192) & !0xfff;
+        let fd = match self.open_arena(arena.path(), scratch) {
+            // Another root directory, or another user.
+            Err(Error::Remote { errno, .. })
+                if matches!(errno, Errno::ENOENT | Errno::EACCES | Errno::ENOTDIR) =>
+            {
+                self.receive_arena(arena, scratch)?
+            }
+            other => other?,
+        };
+        self.memory.write_all_at(&[0; 4096], scratch)?;
         let prot = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
         let flags = libc::MAP_PRIVATE | libc::MAP_FIXED_NOREPLACE;
         self.remote(
@@ -234,6 +235,63 @@ impl Stopped {
         regs.orig_rax = u64::MAX;
         request("set registers", ptrace::setregs(self.pid, regs))?;
         request("detach", ptrace::detach(self.pid, None))
+    }
+
+    fn open_arena(&self, path: &Path, scratch: u64) -> Result<u64, Error> {
+        let mut bytes = path.as_os_str().as_bytes().to_vec();
+        bytes.push(0);
+        self.memory.write_all_at(&bytes, scratch)?;
+        let flags = libc::O_RDWR | libc::O_CLOEXEC;
+        let at_fdcwd = i64::from(libc::AT_FDCWD).cast_unsigned();
+        self.remote(
+            "open the arena",
+            libc::SYS_openat,
+            [at_fdcwd, scratch, flags as u64, 0, 0, 0],
+        )
+    }
+
+    /// Passes the arena's descriptor over a socket pair that the process
+    /// makes: works whatever it can see of the file system.
+    fn receive_arena(&self, arena: &Arena, scratch: u64) -> Result<u64, Error> {
+        const WHAT: &str = "receive the arena";
+        const AF_UNIX: u64 = 1;
+        const SOCK_DGRAM: u64 = 2;
+        self.remote(
+            WHAT,
+            libc::SYS_socketpair,
+            [AF_UNIX, SOCK_DGRAM, 0, scratch, 0, 0],
+        )?;
+        let mut pair = [0; 8];
+        self.memory.read_exact_at(&mut pair, scratch)?;
+        let half = |i: usize| u32::from_le_bytes([pair[i], pair[i + 1], pair[i + 2], pair[i + 3]]);
+        let (ours, theirs) = (half(0), half(4));
+        fd_passing::send(self.pid, ours, arena.file()).map_err(|errno| Error::Ptrace {
+            what: "pass a descriptor to the process",
+            errno,
+        })?;
+        // struct msghdr at scratch, iovec at +64, a byte at +96, control data at +128
+        // (unix(7): cmsghdr of 16 bytes, then the descriptor).
+        let mut message = [0_u64; 32];
+        message[2] = scratch + 64;
+        message[3] = 1;
+        message[4] = scratch + 128;
+        message[5] = 24;
+        message[8] = scratch + 96;
+        message[9] = 1;
+        let bytes: Vec<u8> = message.iter().flat_map(|w| w.to_le_bytes()).collect();
+        self.memory.write_all_at(&bytes, scratch)?;
+        const MSG_CMSG_CLOEXEC: u64 = 0x4000_0000;
+        self.remote(
+            WHAT,
+            libc::SYS_recvmsg,
+            [theirs.into(), scratch, MSG_CMSG_CLOEXEC, 0, 0, 0],
+        )?;
+        let mut fd = [0; 4];
+        self.memory.read_exact_at(&mut fd, scratch + 128 + 16)?;
+        for fd in [ours, theirs] {
+            self.remote(WHAT, libc::SYS_close, [fd.into(), 0, 0, 0, 0, 0])?;
+        }
+        Ok(u32::from_le_bytes(fd).into())
     }
 
     /// Makes the process do a system call. `syscall` is at its instruction pointer.

@@ -28,6 +28,10 @@ pub struct Args {
     /// Say nothing but errors.
     #[arg(short, long)]
     quiet: bool,
+    /// Log a digest of all memory every 256 system calls of a process, so that
+    /// a replay that goes wrong is caught near the cause (slow).
+    #[arg(long)]
+    digest: bool,
     /// Leave system-call sites unpatched (slower; to find out whether
     /// patching is the cause of a problem).
     #[arg(long)]
@@ -78,6 +82,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let mut session = Session::create(&dir, meta)?;
     let options = Options {
         no_patch: args.no_patch,
+        digest: args.digest,
         until_root: args.until == Until::Root,
     };
     let outcome = match supervisor::record(&session, &args.command, &options) {

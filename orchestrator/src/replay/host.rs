@@ -76,6 +76,6 @@ fn attach(arena: &Arena, index: u32, mut child: launch::Waiting) -> Result<()> {
     };
     slot.pid
         .store(child.pid.as_raw().cast_unsigned(), Ordering::Relaxed);
-    stopped.start_runtime(arena.path(), index)?;
+    stopped.start_runtime(arena, index)?;
     Ok(())
 }

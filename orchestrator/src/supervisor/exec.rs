@@ -170,7 +170,7 @@ impl Supervisor<'_> {
         if pid == self.root {
             self.root_started = true;
         }
-        if let Err(e) = stopped.start_runtime(self.arena.path(), index) {
+        if let Err(e) = stopped.start_runtime(&self.arena, index) {
             self.warn(format!("pid {pid} cannot be recorded and is ended: {e}"));
             let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
         }

@@ -25,6 +25,8 @@ use std::time::{Duration, Instant};
 pub struct Options {
     /// Never patch system-call sites.
     pub no_patch: bool,
+    /// Log digests of memory now and then.
+    pub digest: bool,
     /// End when the root process ends.
     pub until_root: bool,
 }
@@ -76,6 +78,11 @@ pub fn record(session: &Session, command: &[OsString], options: &Options) -> Res
         control
             .options
             .fetch_or(orch_abi::shared::option::NO_PATCH, Ordering::Relaxed);
+    }
+    if options.digest {
+        control
+            .options
+            .fetch_or(orch_abi::shared::option::DIGEST, Ordering::Relaxed);
     }
     if cpuid::can_fault() {
         let table = cpuid::table();

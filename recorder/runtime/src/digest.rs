@@ -3,11 +3,14 @@
 //! All-zero pages do not count, so that where a stack or heap ends, or
 //! whether a page was ever touched, makes no difference.
 
-use crate::replay;
+use crate::process::process;
+use crate::{log, replay};
 use crate::sys::{call, nr};
 use crate::thread::Thread;
 use orch_abi::layout::{PAGE, is_ours};
+use core::sync::atomic::Ordering;
 use orch_abi::record::{Digest, Kind};
+use orch_abi::shared::option;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 const AT_FDCWD: u64 = -100_i64 as u64;
@@ -29,6 +32,26 @@ pub fn of_memory_up_to(limit: u64) -> Digest {
         Digest::default()
     } else {
         d
+    }
+}
+
+/// With `--digest`: logs one after every [`INTERVAL`]th call.
+pub fn now_and_then() {
+    const INTERVAL: u64 = 256;
+    let wanted = process().options & option::DIGEST != 0;
+    if wanted && log::progress().load(Ordering::Relaxed) % INTERVAL == INTERVAL - 1 {
+        let d = of_memory();
+        log::write(Kind::Digest, 0, 0, log::tick(), &[log::bytes_of(&d)]);
+    }
+}
+
+/// Replay: the recording has a digest here.
+pub fn check(t: &mut Thread) {
+    replay::expect_kind(t, Kind::Digest);
+    let recorded = log::read::<Digest>();
+    let here = of_memory();
+    if recorded != here {
+        report(t, recorded.pages, here.pages);
     }
 }
 
@@ -136,13 +159,13 @@ fn hex(s: &[u8]) -> Option<(u64, usize)> {
     (n > 0).then_some((v, n))
 }
 
-/// Reports that memory differs at the end although every event matched.
+/// Reports that memory differs although every event matched.
 pub fn report(t: &Thread, recorded: u64, here: u64) -> ! {
     replay::diverge_at(
         t,
         Kind::Digest,
         format_args!(
-            "memory differs at the end ({here} non-zero writable pages here, {recorded} recorded)"
+            "memory differs ({here} non-zero writable pages here, {recorded} recorded)"
         ),
     )
 }

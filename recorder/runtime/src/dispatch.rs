@@ -7,7 +7,7 @@ use crate::memory;
 use crate::process::{Console, process};
 use crate::sys::{errno, nr};
 use crate::thread::Thread;
-use crate::{call, insn, patch, replay, shm, signal, thread};
+use crate::{call, digest, insn, patch, replay, shm, signal, thread};
 use core::sync::atomic::Ordering;
 use orch_abi::record::{Kind, Syscall, flag};
 use orch_abi::syscalls::{self, Call, Does, Restart};
@@ -85,6 +85,7 @@ fn syscall(t: &mut Thread) {
         Outcome::Jumped => {}
     }
     if log::recording() {
+        digest::now_and_then();
         signal::deliver_pending(t);
         thread::maybe_yield(t);
     } else {

@@ -15,6 +15,10 @@ struct Log {
     /// Record: bytes written, published or not. Replay: bytes read.
     cursor: u64,
     recording: bool,
+    /// Record: there is room up to here, as far as is known.
+    limit: u64,
+    /// Record: ring the doorbell when the cursor has come here.
+    half: u64,
     /// Replay: offset in the stream of the record that comes next.
     offset: u64,
     /// Replay: the next record's head has been read.
@@ -26,6 +30,8 @@ static mut LOG: Log = Log {
     ring: core::ptr::null_mut(),
     cursor: 0,
     recording: true,
+    limit: 0,
+    half: 0,
     offset: 0,
     head: None,
 };
@@ -75,6 +81,8 @@ pub fn open(index: u32) {
     } else {
         slot().tail.load(Ordering::Relaxed)
     };
+    l.limit = 0;
+    l.half = l.cursor + RING_LEN / 2;
     l.offset = 0;
     process().recording = slot().recording.load(Ordering::Relaxed);
 }
@@ -136,37 +144,77 @@ impl Log {
         slot.waiting.store(0, Ordering::Relaxed);
     }
 
+    /// Writes `len` bytes and zeros up to a multiple of 8.
+    #[inline(always)]
     fn put_raw(&mut self, from: *const u8, len: usize) {
-        if RING_LEN - (self.cursor - slot().tail.load(Ordering::Acquire)) < len as u64 {
-            self.wait_for_room(len as u64);
+        let padded = pad8(len);
+        if self.cursor + padded as u64 > self.limit {
+            self.make_room(padded as u64);
         }
         let at = (self.cursor % RING_LEN) as usize;
-        let first = len.min(RING_LEN as usize - at);
-        // SAFETY: there is room for `len` bytes, in two parts at the wrap;
-        // the source is readable or the caller is guarded.
-        unsafe {
-            core::ptr::copy_nonoverlapping(from, self.ring.add(at), first);
-            if first < len {
-                core::ptr::copy_nonoverlapping(from.add(first), self.ring, len - first);
+        if at + padded <= RING_LEN as usize {
+            // SAFETY: there is room for `padded` bytes; the source is readable.
+            unsafe { copy_padded(from, self.ring.add(at), len) };
+        } else {
+            let first = RING_LEN as usize - at;
+            // SAFETY: as above, in two parts at the wrap (a multiple of 8).
+            unsafe {
+                copy_padded(from, self.ring.add(at), first.min(len));
+                if first < len {
+                    copy_padded(from.add(first), self.ring, len - first);
+                }
             }
         }
-        self.cursor += len as u64;
+        self.cursor += padded as u64;
     }
 
+    #[cold]
+    fn make_room(&mut self, len: u64) {
+        self.limit = slot().tail.load(Ordering::Acquire) + RING_LEN;
+        if self.cursor + len > self.limit {
+            self.wait_for_room(len);
+            self.limit = slot().tail.load(Ordering::Acquire) + RING_LEN;
+        }
+    }
+
+    #[inline(always)]
     fn put(&mut self, bytes: &[u8]) {
         self.put_raw(bytes.as_ptr(), bytes.len());
     }
 
-    fn pad(&mut self, len: usize) {
-        self.put(&[0; 8][..pad8(len) - len]);
-    }
-
     fn publish(&mut self) {
-        let slot = slot();
-        slot.head.store(self.cursor, Ordering::Release);
-        let used = self.cursor - slot.tail.load(Ordering::Relaxed);
-        if used > RING_LEN / 2 && used < RING_LEN / 2 + (8 << 10) {
+        slot().head.store(self.cursor, Ordering::Release);
+        if self.cursor > self.half {
+            self.half = self.cursor + RING_LEN / 2;
             ring_doorbell();
+        }
+    }
+}
+
+/// Copies `len` bytes and fills up with zeros to a multiple of 8. Short ones
+/// word by word: `rep movs` takes longer to start than most records to write.
+///
+/// # Safety
+/// `from` has `len` readable bytes, `to` is aligned to 8 and has room.
+#[inline(always)]
+unsafe fn copy_padded(from: *const u8, to: *mut u8, len: usize) {
+    // SAFETY: by the caller. Volatile, or the loop becomes a call of memcpy.
+    unsafe {
+        let (words, rest) = (len / 8, len % 8);
+        if words <= 24 {
+            for i in 0..words {
+                let word = from.cast::<u64>().add(i).read_unaligned();
+                to.cast::<u64>().add(i).write_volatile(word);
+            }
+        } else {
+            core::ptr::copy_nonoverlapping(from, to, words * 8);
+        }
+        if rest > 0 {
+            let mut last = 0;
+            for i in 0..rest {
+                last |= u64::from(from.add(words * 8 + i).read()) << (8 * i);
+            }
+            to.cast::<u64>().add(words).write_volatile(last);
         }
     }
 }
@@ -184,7 +232,6 @@ pub fn write(kind: Kind, aux: u16, flags: u8, tick: u64, parts: &[&[u8]]) {
     }));
     for part in parts {
         l.put(part);
-        l.pad(part.len());
     }
     l.publish();
 }
@@ -293,7 +340,6 @@ fn data(addr: u64, len: u64) {
         l.put(bytes_of(&head));
         l.put(bytes_of(&body));
         l.put_raw(shm::copy(addr + done) as *const u8, n);
-        l.pad(n);
         l.publish();
         done += n as u64;
     }
@@ -319,7 +365,6 @@ pub fn syscall(kind: Kind, nr: u16, flags: u8, tick: u64, body: &Syscall, pieces
     for piece in list {
         l.put(bytes_of(piece));
         l.put_raw(shm::copy(piece.addr) as *const u8, piece.len as usize);
-        l.pad(piece.len as usize);
     }
     l.publish();
 }

@@ -14,6 +14,39 @@ const IOV_MAX: u64 = 1024;
 /// Hash of memory that could not be read: the kernel answers EFAULT.
 const UNREADABLE: u64 = 0xbad0_bad0_bad0_bad0;
 
+const KNOWN: u8 = 1;
+const READS: u8 = 2;
+const WRITES: u8 = 4;
+
+/// Whether any of a call's arguments leads to memory; remembered, as most calls recur.
+fn traits(call: &Call) -> u8 {
+    static mut TRAITS: [u8; 512] = [0; 512];
+    // SAFETY: only the baton's holder is here.
+    let known = unsafe { &mut *(&raw mut TRAITS[usize::from(call.nr) % 512]) };
+    if *known == 0 {
+        let any = |f: fn(&Ty) -> bool| {
+            let types = call
+                .args
+                .iter()
+                .map(|a| &a.ty)
+                .chain(call.variants.iter().map(|v| &v.ty));
+            // The size of an unlisted ioctl is in its command.
+            call.nr == IOCTL || types.into_iter().any(f)
+        };
+        let reads = any(|t| {
+            matches!(
+                t,
+                Ty::Path | Ty::In(_) | Ty::Out(Buf::Iovec { .. }) | Ty::InOut(_)
+            )
+        });
+        let writes = any(|t| matches!(t, Ty::Out(_) | Ty::InOut(_) | Ty::OutAlways(_)));
+        *known = KNOWN | if reads { READS } else { 0 } | if writes { WRITES } else { 0 };
+    }
+    *known
+}
+
+const IOCTL: u16 = 16;
+
 fn word(addr: u64) -> u64 {
     let addr = shm::copy(addr);
     // SAFETY: the callers are guarded; a fault ends the walk.
@@ -84,13 +117,7 @@ impl Hash {
 /// Hash of all memory that the call reads; also collects the strings and
 /// other pieces that people want to see. 0 where it reads none.
 pub fn hash_inputs(t: &mut Thread, call: &Call, args: &[u64; 6], show: &mut Pieces) -> u64 {
-    if !call.args.iter().any(|a| {
-        matches!(
-            a.ty,
-            Ty::Path | Ty::In(_) | Ty::Out(_) | Ty::InOut(_) | Ty::OutAlways(_)
-        )
-    }) && call.variants.is_empty()
-    {
+    if traits(call) & READS == 0 {
         return 0;
     }
     let mut hash = Hash(0);
@@ -170,12 +197,7 @@ pub fn collect_outputs(
     result: i64,
     out: &mut Pieces,
 ) {
-    if !call
-        .args
-        .iter()
-        .any(|a| matches!(a.ty, Ty::Out(_) | Ty::InOut(_) | Ty::OutAlways(_)))
-        && call.variants.is_empty()
-    {
+    if traits(call) & WRITES == 0 {
         return;
     }
     guarded(t, || {

@@ -4,7 +4,7 @@
 use crate::signal::{self, Context};
 use crate::sys::{self, mm, nr};
 use crate::thread::{self, Life, Thread};
-use crate::{log, preempt, shm};
+use crate::{digest, log, preempt, shm};
 use core::sync::atomic::Ordering;
 use orch_abi::record::{Chunk, Head, Kind, Map, Regs, Start, Syscall, flag, pad8};
 use orch_abi::shared::verdict;
@@ -141,11 +141,33 @@ pub fn map(m: &Map) -> i64 {
             -fd
         ));
     }
-    let r = sys::call(
-        nr::MMAP,
-        &[m.addr, m.len, u64::from(m.prot), base, fd as u64, m.offset],
-    );
+    let r = if u64::from(m.flags) & mm::TYPE == mm::PRIVATE {
+        let prot = u64::from(m.prot);
+        sys::call(nr::MMAP, &[m.addr, m.len, prot, base, fd as u64, m.offset])
+    } else {
+        map_shared_file(m, fd as u64)
+    };
     sys::call(nr::CLOSE, &[fd as u64]);
+    r
+}
+
+/// A shared mapping of a file stays shared, so that a digest leaves it out as
+/// it did when recording; the file itself must not be written.
+fn map_shared_file(m: &Map, fd: u64) -> i64 {
+    let flags = mm::SHARED | mm::ANONYMOUS | mm::FIXED | mm::NORESERVE;
+    let rw = mm::READ | mm::WRITE;
+    let r = sys::call(nr::MMAP, &[m.addr, m.len, rw, flags, u64::MAX, 0]);
+    if r >= 0 {
+        let mut done = 0;
+        while done < m.len {
+            let rest = [fd, m.addr + done, m.len - done, m.offset + done];
+            match sys::call(nr::PREAD64, &rest) {
+                n if n > 0 => done += n as u64,
+                _ => break,
+            }
+        }
+        sys::call(nr::MPROTECT, &[m.addr, m.len, u64::from(m.prot)]);
+    }
     r
 }
 
@@ -216,6 +238,8 @@ pub fn settle(t: &mut Thread) {
             if preempt::searching() {
                 return;
             }
+        } else if head.kind == Kind::Digest as u8 {
+            digest::check(t);
         } else if head.kind == Kind::Signal as u8 {
             if !crate::signal::replay_delivery(t) {
                 return;
