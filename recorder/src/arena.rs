@@ -184,6 +184,30 @@ impl Arena {
         }
     }
 
+    /// The first `len` bytes of a slot's `message`, which a request uses.
+    #[must_use]
+    pub fn scratch(&self, index: u32, len: usize) -> Vec<u8> {
+        let slot = self.slot_pointer(index).cast::<Slot>();
+        // SAFETY: as for `message`; the asking process waits.
+        let text = unsafe { (&raw const (*slot.as_ptr()).message).read_volatile() };
+        text[..len.min(text.len())].to_vec()
+    }
+
+    /// Puts the bytes of an answer into a slot's `message`.
+    ///
+    /// # Panics
+    /// If there are more than it has room for.
+    pub fn set_scratch(&self, index: u32, bytes: &[u8]) {
+        let slot = self.slot_pointer(index).cast::<Slot>();
+        assert!(bytes.len() <= 1024, "an answer fits");
+        // SAFETY: in bounds by the assertion; the asking process waits.
+        unsafe {
+            (&raw mut (*slot.as_ptr()).message)
+                .cast::<u8>()
+                .copy_from_nonoverlapping(bytes.as_ptr(), bytes.len())
+        }
+    }
+
     /// Sets the directory from which a replay opens captured files.
     ///
     /// # Panics

@@ -14,8 +14,10 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use orch_abi::record::ended;
 use orch_abi::shared::{mode, option, request, state, verdict};
+use orch_abi::window::MAX_WINDOW;
 use orch_recorder::arena::Arena;
 use orch_recorder::cpuid;
+use orch_recorder::relocate::relocate;
 use orch_recorder::session::Session;
 use orch_recorder::trace::{End, RecordingId};
 use plan::Plan;
@@ -207,6 +209,10 @@ impl Replayer<'_> {
                 self.switch_feed(index);
                 busy = true;
             }
+            if slot.request.load(Ordering::Acquire) == request::RELOCATE {
+                self.relocate(index);
+                busy = true;
+            }
             if life == state::DONE {
                 self.finish(index);
                 busy = true;
@@ -229,6 +235,28 @@ impl Replayer<'_> {
             self.watch(index, recording, running.pid);
         }
         self.arena.answer(index, 1);
+    }
+
+    /// Moves code for a search (recorder/runtime/src/stub.rs).
+    fn relocate(&self, index: u32) {
+        let slot = self.arena.slot(index);
+        let [ip, to, len, _] = std::array::from_fn(|i| slot.args[i].load(Ordering::Relaxed));
+        let code = self
+            .arena
+            .scratch(index, usize::try_from(len).unwrap_or(0).min(MAX_WINDOW));
+        let mut reply = 0;
+        if let Some(moved) = relocate(&code, ip, to)
+            && moved.offsets.len() <= 8
+        {
+            let mut offsets = [0; 8];
+            for (to, (_, new)) in offsets.iter_mut().zip(&moved.offsets) {
+                *to = *new;
+            }
+            slot.args[3].store(u64::from_le_bytes(offsets), Ordering::Relaxed);
+            self.arena.set_scratch(index, &moved.code);
+            reply = moved.code.len() as u64;
+        }
+        self.arena.answer(index, reply);
     }
 
     fn finish(&mut self, index: u32) {

@@ -10,3 +10,4 @@ pub mod layout;
 pub mod record;
 pub mod shared;
 pub mod syscalls;
+pub mod window;

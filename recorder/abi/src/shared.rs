@@ -120,6 +120,11 @@ pub mod request {
     pub const CAPTURE: u32 = 3;
     /// Replay: go on with recording `args[0]` in this slot; reply 1.
     pub const BECOME: u32 = 4;
+    /// Replay: move the `args[2]` bytes of code in the slot's message from
+    /// address `args[0]` to `args[1]`. Reply: the number of bytes in the message
+    /// now, or 0 if they cannot be moved; `args[3]` becomes the new offsets of
+    /// the instructions, one byte each, lowest first.
+    pub const RELOCATE: u32 = 5;
 }
 
 /// How a replaying process ended, in [`Slot::verdict`].

@@ -7,7 +7,7 @@ use crate::memory;
 use crate::process::{Console, process};
 use crate::sys::{errno, nr};
 use crate::thread::Thread;
-use crate::{call, digest, insn, patch, replay, shm, signal, thread};
+use crate::{call, digest, insn, patch, preempt, replay, shm, signal, stub, thread};
 use core::sync::atomic::Ordering;
 use orch_abi::record::{Kind, Syscall, flag};
 use orch_abi::syscalls::{self, Call, Does, Restart};
@@ -26,6 +26,10 @@ pub enum Outcome {
 
 /// A call that arrived through a patched site, `site` being its index.
 pub extern "C" fn patched(t: &mut Thread, site: u32) {
+    if site == stub::SITE {
+        preempt::pass(t);
+        return;
+    }
     let s = patch::site(site);
     t.regs.rip = s.after;
     if s.number != u32::MAX {

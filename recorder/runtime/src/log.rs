@@ -391,6 +391,12 @@ pub fn ask(what: u32, args: &[u64]) -> u64 {
     ask_slot(slot(), what, args)
 }
 
+/// Room in the slot for what a request passes besides its arguments.
+pub fn scratch() -> *mut u8 {
+    // SAFETY: only computes an address within the slot.
+    unsafe { (&raw mut (*log().slot).message).cast() }
+}
+
 fn ask_slot(slot: &Slot, what: u32, args: &[u64]) -> u64 {
     for (to, from) in slot.args.iter().zip(args) {
         to.store(*from, Ordering::Relaxed);

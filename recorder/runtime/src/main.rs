@@ -15,12 +15,14 @@ mod dispatch;
 mod insn;
 mod log;
 mod memory;
+mod nearby;
 mod patch;
 mod preempt;
 mod process;
 mod replay;
 mod shm;
 mod signal;
+mod stub;
 mod sys;
 mod thread;
 

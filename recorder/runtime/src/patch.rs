@@ -94,7 +94,7 @@ pub fn resume_address(ip: u64) -> u64 {
             let s = &patches().sites[n as usize - 1];
             if s.live { s.resume } else { ip }
         }
-        _ => ip,
+        _ => crate::stub::resume_address(ip),
     }
 }
 

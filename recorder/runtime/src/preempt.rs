@@ -1,24 +1,27 @@
 //! Interruptions between two instructions: a thread that computes while a
 //! signal or another thread waits is stopped where it is. The record (`Point`)
 //! holds what identifies the dynamic instruction; replay finds it again with
-//! a breakpoint at its address, comparing registers first, then memory around
-//! them, then a digest of all memory.
+//! a stub at its address (`stub`), or a breakpoint where none can be put,
+//! comparing registers first, then memory around them, then a digest of all.
 
 use crate::arch::x86_64 as arch;
 use crate::process::process;
 use crate::signal::{self, Context};
 use crate::sys::{call, nr};
 use crate::thread::{self, Thread};
-use crate::{digest, log, patch, replay, shm};
+use crate::{digest, log, nearby, patch, replay, shm, stub};
 use core::sync::atomic::Ordering;
 use orch_abi::layout::is_ours;
 use orch_abi::record::{Kind, Point, Regs};
+use orch_abi::window as displaced;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 const TF: u64 = 0x100;
 const RF: u64 = 0x1_0000;
 /// The breakpoint instruction.
 pub const INT3: u8 = 0xcc;
+/// How far a thread may go on to a place where replay can put a stub.
+const MAX_STEPS: u32 = 32;
 
 /// The place that replay looks for.
 struct Search {
@@ -93,13 +96,44 @@ pub fn interrupt(t: &mut Thread, c: &mut Context) {
     if !log::recording() || shm::stepping() || is_ours(ip) || patch::is_trampoline(ip) {
         return;
     }
+    if t.steps > 0 {
+        return;
+    }
     let others = process().threads > 1 && log::slot().baton_waiters.load(Ordering::Relaxed) > 0;
     if t.caught == 0 && !others {
         return;
     }
+    stop_or_step(t, c, MAX_STEPS);
+}
+
+/// Stops the thread if its place is one where replay can put a stub; lets it
+/// execute one more instruction otherwise, at most `steps` times.
+fn stop_or_step(t: &mut Thread, c: &mut Context, steps: u32) {
+    let ip = c.regs.rip;
+    let (code, n) = stub::code_at(t, ip);
+    let code = &code[..n];
+    if steps > 0 && displaced::window(code).is_none() && may_step(code, ip) {
+        t.steps = steps;
+        c.regs.rflags |= TF;
+        return;
+    }
+    t.steps = 0;
     t.regs = c.regs;
     t.preempted = 1;
     signal::send_to(c, arch::interrupted_entry as *const () as u64, t.stack_top);
+}
+
+/// Whether the instruction can be stepped: it does not lead into the runtime,
+/// and does not show the trap flag to the program.
+fn may_step(code: &[u8], ip: u64) -> bool {
+    let Some(insn) = displaced::decode(code) else {
+        return false;
+    };
+    if code[0] != 0xe9 {
+        return true;
+    }
+    let offset = i32::from_le_bytes([code[1], code[2], code[3], code[4]]);
+    !patch::is_trampoline((ip + insn.len as u64).wrapping_add_signed(offset.into()))
 }
 
 /// Logs the place and lets happen what was waiting.
@@ -107,7 +141,13 @@ pub fn stopped(t: &mut Thread) {
     t.preempted = 0;
     t.regs = normalised(&t.regs);
     let p = identify(t, true);
-    log::write(Kind::Point, 0, 0, log::tick(), &[log::bytes_of(&p)]);
+    log::write(
+        Kind::Point,
+        0,
+        0,
+        log::tick(),
+        &[log::bytes_of(&p), nearby::collect(t)],
+    );
     signal::deliver_pending(t);
     thread::maybe_yield(t);
 }
@@ -155,17 +195,19 @@ fn window(t: &mut Thread, seed: u64, at: u64, len: u64) -> u64 {
 
 /// The next event is a `Point`: looks for it from here on.
 pub fn look_for_point(t: &mut Thread) {
-    replay::expect_kind(t, Kind::Point);
+    let head = replay::expect_kind(t, Kind::Point);
     let s = search();
     s.point = log::read::<Point>();
+    nearby::read(u64::from(head.len) - size_of::<Point>() as u64);
     s.on = true;
     s.passes = 0;
     t.regs = normalised(&t.regs);
-    if t.regs.rip == s.point.regs.rip {
-        if matches(t) {
-            s.on = false;
-            return;
-        }
+    let here = t.regs.rip == s.point.regs.rip;
+    if here && matches(t) {
+        s.on = false;
+    } else if stub::install(t, &s.point.regs) {
+        // From the place itself the program goes through the stub once more.
+    } else if here {
         s.stepping = true;
         t.regs.rflags |= TF;
     } else {
@@ -175,6 +217,14 @@ pub fn look_for_point(t: &mut Thread) {
 
 /// Replaces a byte of code, whatever its page's protection; returns the old one.
 pub fn poke(at: u64, byte: u8) -> u8 {
+    // SAFETY: the caller asks about code that the program executes.
+    let old = unsafe { (at as *const u8).read() };
+    write_code(at, &[byte]);
+    old
+}
+
+/// Writes to the program's code, whatever its protection.
+pub fn write_code(at: u64, bytes: &[u8]) {
     const AT_FDCWD: u64 = -100_i64 as u64;
     const O_RDWR: u64 = 2;
     const PWRITE64: u64 = 18;
@@ -182,13 +232,14 @@ pub fn poke(at: u64, byte: u8) -> u8 {
         nr::OPENAT,
         &[AT_FDCWD, c"/proc/self/mem".as_ptr() as u64, O_RDWR],
     );
-    let mut old = 0_u8;
-    call(nr::PREAD64, &[fd as u64, &raw mut old as u64, 1, at]);
-    if call(PWRITE64, &[fd as u64, &raw const byte as u64, 1, at]) != 1 {
+    if call(
+        PWRITE64,
+        &[fd as u64, bytes.as_ptr() as u64, bytes.len() as u64, at],
+    ) != bytes.len() as i64
+    {
         crate::fail_fmt(format_args!("cannot set a breakpoint at {at:#x}"));
     }
     call(nr::CLOSE, &[fd as u64]);
-    old
 }
 
 fn insert() {
@@ -222,8 +273,62 @@ fn matches(t: &mut Thread) -> bool {
     (d.digest, d.pages) == (s.point.digest, s.point.pages)
 }
 
-/// A trap in replay; false if it is the program's own.
+/// The stub found all registers and some words of memory as they were recorded.
+pub fn pass(t: &mut Thread) {
+    let s = search();
+    t.regs.rip = s.point.regs.rip;
+    t.regs = normalised(&t.regs);
+    if let Some((addr, value)) = nearby::differing(t) {
+        stub::watch_word(t, addr, value);
+    } else if t.regs == s.point.regs {
+        // The hashes cover code, too, where the program has pointers to it.
+        stub::hide();
+        if matches(t) {
+            stub::withdraw();
+            s.on = false;
+            replay::settle(t);
+            t.resume_ip = patch::resume_address(t.regs.rip);
+            return;
+        }
+        stub::show();
+    }
+    t.resume_ip = stub::passed();
+}
+
+/// A fault in the middle of the jump to a stub: the program goes on in the stub.
+pub fn astray(t: &mut Thread, c: &mut Context) -> bool {
+    let Some(ip) = stub::astray(c.regs.rip) else {
+        return false;
+    };
+    if stub::unsuitable(t) {
+        stub::hide();
+        stub::withdraw();
+        search().passes = t.probe.passes;
+        insert();
+    } else {
+        c.regs.rip = ip;
+    }
+    true
+}
+
+/// The program faults: traces of stepping and searching are not its own.
+pub fn faulted(t: &mut Thread, c: &mut Context) {
+    if t.steps > 0 {
+        t.steps = 0;
+        c.regs.rflags &= !TF;
+    }
+    c.regs.rip = stub::original_address(c.regs.rip);
+}
+
+/// A trap in replay, or while stepping; false if it is the program's own.
 pub fn trap(t: &mut Thread, c: &mut Context) -> bool {
+    if t.steps > 0 {
+        let steps = t.steps - 1;
+        t.steps = 0;
+        c.regs.rflags &= !TF;
+        stop_or_step(t, c, steps);
+        return true;
+    }
     let s = search();
     if !s.on {
         return false;
@@ -265,12 +370,13 @@ pub fn found(t: &mut Thread) {
 #[cold]
 pub fn missed(t: &Thread) -> ! {
     let s = search();
+    let passes = if stub::on() { t.probe.passes } else { s.passes };
     replay::diverge_at(
         t,
         Kind::Point,
         format_args!(
             "the thread was interrupted at {:#x} before this, but that place was not found again in {} passes",
-            s.point.regs.rip, s.passes
+            s.point.regs.rip, passes
         ),
     )
 }

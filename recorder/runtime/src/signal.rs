@@ -366,9 +366,13 @@ extern "C" fn on_fault(signal: u32, info: &Info, c: &mut Context) {
         ));
     }
     let handled = match signal {
-        sig::SEGV => shm::fault(t, c, c.cr2, c.err & WRITE != 0) || insn::emulate(t, c),
+        sig::SEGV => {
+            preempt::astray(t, c)
+                || shm::fault(t, c, c.cr2, c.err & WRITE != 0)
+                || insn::emulate(t, c)
+        }
         sig::TRAP => {
-            let searched = preempt::searching();
+            let searched = preempt::searching() || t.steps > 0;
             let stepped = shm::stepped(t, c);
             searched && preempt::trap(t, c) || stepped
         }
@@ -380,6 +384,7 @@ extern "C" fn on_fault(signal: u32, info: &Info, c: &mut Context) {
     if shm::stepping() {
         shm::close(c);
     }
+    preempt::faulted(t, c);
     t.regs = c.regs;
     catch(t, signal, info, c, 1);
     send_to(c, arch::interrupted_entry as *const () as u64, t.stack_top);
@@ -470,6 +475,9 @@ pub fn deliver_fault(t: &mut Thread) {
         !a.caught() || t.mask & bit(pending.number) != 0
     };
     if !log::recording() {
+        if preempt::searching() {
+            preempt::missed(t);
+        }
         if log::peek().is_none_or(|h| h.kind != Kind::Signal as u8) || !here(t) {
             replay::diverge_at(
                 t,

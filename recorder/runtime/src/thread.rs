@@ -8,6 +8,7 @@ use crate::arch::x86_64 as arch;
 use crate::log;
 use crate::process::{MAX, process};
 use crate::signal::{AltStack, PendingSignal};
+use crate::stub::Probe;
 use crate::sys::{self, call, mm, nr};
 use core::sync::atomic::{AtomicU32, Ordering};
 use orch_abi::layout::{THREAD_AREA_LEN, THREADS_BASE};
@@ -58,6 +59,8 @@ pub struct Thread {
     pub kicked: u32,
     /// 1 if the thread was stopped between two instructions by the supervisor.
     pub preempted: u32,
+    /// Recording: how many instructions may still be stepped to a better place to stop.
+    pub steps: u32,
     /// Index in the process.
     pub index: u32,
     /// Kernel thread id, as recorded.
@@ -86,6 +89,8 @@ pub struct Thread {
     pub vfork_parent: u32,
     /// 1 until the kernel thread is gone: its stack must not be used again before.
     pub kernel_alive: AtomicU32,
+    /// Replay: what a search stub works with.
+    pub probe: Probe,
     /// Replay: extended state of the parked context.
     pub xsave: Xsave,
 }
