@@ -17,8 +17,20 @@ fn main() -> ExitCode {
         // Who read the output has seen enough (`orch events | head`).
         Err(e) if output::is_closed(&e) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("orch: {e:#}");
+            eprintln!("orch: {}", in_words(&e));
             ExitCode::from(if e.is::<commands::Usage>() { 2 } else { 1 })
         }
     }
+}
+
+/// An error and its causes, each told once: some tell their cause themselves.
+fn in_words(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            text += if text.is_empty() { "" } else { ": " };
+            text += &cause;
+        }
+    }
+    text
 }

@@ -51,6 +51,7 @@ impl Arena {
         file.write_all(&blob::image().bytes)?;
         file.set_len(ARENA_FILE_OFFSET + ARENA_LEN)?;
         let arena = Self::map(file, path)?;
+        arena.reserve(0)?;
         arena.control().magic.store(MAGIC, Ordering::Relaxed);
         arena
             .control()
@@ -97,6 +98,42 @@ impl Arena {
             path: path.to_owned(),
             file,
         })
+    }
+
+    /// Locks the file for as long as this process lives: false if another
+    /// process holds it. Who holds it owns what the rings hold.
+    ///
+    /// # Errors
+    /// If the file system has no locks.
+    pub fn try_lock(&self) -> io::Result<bool> {
+        match self.file.try_lock() {
+            Ok(()) => Ok(true),
+            Err(std::fs::TryLockError::WouldBlock) => Ok(false),
+            Err(std::fs::TryLockError::Error(e)) => Err(e),
+        }
+    }
+
+    /// Takes room on the disk for the first `slots` slots: a process that
+    /// touches a page for which there is none is killed (mmap(2), SIGBUS).
+    ///
+    /// # Errors
+    /// If there is no room.
+    pub fn reserve(&self, slots: u32) -> io::Result<()> {
+        let len = ARENA_FILE_OFFSET + CONTROL_LEN + SLOT_LEN * u64::from(slots);
+        let flags = rustix::fs::FallocateFlags::empty();
+        match rustix::fs::fallocate(&self.file, flags, 0, len) {
+            // The file system cannot promise room.
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
+    /// Whether the path still leads to this file.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        use std::os::unix::fs::MetadataExt as _;
+        let id = |m: io::Result<std::fs::Metadata>| m.ok().map(|m| (m.dev(), m.ino()));
+        id(self.file.metadata()) == id(std::fs::metadata(&self.path))
     }
 
     /// The arena's file, open.
@@ -225,23 +262,37 @@ impl Arena {
         }
     }
 
-    /// Takes what the process has published into `out`; frees the room.
-    /// `max` bounds how much (whole records are up to the caller).
-    pub fn drain(&self, index: u32, out: &mut Vec<u8>) -> usize {
+    /// Copies what the process has published from offset `from` on to `out`;
+    /// returns how much. The room is not free before [`free`](Self::free).
+    pub fn read(&self, index: u32, from: u64, out: &mut Vec<u8>) -> u64 {
         let slot = self.slot(index);
         let head = slot.head.load(Ordering::Acquire);
-        let tail = slot.tail.load(Ordering::Relaxed);
-        let n = head.saturating_sub(tail).min(RING_LEN);
-        if n == 0 {
-            return 0;
+        let n = head.saturating_sub(from).min(RING_LEN);
+        if n > 0 {
+            self.copy_out(index, from, n, out);
         }
-        self.copy_out(index, tail, n, out);
-        slot.tail.store(tail + n, Ordering::SeqCst);
+        n
+    }
+
+    /// Frees the room of what precedes offset `to`: it is in a file, and so
+    /// outlives the arena.
+    pub fn free(&self, index: u32, to: u64) {
+        let slot = self.slot(index);
+        if slot.tail.load(Ordering::Relaxed) >= to {
+            return;
+        }
+        slot.tail.store(to, Ordering::SeqCst);
         if slot.waiting.swap(0, Ordering::SeqCst) != 0 {
             slot.moved.fetch_add(1, Ordering::Release);
             futex_wake(&slot.moved);
         }
-        usize::try_from(n).expect("64 bits")
+    }
+
+    /// Sets the offset at which the ring of a claimed slot continues a recording.
+    pub fn start_at(&self, index: u32, offset: u64) {
+        let slot = self.slot(index);
+        slot.head.store(offset, Ordering::Relaxed);
+        slot.tail.store(offset, Ordering::Release);
     }
 
     fn copy_out(&self, index: u32, from: u64, len: u64, out: &mut Vec<u8>) {
@@ -269,8 +320,8 @@ impl Arena {
         }
     }
 
-    /// Replay: puts as much of `bytes` into the ring as there is room for;
-    /// returns how much.
+    /// Puts as much of `bytes` into the ring as there is room for, where this
+    /// process is the producer; returns how much.
     pub fn feed(&self, index: u32, bytes: &[u8]) -> usize {
         let slot = self.slot(index);
         let head = slot.head.load(Ordering::Relaxed);

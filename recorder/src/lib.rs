@@ -8,6 +8,7 @@ pub mod files;
 pub mod image;
 pub mod launch;
 pub mod print;
+pub mod recover;
 pub mod relocate;
 pub mod session;
 pub mod trace;

@@ -256,6 +256,11 @@ impl Session {
                 supervisor,
             });
         }
+        self.abort()
+    }
+
+    /// Deletes a session that this process has begun to record.
+    pub fn abort(self) -> Result<(), SessionError> {
         fs::remove_dir_all(&self.dir).map_err(SessionError::io("remove", &self.dir))?;
         place::unlink_latest(&self.dir);
         Ok(())

@@ -72,7 +72,10 @@ pub struct Stopped {
 /// # Errors
 /// If the kernel does not allow it.
 pub fn seize(thread: Pid) -> Result<(), Error> {
-    let options = ptrace::Options::PTRACE_O_TRACEEXEC | ptrace::Options::PTRACE_O_TRACESYSGOOD;
+    // Without this process, a new image would run on without the runtime.
+    let options = ptrace::Options::PTRACE_O_TRACEEXEC
+        | ptrace::Options::PTRACE_O_TRACESYSGOOD
+        | ptrace::Options::PTRACE_O_EXITKILL;
     request("attach to the process", ptrace::seize(thread, options))
 }
 
@@ -95,6 +98,7 @@ pub fn let_go(thread: Pid) -> Result<(), Error> {
 
 /// What became of a seized thread.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Next {
     /// It runs a new image, at whose first instruction it is stopped.
     Execed(Stopped),
@@ -212,11 +216,10 @@ impl Stopped {
         let scratch = (self.regs.rsp - 8192) & !0xfff;
         let fd = match self.open_arena(arena.path(), scratch) {
             // Another root directory, or another user.
-            Err(Error::Remote { errno, .. })
-                if matches!(errno, Errno::ENOENT | Errno::EACCES | Errno::ENOTDIR) =>
-            {
-                self.receive_arena(arena, scratch)?
-            }
+            Err(Error::Remote {
+                errno: Errno::ENOENT | Errno::EACCES | Errno::ENOTDIR,
+                ..
+            }) => self.receive_arena(arena, scratch)?,
             other => other?,
         };
         self.memory.write_all_at(&[0; 4096], scratch)?;

@@ -18,9 +18,14 @@ pub fn build(source: &str, cc: Option<&str>, flags: &[String], to: &Path) -> Res
     static BUILT: OnceLock<Mutex<(TempDir, Built)>> = OnceLock::new();
     let cc = cc.unwrap_or("gcc");
     let built = BUILT.get_or_init(|| {
-        Mutex::new((tempfile::tempdir().expect("a temporary directory can be made"), HashMap::new()))
+        Mutex::new((
+            tempfile::tempdir().expect("a temporary directory can be made"),
+            HashMap::new(),
+        ))
     });
-    let mut built = built.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut built = built
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     let key = format!("{cc} {flags:?} {source}");
     if !built.1.contains_key(&key) {
         let program = built.0.path().join(built.1.len().to_string());
@@ -43,7 +48,15 @@ fn compile(source: &str, cc: &str, flags: &[String], to: &Path) -> Result<()> {
         compiler.arg("build");
     } else {
         compiler
-            .args(["-O1", "-g", "-Wall", "-Wno-unused-result", "-pthread", "-D_GNU_SOURCE", "-I"])
+            .args([
+                "-O1",
+                "-g",
+                "-Wall",
+                "-Wno-unused-result",
+                "-pthread",
+                "-D_GNU_SOURCE",
+                "-I",
+            ])
             .arg(&fixtures);
     }
     let output = compiler
@@ -54,7 +67,10 @@ fn compile(source: &str, cc: &str, flags: &[String], to: &Path) -> Result<()> {
         .output()
         .with_context(|| format!("cannot run {cc}"))?;
     if !output.status.success() {
-        bail!("{cc} {source}:\n{}", String::from_utf8_lossy(&output.stderr));
+        bail!(
+            "{cc} {source}:\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     Ok(())
 }

@@ -38,8 +38,13 @@ pub fn binary() -> Result<PathBuf> {
         return fs::canonicalize(&path).with_context(|| format!("ORCH_BIN={}", path.display()));
     }
     let here = env::current_exe()?;
-    let profile = here.ancestors().nth(2).context("the test binary is in no target directory")?;
-    let target = profile.parent().context("the test binary is in no target directory")?;
+    let profile = here
+        .ancestors()
+        .nth(2)
+        .context("the test binary is in no target directory")?;
+    let target = profile
+        .parent()
+        .context("the test binary is in no target directory")?;
     [target.join("release/orch"), profile.join("orch")]
         .into_iter()
         .find(|p| p.exists())
@@ -104,7 +109,10 @@ impl Place {
         command
             .current_dir(self.work())
             .env_clear()
-            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env(
+                "PATH",
+                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            )
             .env("HOME", self.work())
             .env("TMPDIR", self.work())
             .env("XDG_DATA_HOME", self.path().join("data"))
@@ -119,7 +127,12 @@ impl Place {
     /// `orch record -o SESSION -- ARGV`, ready to run.
     pub fn record(&self, argv: &[&str]) -> Command {
         let mut command = self.command(self.orch());
-        command.arg("record").arg("-o").arg(self.session()).arg("--").args(argv);
+        command
+            .arg("record")
+            .arg("-o")
+            .arg(self.session())
+            .arg("--")
+            .args(argv);
         command
     }
 

@@ -90,12 +90,24 @@ impl Program {
     /// # Errors
     /// With everything that was printed, at the first failure.
     pub fn test(&self, user: User, repeat: Option<u32>) -> Result<()> {
-        let missing: Vec<&str> =
-            self.packages.iter().map(String::as_str).filter(|p| !installed().contains(*p)).collect();
-        ensure!(missing.is_empty(), "not installed: {}; run scripts/setup", missing.join(" "));
+        let missing: Vec<&str> = self
+            .packages
+            .iter()
+            .map(String::as_str)
+            .filter(|p| !installed().contains(*p))
+            .collect();
+        ensure!(
+            missing.is_empty(),
+            "not installed: {}; run scripts/setup",
+            missing.join(" ")
+        );
         let times = repeat.or(self.repeat).unwrap_or(1);
         let failures: Vec<String> = (1..=times)
-            .filter_map(|n| self.once(user).err().map(|e| format!("run {n} of {times}: {e:#}")))
+            .filter_map(|n| {
+                self.once(user)
+                    .err()
+                    .map(|e| format!("run {n} of {times}: {e:#}"))
+            })
             .collect();
         match failures.first() {
             None => Ok(()),
@@ -109,20 +121,36 @@ impl Program {
         let argv = self.command(&place)?;
         let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
         let mut command = place.record(&argv);
-        command.env("PROG", place.path().join("prog")).env("FIXTURES", fixture::directory());
+        command
+            .env("PROG", place.path().join("prog"))
+            .env("FIXTURES", fixture::directory());
         let record = run::run(&mut command, limit)?;
         if record.code() != Some(self.code) {
-            bail!("record, {:.1?}: expected exit code {}\n{record}", record.took, self.code);
+            bail!(
+                "record, {:.1?}: expected exit code {}\n{record}",
+                record.took,
+                self.code
+            );
         }
         for text in &self.stdout {
-            ensure!(record.stdout.contains(text), "record: {text:?} was not printed\n{record}");
+            ensure!(
+                record.stdout.contains(text),
+                "record: {text:?} was not printed\n{record}"
+            );
         }
-        place.check(limit).with_context(|| format!("record printed:\n{record}"))
+        place
+            .check(limit)
+            .with_context(|| format!("record printed:\n{record}"))
     }
 
     fn command(&self, place: &Place) -> Result<Vec<String>> {
         if let Some(source) = &self.fixture {
-            fixture::build(source, self.cc.as_deref(), &self.cflags, &place.path().join("prog"))?;
+            fixture::build(
+                source,
+                self.cc.as_deref(),
+                &self.cflags,
+                &place.path().join("prog"),
+            )?;
         }
         let prog = place.path().join("prog").display().to_string();
         Ok(match (&self.run, &self.argv) {
@@ -138,8 +166,15 @@ impl Program {
 fn installed() -> &'static BTreeSet<String> {
     static SET: OnceLock<BTreeSet<String>> = OnceLock::new();
     SET.get_or_init(|| {
-        let output = Command::new("dpkg-query").args(["-W", "-f=${Package} ${db:Status-Status}\n"]).output();
-        let text = output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
-        text.lines().filter_map(|l| l.strip_suffix(" installed")).map(str::to_owned).collect()
+        let output = Command::new("dpkg-query")
+            .args(["-W", "-f=${Package} ${db:Status-Status}\n"])
+            .output();
+        let text = output
+            .map(|o| String::from_utf8_lossy(&o.stdout).into_owned())
+            .unwrap_or_default();
+        text.lines()
+            .filter_map(|l| l.strip_suffix(" installed"))
+            .map(str::to_owned)
+            .collect()
     })
 }

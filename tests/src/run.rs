@@ -61,7 +61,11 @@ fn excerpt(f: &mut fmt::Formatter<'_>, name: &str, text: &str) -> fmt::Result {
         writeln!(f, "  {name}: … {skipped} lines …")?;
     }
     for line in &lines[skipped..] {
-        writeln!(f, "  {name}: {}", line.chars().take(300).collect::<String>())?;
+        writeln!(
+            f,
+            "  {name}: {}",
+            line.chars().take(300).collect::<String>()
+        )?;
     }
     Ok(())
 }
@@ -84,7 +88,12 @@ pub fn run(command: &mut Command, limit: Duration) -> Result<Outcome> {
         .spawn()
         .with_context(|| format!("cannot start {command:?}"))?;
     let status = wait(&mut child, limit)?;
-    Ok(Outcome { status, stdout: text(&mut out)?, stderr: text(&mut err)?, took: start.elapsed() })
+    Ok(Outcome {
+        status,
+        stdout: text(&mut out)?,
+        stderr: text(&mut err)?,
+        took: start.elapsed(),
+    })
 }
 
 /// Waits for `child`; ends its whole tree when the time is over.
@@ -136,7 +145,12 @@ pub fn descendants(root: i32) -> Vec<i32> {
 fn parent(pid: i32) -> Option<i32> {
     // The name may hold spaces and parentheses: proc(5), /proc/pid/stat.
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    stat.rsplit_once(')')?
+        .1
+        .split_whitespace()
+        .nth(1)?
+        .parse()
+        .ok()
 }
 
 fn text(file: &mut File) -> Result<String> {

@@ -19,7 +19,10 @@ fn main() -> Result<ExitCode> {
     }
     let only = env::var("ORCH_ONLY").unwrap_or_default();
     let only = Regex::new(&only).with_context(|| format!("ORCH_ONLY={only}"))?;
-    let repeat = env::var("ORCH_REPEAT").ok().map(|n| n.parse().context("ORCH_REPEAT")).transpose()?;
+    let repeat = env::var("ORCH_REPEAT")
+        .ok()
+        .map(|n| n.parse().context("ORCH_REPEAT"))
+        .transpose()?;
     let trials = List::load()?
         .programs
         .into_iter()
@@ -36,7 +39,10 @@ fn trials(name: &str, program: &Program, repeat: Option<u32>) -> Vec<Trial> {
         (Users::User, true) => &[User::Ordinary],
         (Users::Root, false) => &[],
     };
-    users.iter().map(|&user| trial(name, program.clone(), user, repeat)).collect()
+    users
+        .iter()
+        .map(|&user| trial(name, program.clone(), user, repeat))
+        .collect()
 }
 
 fn trial(name: &str, program: Program, user: User, repeat: Option<u32>) -> Trial {
@@ -55,7 +61,9 @@ fn trial(name: &str, program: Program, user: User, repeat: Option<u32>) -> Trial
                 Ok(Completion::ignored_with(format!("fails, known: {reason}")))
             }
             (Ok(()), Some(_)) if program.sometimes => Ok(Completion::Completed),
-            (Ok(()), Some(_)) => Err(Failed::from("passes now: remove its `known` from programs.toml")),
+            (Ok(()), Some(_)) => Err(Failed::from(
+                "passes now: remove its `known` from programs.toml",
+            )),
         }
     })
     .with_kind(kind)

@@ -16,20 +16,35 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Pipelines that go on for two seconds or so, and then end by themselves.
-const BUSY: &str = "for i in {1..50}; do find /usr/share/doc | sort | head -n 100 | sha256sum; done";
+const BUSY: &str =
+    "for i in {1..50}; do find /usr/share/doc | sort | head -n 100 | sha256sum; done";
 
 /// Exit code, a message that names the matter, no panic.
 fn refuses(outcome: &Outcome, words: &[&str]) -> Result<()> {
-    ensure!(outcome.orderly() && outcome.code() != Some(0), "should have been refused\n{outcome}");
-    ensure!(words.iter().any(|w| outcome.stderr.contains(w)), "should say one of {words:?}\n{outcome}");
+    ensure!(
+        outcome.orderly() && outcome.code() != Some(0),
+        "should have been refused\n{outcome}"
+    );
+    ensure!(
+        words.iter().any(|w| outcome.stderr.contains(w)),
+        "should say one of {words:?}\n{outcome}"
+    );
     Ok(())
 }
 
 /// Kills `victim` of the processes that `orch record` started, after `delay`.
 /// Tells how the supervisor came out, if it was not the victim.
-fn kill_while_recording(place: &Place, delay: u64, victim: impl Fn(i32, &[i32]) -> Option<i32>) -> Result<()> {
+fn kill_while_recording(
+    place: &Place,
+    delay: u64,
+    victim: impl Fn(i32, &[i32]) -> Option<i32>,
+) -> Result<()> {
     let mut command = place.record(&["bash", "-c", BUSY]);
-    let mut orch = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let mut orch = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
     let root = orch.id().cast_signed();
     sleep(Duration::from_millis(delay));
     let mut below = run::descendants(root);
@@ -63,8 +78,12 @@ fn alive(pid: i32) -> bool {
 fn a_killed_process_replays_up_to_its_end() -> Result<()> {
     for round in 0..10 {
         let place = Place::new(User::Own)?;
-        kill_while_recording(&place, 150 + 37 * round, |_, below| below.get(round as usize % below.len().max(1)).copied())?;
-        place.check(LIMIT).with_context(|| format!("round {round}"))?;
+        kill_while_recording(&place, 150 + 37 * round, |_, below| {
+            below.get(round as usize % below.len().max(1)).copied()
+        })?;
+        place
+            .check(LIMIT)
+            .with_context(|| format!("round {round}"))?;
     }
     Ok(())
 }
@@ -76,7 +95,9 @@ fn a_killed_supervisor_leaves_a_readable_session() -> Result<()> {
         kill_while_recording(&place, 150 + 91 * round, |orch, _| Some(orch))?;
         let ls = place.read(&["ls"], LIMIT)?;
         ensure!(ls.code() == Some(0), "ls, round {round}\n{ls}");
-        place.check(LIMIT).with_context(|| format!("round {round}"))?;
+        place
+            .check(LIMIT)
+            .with_context(|| format!("round {round}"))?;
     }
     Ok(())
 }
@@ -84,7 +105,11 @@ fn a_killed_supervisor_leaves_a_readable_session() -> Result<()> {
 #[test]
 fn a_stopped_process_goes_on() -> Result<()> {
     let place = Place::new(User::Own)?;
-    let mut command = place.record(&["bash", "-c", "for i in {1..200}; do /bin/true; done; sleep 0.3"]);
+    let mut command = place.record(&[
+        "bash",
+        "-c",
+        "for i in {1..200}; do /bin/true; done; sleep 0.3",
+    ]);
     let mut orch = command.stdin(Stdio::null()).spawn()?;
     for _ in 0..5 {
         sleep(Duration::from_millis(60));
@@ -107,7 +132,11 @@ fn ctrl_c_leaves_a_usable_session() -> Result<()> {
     use std::os::unix::process::CommandExt as _;
     let place = Place::new(User::Own)?;
     let mut command = place.record(&["bash", "-c", "sleep 20"]);
-    let mut orch = command.stdin(Stdio::null()).stderr(Stdio::null()).process_group(0).spawn()?;
+    let mut orch = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()?;
     sleep(Duration::from_millis(500));
     nix::sys::signal::killpg(Pid::from_raw(orch.id().cast_signed()), Signal::SIGINT)?;
     let status = run::wait(&mut orch, LIMIT)?.context("orch record hangs")?;
@@ -138,7 +167,10 @@ fn programs_that_cannot_run() -> Result<()> {
     for (program, words) in cases {
         let outcome = run::run(&mut place.record(&[&program]), LIMIT)?;
         refuses(&outcome, &words).with_context(|| program.clone())?;
-        ensure!(!place.session().exists(), "{program}: an empty session was left behind");
+        ensure!(
+            !place.session().exists(),
+            "{program}: an empty session was left behind"
+        );
     }
     Ok(())
 }
@@ -149,8 +181,14 @@ fn a_32_bit_child_is_reported() -> Result<()> {
     let path = place.work().join("elf32");
     fs::write(&path, elf32(3))?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
-    let outcome = run::run(&mut place.record(&["sh", "-c", "./elf32; echo code $?"]), LIMIT)?;
-    ensure!(outcome.code() == Some(0) && outcome.stdout.contains("code "), "{outcome}");
+    let outcome = run::run(
+        &mut place.record(&["sh", "-c", "./elf32; echo code $?"]),
+        LIMIT,
+    )?;
+    ensure!(
+        outcome.code() == Some(0) && outcome.stdout.contains("code "),
+        "{outcome}"
+    );
     ensure!(outcome.stderr.contains("32-bit"), "not reported\n{outcome}");
     place.check(LIMIT)
 }
@@ -217,7 +255,10 @@ struct Dice(u64);
 
 impl Dice {
     fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).unwrap_or(0) % n.max(1)
     }
 }
@@ -238,10 +279,15 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>> {
 #[test]
 fn damaged_sessions_are_errors() -> Result<()> {
     let place = Place::new(User::Own)?;
-    let recorded = run::run(&mut place.record(&["bash", "-c", "ls /usr/lib | sort | head -n 3; exit 0"]), LIMIT)?;
+    let recorded = run::run(
+        &mut place.record(&["bash", "-c", "ls /usr/lib | sort | head -n 3; exit 0"]),
+        LIMIT,
+    )?;
     ensure!(recorded.code() == Some(0), "{recorded}");
-    let all: Vec<PathBuf> =
-        files(&place.session())?.into_iter().filter(|p| !p.starts_with(place.session().join("files"))).collect();
+    let all: Vec<PathBuf> = files(&place.session())?
+        .into_iter()
+        .filter(|p| !p.starts_with(place.session().join("files")))
+        .collect();
     let mut dice = Dice(4711);
     for round in 0..40 {
         let path = &all[dice.below(all.len())];
@@ -268,7 +314,11 @@ fn damaged_sessions_are_errors() -> Result<()> {
         fs::write(path, &bytes)?;
         for arguments in [&["replay", "--check"][..], &["ls"]] {
             let outcome = place.read(arguments, Duration::from_secs(20))?;
-            ensure!(outcome.orderly(), "round {round}, {how}: {}, {arguments:?}\n{outcome}", path.display());
+            ensure!(
+                outcome.orderly(),
+                "round {round}, {how}: {}, {arguments:?}\n{outcome}",
+                path.display()
+            );
         }
         fs::write(path, &sound)?;
     }
@@ -291,7 +341,12 @@ fn a_full_disk_is_said() -> Result<()> {
     command.args(["record", "-o", &session, "--", "bash", "-c", script]);
     let outcome = run::run(&mut command, LIMIT)?;
     ensure!(outcome.orderly(), "{outcome}");
-    ensure!(["o space left", "disk is full"].iter().any(|w| outcome.stderr.contains(w)), "not said\n{outcome}");
+    ensure!(
+        ["o space left", "disk is full"]
+            .iter()
+            .any(|w| outcome.stderr.contains(w)),
+        "not said\n{outcome}"
+    );
     let mut ls = place.command(place.orch());
     let ls = run::run(ls.args(["-s", &session, "ls"]), LIMIT)?;
     ensure!(ls.orderly(), "{ls}");
@@ -304,7 +359,8 @@ struct Mount(PathBuf);
 impl Mount {
     fn new(at: PathBuf) -> Result<Self> {
         let flags = nix::mount::MsFlags::empty();
-        nix::mount::mount(Some("tmpfs"), &at, Some("tmpfs"), flags, Some("size=16m")).context("mount")?;
+        nix::mount::mount(Some("tmpfs"), &at, Some("tmpfs"), flags, Some("size=16m"))
+            .context("mount")?;
         Ok(Self(at))
     }
 }

@@ -114,7 +114,12 @@ fn header(out: &mut Output, session: &Session) -> io::Result<()> {
             writeln!(out, "{}", out.style(Style::Warn, &text))?;
         }
         State::CutOff => {
-            let text = "not ended cleanly: the recorder was killed, each recording goes as far as it was written";
+            let text = match meta.recovered {
+                Some(_) => {
+                    "the recorder was killed; each recording goes to the last event of its process"
+                }
+                None => "the recorder was killed; each recording goes as far as it was written",
+            };
             writeln!(out, "{}", out.style(Style::Bad, text))?;
         }
     }

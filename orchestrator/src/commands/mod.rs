@@ -12,6 +12,7 @@ mod sessions;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use orch_recorder::recover::{Recovery, recover};
 use orch_recorder::session::{self, Session, SessionError};
 use orch_recorder::trace::RecordingId;
 use std::path::{Path, PathBuf};
@@ -76,12 +77,42 @@ fn found(something: bool) -> ExitCode {
 /// The session to read.
 fn locate(dir: Option<&Path>) -> Result<Session> {
     let dir = dir.filter(|dir| !dir.as_os_str().is_empty());
-    session::locate(dir).map_err(|e| match e {
+    let mut session = session::locate(dir).map_err(|e| match e {
         SessionError::NotASession { .. } | SessionError::None { .. } | SessionError::NoHome => {
-            Usage(e.to_string()).into()
+            anyhow::Error::from(Usage(e.to_string()))
         }
         e => e.into(),
-    })
+    })?;
+    save_what_is_left(&mut session);
+    Ok(session)
+}
+
+/// Completes a session whose recorder was killed. Where that cannot be, what
+/// is in its files is still to be read.
+fn save_what_is_left(session: &mut Session) {
+    let dir = session.dir().display().to_string();
+    match recover(session) {
+        Ok(Recovery::NotNeeded) => {}
+        Ok(Recovery::Done { recordings }) => eprintln!(
+            "orch: the recorder of {dir} did not end it; saved all that {recordings} recordings had logged"
+        ),
+        Ok(Recovery::StillRunning(pids)) => {
+            let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
+            eprintln!(
+                "orch: the recorder of {dir} is gone, but recorded processes still run (pid {}); \
+                 showing what is on disk, the rest can be saved when they have ended",
+                pids.join(", ")
+            );
+        }
+        Ok(Recovery::Busy) => eprintln!(
+            "orch: the recorder of {dir} is gone, and another process is saving what is left; \
+             showing what is on disk"
+        ),
+        Err(e) => eprintln!(
+            "orch: the recorder of {dir} is gone, and its last events cannot be saved ({e}); \
+             showing what is on disk"
+        ),
+    }
 }
 
 /// The recordings to read: the one that was named, or all.

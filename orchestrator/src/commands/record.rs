@@ -2,8 +2,9 @@
 
 use crate::supervisor::{self, Options};
 use anyhow::{Context as _, Result, bail};
-use orch_recorder::print;
+use nix::errno::Errno;
 use orch_recorder::session::{self, Meta, Refused, Session};
+use orch_recorder::{launch, print};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -87,23 +88,21 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     };
     let outcome = match supervisor::record(&session, &args.command, &options) {
         Ok(outcome) => outcome,
-        Err(e) => {
-            // Nothing was recorded: leave nothing behind.
-            if session.recordings().is_ok_and(|r| r.is_empty()) {
-                let _ = session.remove();
-            }
-            return Err(e);
-        }
+        Err(e) => return failed(session, e),
     };
     let refused: Vec<Refused> = outcome
         .refused
         .iter()
         .map(|(&nr, &count)| Refused {
-            call: print::name(nr.into()),
+            call: print::name(nr),
             detail: String::new(),
             count,
         })
         .collect();
+    if session.recordings().is_ok_and(|r| r.is_empty()) {
+        session.abort()?;
+        return Ok(ExitCode::from(126));
+    }
     session.update(|meta| meta.end(outcome.code, refused.clone()))?;
     let _ = std::fs::remove_file(session.arena());
     if !named {
@@ -113,6 +112,43 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         report(&dir, &outcome, &refused);
     }
     Ok(ExitCode::from(u8::try_from(outcome.code).unwrap_or(1)))
+}
+
+/// The program did not start, or could no longer be recorded.
+fn failed(session: Session, error: anyhow::Error) -> Result<ExitCode> {
+    if session.recordings().is_ok_and(|r| r.is_empty()) {
+        // Nothing was recorded: leave nothing behind.
+        let _ = std::fs::remove_file(session.arena());
+        let _ = session.abort();
+    } else {
+        eprintln!(
+            "orch: recording stopped, and what was recorded was ended; \
+             what there is can be read with -s {}",
+            session.dir().display()
+        );
+    }
+    // As shells do (POSIX, 2.8.2 Exit Status for Commands).
+    match error.downcast_ref() {
+        Some(launch::Error::Exec { program, errno }) => {
+            let missing = *errno == Errno::ENOENT || !is_in_path(program);
+            let why = match errno {
+                _ if missing => "there is no such program",
+                Errno::EACCES => "it may not be executed",
+                Errno::ENOEXEC => "it is not a program of this machine",
+                other => other.desc(),
+            };
+            eprintln!("orch: cannot run {program}: {why}");
+            Ok(ExitCode::from(if missing { 127 } else { 126 }))
+        }
+        _ => Err(error),
+    }
+}
+
+/// Whether a program that is to be searched for is anywhere: a directory of
+/// PATH that may not be read makes execvp(3) say EACCES.
+fn is_in_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    program.contains('/') || std::env::split_paths(&path).any(|dir| dir.join(program).exists())
 }
 
 fn report(dir: &std::path::Path, outcome: &supervisor::Outcome, refused: &[Refused]) {

@@ -24,10 +24,7 @@ impl Plan {
         for id in session.recordings()? {
             summaries.insert(id, session.summary(id)?);
         }
-        let ends = summaries
-            .iter()
-            .map(|(&id, s)| (id, s.end.clone()))
-            .collect();
+        let ends = summaries.iter().map(|(&id, s)| (id, s.end)).collect();
         let Some(target) = only else {
             let mut roots: Vec<RecordingId> = summaries
                 .iter()

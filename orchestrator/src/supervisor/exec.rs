@@ -10,6 +10,8 @@ use orch_recorder::trace::record::build;
 use orch_recorder::tracee::{self, Next, Stopped};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -68,7 +70,7 @@ impl Supervisor<'_> {
                 self.arena.answer(index, 1);
             }
             Err(e) => {
-                self.warn(format!("pid {thread} may not execute a program: {e}"));
+                super::warn(&format!("pid {thread} may not execute a program: {e}"));
                 self.arena.answer(index, 0);
             }
         }
@@ -82,7 +84,7 @@ impl Supervisor<'_> {
         if let Err(e) = tracee::let_go(thread)
             && !matches!(e, tracee::Error::Gone)
         {
-            self.warn(format!("pid {thread}: {e}"));
+            super::warn(&format!("pid {thread}: {e}"));
         }
         self.arena.answer(index, 1);
     }
@@ -106,7 +108,12 @@ impl Supervisor<'_> {
                 Err(e) => {
                     busy = true;
                     let pid = pending.process;
-                    self.warn(format!("pid {pid} cannot be recorded and is ended: {e}"));
+                    let program = std::fs::read_link(format!("/proc/{pid}/exe"));
+                    let program = program.unwrap_or_default();
+                    super::warn(&format!(
+                        "pid {pid} ({}) cannot be recorded and is ended: {e}",
+                        program.display()
+                    ));
                     let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
                     if pid == self.root && pending.slot.is_none() {
                         self.root_status = Some(126);
@@ -128,17 +135,9 @@ impl Supervisor<'_> {
             .slot
             .and_then(|i| self.live.get(&i))
             .map_or(0, |l| l.recording);
-        if let Some(old) = pending.slot.filter(|_| !pending.vfork) {
-            self.finish(
-                old,
-                Some(Ended {
-                    how: ended::EXECED,
-                    value: number,
-                }),
-            )?;
-        }
         let Some(index) = self.arena.claim() else {
-            self.warn(format!("too many processes; pid {pid} is ended"));
+            super::warn(&format!("too many processes; pid {pid} is ended"));
+            self.start_failed(pid);
             stopped.kill();
             return Ok(());
         };
@@ -159,9 +158,13 @@ impl Supervisor<'_> {
         slot.boot_flags.store(flags, Ordering::Relaxed);
         self.arena.set_boot_regs(index, stopped.regs());
         match self.first_records(&stopped, parent, pending.vfork || pending.slot.is_none()) {
-            Ok(first) => self.begin(index, number, pid.as_raw(), &first)?,
+            Ok(first) => {
+                self.begin(index, number, pid.as_raw());
+                self.put_first(index, &first)?;
+            }
             Err(e) => {
-                self.warn(format!("pid {pid} cannot be recorded and is ended: {e:#}"));
+                super::warn(&format!("pid {pid} cannot be recorded and is ended: {e:#}"));
+                self.start_failed(pid);
                 stopped.kill();
                 self.arena.release(index);
                 return Ok(());
@@ -171,16 +174,56 @@ impl Supervisor<'_> {
             self.root_started = true;
         }
         if let Err(e) = stopped.start_runtime(&self.arena, index) {
-            self.warn(format!("pid {pid} cannot be recorded and is ended: {e}"));
+            super::warn(&format!("pid {pid} cannot be recorded and is ended: {e}"));
             let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
         }
-        Ok(())
+        // The new image runs by now.
+        self.leave_image(pending, number)
+    }
+
+    /// The process is ended before its new image has run.
+    fn start_failed(&mut self, pid: Pid) {
+        if pid == self.root && !self.root_started {
+            self.root_status = Some(126);
+        }
+    }
+
+    /// Ends the recording of the image that called execve.
+    fn leave_image(&mut self, pending: &Pending, number: u32) -> Result<()> {
+        let Some(old) = pending.slot.filter(|_| !pending.vfork) else {
+            return Ok(());
+        };
+        let how = Ended {
+            how: ended::EXECED,
+            value: number,
+        };
+        self.finish(old, Some(how))
+    }
+
+    /// Who may not record a setuid program's privileges runs it without them
+    /// (ptrace(2) and prctl(2), PR_SET_NO_NEW_PRIVS).
+    fn tell_of_privileges(&mut self, program: &Path) {
+        const SETUID: u32 = 0o4000;
+        const SETGID: u32 = 0o2000;
+        let Ok(meta) = std::fs::metadata(program) else {
+            return;
+        };
+        let user = meta.mode() & SETUID != 0 && meta.uid() != nix::unistd::geteuid().as_raw();
+        let group = meta.mode() & SETGID != 0 && meta.gid() != nix::unistd::getegid().as_raw();
+        if self.no_new_privs && (user || group) && self.told.insert(program.to_owned()) {
+            super::warn(&format!(
+                "{} is {}: recorded by an ordinary user, it runs without its privileges",
+                program.display(),
+                if user { "setuid" } else { "setgid" }
+            ));
+        }
     }
 
     /// Start record and image of a program that is about to run.
     fn first_records(&mut self, stopped: &Stopped, parent: u32, spawned: bool) -> Result<Vec<u8>> {
         let pid = stopped.pid().as_raw();
         let (path, args, cwd) = image::identity(pid).context("cannot read /proc")?;
+        self.tell_of_privileges(&path);
         let tick = self.arena.control().clock.fetch_add(1, Ordering::AcqRel);
         let time = SystemTime::now()
             .duration_since(UNIX_EPOCH)

@@ -1,21 +1,25 @@
 //! `orch record`: starts the program, takes what the runtimes log, and is
 //! there when one of them calls execve.
 
+mod ending;
 mod exec;
 mod slots;
 pub(crate) mod watch;
 
 use anyhow::{Context as _, Result};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-use orch_abi::shared::mode;
+use orch_abi::record::Ended;
+use orch_abi::shared::{mode, state};
 use orch_recorder::arena::Arena;
 use orch_recorder::files::FileStore;
 use orch_recorder::session::Session;
 use orch_recorder::{cpuid, launch, tracee};
 use slots::Live;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -38,8 +42,6 @@ pub struct Outcome {
     pub code: i32,
     /// Calls that could not be recorded: number and how often.
     pub refused: BTreeMap<u16, u64>,
-    /// Things that went wrong, for the user.
-    pub warnings: Vec<String>,
     /// How many recordings there are.
     pub recordings: u32,
 }
@@ -52,12 +54,19 @@ pub struct Supervisor<'a> {
     live: HashMap<u32, Live>,
     pending: Vec<exec::Pending>,
     root: Pid,
+    /// This process had children of its own before: it was made by exec.
+    had_children: bool,
     root_started: bool,
     root_status: Option<i32>,
     refused: BTreeMap<u16, u64>,
-    warnings: Vec<String>,
+    /// How processes ended, as their recorded parents were told.
+    waited_for: HashMap<i32, Ended>,
     /// Copies made so far, by what identifies a file's version.
     kept: HashMap<[u64; 5], u64>,
+    /// Programs of which the user was told that they run without privileges.
+    told: HashSet<PathBuf>,
+    /// Slots that have room on the disk.
+    reserved: u32,
     no_new_privs: bool,
     filter_installed: bool,
     buffer: Vec<u8>,
@@ -72,6 +81,8 @@ pub fn record(session: &Session, command: &[OsString], options: &Options) -> Res
         Arena::create(&session.arena())
             .with_context(|| format!("cannot make {}", session.arena().display()))?,
     );
+    // Others that open the session see by the lock that it is not abandoned.
+    let _ = arena.try_lock();
     let control = arena.control();
     control.mode.store(mode::RECORD, Ordering::Relaxed);
     if options.no_patch {
@@ -93,6 +104,7 @@ pub fn record(session: &Session, command: &[OsString], options: &Options) -> Res
     watch::adopt_orphans()?;
     watch::children(control);
     watch::signals();
+    let had_children = ending::have_children();
     let mut root = launch::prepare(command)?;
     tracee::seize(root.pid)?;
     root.go()?;
@@ -102,27 +114,37 @@ pub fn record(session: &Session, command: &[OsString], options: &Options) -> Res
         live: HashMap::new(),
         pending: vec![exec::Pending::root(root.pid)],
         root: root.pid,
+        had_children,
         root_started: false,
         root_status: None,
         refused: BTreeMap::new(),
-        warnings: Vec::new(),
+        waited_for: HashMap::new(),
         kept: HashMap::new(),
+        told: HashSet::new(),
+        reserved: 0,
         no_new_privs: !watch::may_filter(),
         filter_installed: false,
         buffer: Vec::with_capacity(2 << 20),
         arena: Arc::clone(&arena),
     };
     let result = s.run(options);
-    if !s.root_started && s.root_status.is_some() && result.is_ok() && s.warnings.is_empty() {
+    if result.is_err() {
+        s.abandon();
+    }
+    if !s.root_started && s.root_status.is_some() && result.is_ok() && s.root_status == Some(127) {
         return Err(root.failure().into());
     }
     result?;
     Ok(Outcome {
         code: s.root_status.unwrap_or(1),
         refused: s.refused,
-        warnings: s.warnings,
         recordings: arena.control().next_recording.load(Ordering::Relaxed) - 1,
     })
+}
+
+/// Tells the user what goes wrong, while the program runs on.
+fn warn(text: &str) {
+    eprintln!("orch: {text}");
 }
 
 impl Supervisor<'_> {
@@ -131,6 +153,7 @@ impl Supervisor<'_> {
         loop {
             let seen = self.arena.control().doorbell.load(Ordering::Acquire);
             self.forward_signals();
+            self.reserve_slots()?;
             let mut busy = self.look_at_slots()?;
             busy |= self.poll_execs()?;
             busy |= self.reap()?;
@@ -139,8 +162,8 @@ impl Supervisor<'_> {
                     self.end_the_rest()?;
                     return Ok(());
                 }
-                if self.live.is_empty() && !self.slot_in_use() {
-                    return Ok(());
+                if self.live.is_empty() && !self.slot_in_use() && !self.children_left() {
+                    return self.note_stillborn();
                 }
             }
             idle = if busy { 0 } else { idle + 1 };
@@ -149,6 +172,41 @@ impl Supervisor<'_> {
                 let wait = if self.pending.is_empty() { 5 } else { 1 };
                 self.arena.wait_doorbell(seen, Duration::from_millis(wait));
             }
+        }
+    }
+
+    /// Sees to it that the next processes that are forked have room for their rings.
+    fn reserve_slots(&mut self) -> Result<()> {
+        const AHEAD: u32 = 3;
+        let used = self.arena.control().slots_used.load(Ordering::Acquire);
+        if used + AHEAD > self.reserved {
+            self.arena
+                .reserve(used + 2 * AHEAD)
+                .context("no room for the session")?;
+            self.reserved = used + 2 * AHEAD;
+        }
+        Ok(())
+    }
+
+    /// Ends all processes: what they do can no longer be recorded.
+    fn abandon(&mut self) {
+        let _ = kill(self.root, Signal::SIGKILL);
+        let end = Instant::now() + Duration::from_secs(5);
+        while Instant::now() < end {
+            let used = self.arena.control().slots_used.load(Ordering::Acquire);
+            let slots = (0..used).map(|i| self.arena.slot(i));
+            for slot in slots.filter(|s| s.state.load(Ordering::Acquire) == state::ACTIVE) {
+                let pid = slot.pid.load(Ordering::Relaxed).cast_signed();
+                if pid > 1 && ending::is_descendant(pid) {
+                    let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+                }
+            }
+            let flags = WaitPidFlag::WNOHANG | WaitPidFlag::__WALL;
+            while waitpid(None, Some(flags)).is_ok_and(|s| s != WaitStatus::StillAlive) {}
+            if self.had_children || !ending::have_children() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(2));
         }
     }
 

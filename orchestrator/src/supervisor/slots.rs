@@ -1,16 +1,14 @@
 //! Live recordings: a slot, the process that logs to it, the file it goes to.
 
-use super::{Supervisor, watch};
+use super::{Supervisor, ending, watch};
 use anyhow::{Context as _, Result};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::Pid;
+use orch_abi::layout::RING_LEN;
 use orch_abi::record::{Ended, Kind, ended, flag};
 use orch_abi::shared::{request, state};
 use orch_recorder::trace::record::build;
 use orch_recorder::trace::{RecordingId, RecordingWriter};
 use std::fs::File;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,11 +19,16 @@ use std::time::{Duration, Instant};
 pub struct Live {
     pub recording: u32,
     pub pid: i32,
-    writer: RecordingWriter,
+    /// `None` before the first drain.
+    writer: Option<RecordingWriter>,
+    /// Offset up to which the ring was read.
+    taken: u64,
     /// `None` once the process is known to be gone.
-    pidfd: Option<OwnedFd>,
-    /// How it ended, as far as its own log tells.
-    end: Option<Ended>,
+    pub(super) pidfd: Option<OwnedFd>,
+    /// How it ended, as far as its own log or the kernel tells.
+    pub(super) end: Option<Ended>,
+    /// When the process was found to be gone.
+    pub(super) gone: Option<Instant>,
     /// Safe points passed when last looked at, and when that was.
     progress: (u64, Instant),
 }
@@ -36,31 +39,38 @@ const SIGNAL_PATIENCE: Duration = Duration::from_millis(3);
 const TIME_SLICE: Duration = Duration::from_millis(15);
 
 impl Supervisor<'_> {
-    /// Starts keeping the recording in slot `index`, with these first records.
-    pub(super) fn begin(
-        &mut self,
-        index: u32,
-        recording: u32,
-        pid: i32,
-        first: &[u8],
-    ) -> Result<()> {
-        let mut writer = self
-            .session
-            .writer(RecordingId(recording))
-            .context("cannot write the session")?;
+    /// Starts keeping the recording in slot `index`. Its file is made with the
+    /// first drain, when the process no longer waits for this one.
+    pub(super) fn begin(&mut self, index: u32, recording: u32, pid: i32) {
+        let live = Live {
+            recording,
+            pid,
+            writer: None,
+            taken: 0,
+            pidfd: watch::pidfd(pid),
+            end: None,
+            gone: None,
+            progress: (0, Instant::now()),
+        };
+        self.live.insert(index, live);
+    }
+
+    /// Logs the first records of a process that does not run yet.
+    pub(super) fn put_first(&mut self, index: u32, first: &[u8]) -> Result<()> {
+        if first.len() as u64 <= RING_LEN / 2 {
+            self.arena.feed(index, first);
+            return Ok(());
+        }
+        let live = self.live.get_mut(&index).expect("a live recording");
+        let writer = self.session.writer(RecordingId(live.recording));
+        let writer = live
+            .writer
+            .insert(writer.context("cannot write the session")?);
         writer.append(first).context("cannot write the session")?;
-        let pidfd = watch::pidfd(pid);
-        self.live.insert(
-            index,
-            Live {
-                recording,
-                pid,
-                writer,
-                pidfd,
-                end: None,
-                progress: (0, Instant::now()),
-            },
-        );
+        // They are in no ring: only the file keeps them.
+        writer.flush().context("cannot write the session")?;
+        live.taken = writer.kept();
+        self.arena.start_at(index, live.taken);
         Ok(())
     }
 
@@ -87,7 +97,7 @@ impl Supervisor<'_> {
             if !self.live.contains_key(&index) {
                 let recording = slot.recording.load(Ordering::Relaxed);
                 let pid = slot.pid.load(Ordering::Relaxed).cast_signed();
-                self.begin(index, recording, pid, &[])?;
+                self.begin(index, recording, pid);
                 busy = true;
             }
             busy |= self.drain(index)?;
@@ -141,12 +151,14 @@ impl Supervisor<'_> {
     /// Takes what is in the ring.
     fn drain(&mut self, index: u32) -> Result<bool> {
         self.buffer.clear();
-        if self.arena.drain(index, &mut self.buffer) == 0 {
-            return Ok(false);
-        }
         let Some(live) = self.live.get_mut(&index) else {
             return Ok(false);
         };
+        let taken = self.arena.read(index, live.taken, &mut self.buffer);
+        if taken == 0 {
+            return Ok(false);
+        }
+        live.taken += taken;
         // Only what the supervisor must know at once; the rest is the reader's.
         let mut at = 0;
         while let Some(head) = self.buffer.get(at..at + 16) {
@@ -156,6 +168,11 @@ impl Supervisor<'_> {
                     .refused
                     .entry(u16::from_le_bytes([head[2], head[3]]))
                     .or_default() += 1;
+            } else if head[0] == Kind::Syscall as u8
+                && let Some(payload) = self.buffer.get(at + 16..at + 16 + len)
+                && let Some((pid, end)) = ending::seen_by_parent(head[2], payload)
+            {
+                self.waited_for.insert(pid, end);
             } else if head[0] == Kind::Exit as u8
                 && let Some(body) = self.buffer.get(at + 16..at + 24)
                 && body[4] == 1
@@ -167,9 +184,19 @@ impl Supervisor<'_> {
             }
             at += 16 + len;
         }
-        live.writer
+        let writer = match &mut live.writer {
+            Some(writer) => writer,
+            none => none.insert(
+                self.session
+                    .writer(RecordingId(live.recording))
+                    .context("cannot write the session")?,
+            ),
+        };
+        writer
             .append(&self.buffer)
             .context("cannot write the session; what was recorded so far is readable")?;
+        // Only now: whenever this process is killed, what the file lacks is in the ring.
+        self.arena.free(index, writer.kept());
         Ok(true)
     }
 
@@ -184,74 +211,14 @@ impl Supervisor<'_> {
             value: 0,
         });
         let tick = self.arena.control().clock.fetch_add(1, Ordering::AcqRel);
-        live.writer.append(&build::ended(tick, &how))?;
-        live.writer.finish().context("cannot write the session")?;
+        let mut writer = match live.writer.take() {
+            Some(writer) => writer,
+            None => self.session.writer(RecordingId(live.recording))?,
+        };
+        writer.append(&build::ended(tick, &how))?;
+        writer.finish().context("cannot write the session")?;
         self.arena.release(index);
         Ok(())
-    }
-
-    /// Takes note of processes that ended.
-    pub(super) fn reap(&mut self) -> Result<bool> {
-        let mut busy = false;
-        if self.root_status.is_none() && !self.pending.iter().any(|p| p.concerns(self.root)) {
-            match waitpid(self.root, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(_, code)) => self.root_status = Some(code),
-                Ok(WaitStatus::Signaled(_, signal, _)) => {
-                    self.root_status = Some(128 + signal as i32);
-                    self.killed(self.root, signal as u32);
-                }
-                _ => {}
-            }
-        }
-        let mut gone = Vec::new();
-        {
-            let watched: Vec<(u32, &OwnedFd)> = self
-                .live
-                .iter()
-                .filter_map(|(&i, l)| l.pidfd.as_ref().map(|fd| (i, fd)))
-                .collect();
-            let mut fds: Vec<PollFd> = watched
-                .iter()
-                .map(|(_, fd)| PollFd::new(fd.as_fd(), PollFlags::POLLIN))
-                .collect();
-            if poll(&mut fds, PollTimeout::ZERO).unwrap_or(0) > 0 {
-                gone.extend(
-                    fds.iter()
-                        .zip(&watched)
-                        .filter(|(p, _)| p.any().unwrap_or(false))
-                        .map(|(_, (index, _))| *index),
-                );
-            }
-            gone.extend(
-                self.live
-                    .iter()
-                    .filter(|(_, l)| l.pidfd.is_none())
-                    .map(|(&i, _)| i),
-            );
-        }
-        for index in gone {
-            busy = true;
-            let pid = Pid::from_raw(self.live[&index].pid);
-            // An orphan is a child of ours by now, and tells how it ended.
-            if pid != self.root
-                && let Ok(WaitStatus::Signaled(_, signal, _)) =
-                    waitpid(pid, Some(WaitPidFlag::WNOHANG))
-            {
-                self.killed(pid, signal as u32);
-            }
-            self.finish(index, None)?;
-        }
-        // Children of ours without a recording: orphans that were reaped late.
-        Ok(busy)
-    }
-
-    fn killed(&mut self, pid: Pid, signal: u32) {
-        for live in self.live.values_mut().filter(|l| l.pid == pid.as_raw()) {
-            live.end = Some(Ended {
-                how: ended::KILLED,
-                value: signal,
-            });
-        }
     }
 
     /// Copies the file that a process is about to map; number + 1, or 0.
@@ -269,7 +236,7 @@ impl Supervisor<'_> {
             Ok(number) => number + 1,
             Err(e) => {
                 let recording = slot.recording.load(Ordering::Relaxed);
-                self.warn(format!(
+                super::warn(&format!(
                     "p{recording}: cannot keep a copy of {}, which it maps: {e:#}",
                     path.display()
                 ));
@@ -292,7 +259,7 @@ impl Supervisor<'_> {
         if let Some(&number) = self.kept.get(&key) {
             return Ok(number);
         }
-        let number = u64::from(self.files.capture(file, path)?.0);
+        let number = self.files.capture(file, path)?.0;
         self.kept.insert(key, number);
         let control = self.arena.control();
         let row = control.file_rows.load(Ordering::Relaxed) as usize;
@@ -307,10 +274,5 @@ impl Supervisor<'_> {
             control.file_rows.fetch_add(1, Ordering::Release);
         }
         Ok(number)
-    }
-
-    pub(super) fn warn(&mut self, text: String) {
-        eprintln!("orch: {text}");
-        self.warnings.push(text);
     }
 }

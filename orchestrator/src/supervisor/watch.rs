@@ -3,7 +3,7 @@
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use orch_abi::shared::Control;
-use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 static DOORBELL: AtomicPtr<AtomicU32> = AtomicPtr::new(std::ptr::null_mut());
@@ -145,4 +145,29 @@ pub fn pidfd(pid: i32) -> Option<OwnedFd> {
 pub fn interrupt(process: i32, thread: i32) {
     // SAFETY: sends a signal; a wrong id is an error.
     unsafe { libc::syscall(libc::SYS_tgkill, process, thread, libc::SIGSYS) };
+}
+
+/// The wait status of a process that has been reaped: pidfs keeps it for who
+/// has the process's descriptor open (PIDFD_GET_INFO with PIDFD_INFO_EXIT,
+/// Linux 6.15, include/uapi/linux/pidfd.h). `None` if it is not reaped yet.
+#[expect(unsafe_code, reason = "an ioctl that nix does not know")]
+pub fn exit_status(pidfd: &OwnedFd) -> Option<i32> {
+    const INFO_EXIT: u64 = 1 << 3;
+    /// `struct pidfd_info`, as of its first version.
+    #[repr(C)]
+    #[derive(Default)]
+    struct Info {
+        mask: u64,
+        cgroup: u64,
+        ids: [u32; 11],
+        exit_code: i32,
+    }
+    nix::ioctl_readwrite!(get_info, 0xff, 11, Info);
+    let mut info = Info {
+        mask: INFO_EXIT,
+        ..Info::default()
+    };
+    // SAFETY: the request's number gives the kernel the size of the structure.
+    let done = unsafe { get_info(pidfd.as_raw_fd(), &raw mut info) };
+    (done.is_ok() && info.mask & INFO_EXIT != 0).then_some(info.exit_code)
 }

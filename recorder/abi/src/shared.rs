@@ -150,9 +150,12 @@ pub struct Slot {
     pub parent: AtomicU32,
     /// Process id as the process sees it.
     pub pid: AtomicU32,
-    /// Bytes ever written to the ring.
+    /// Offset in the recording's stream behind what the producer has
+    /// published. An exec recording begins in its file, so its ring does not
+    /// start with offset 0.
     pub head: AtomicU64,
-    /// Bytes ever taken from the ring.
+    /// Offset before which the ring's room is free. Recording: what precedes
+    /// it is in the file; the supervisor may have read further.
     pub tail: AtomicU64,
     /// Futex: bumped by the consumer when it made room (record), by the
     /// producer when it put data in (replay).

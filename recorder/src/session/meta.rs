@@ -43,6 +43,10 @@ pub struct Meta {
     /// Whether orch ended the session itself.
     #[serde(default)]
     pub clean: bool,
+    /// Wall time at which another orch saved what the rings held, as the
+    /// supervisor was killed.
+    #[serde(default)]
+    pub recovered: Option<u64>,
     /// Exit code of the command; 128 + signal if killed.
     #[serde(default)]
     pub exit_status: Option<i32>,
@@ -94,6 +98,7 @@ impl Meta {
             cpu: CpuModel::here(),
             ended: None,
             clean: false,
+            recovered: None,
             exit_status: None,
             no_patch: false,
             refused: Vec::new(),
@@ -106,6 +111,11 @@ impl Meta {
         self.clean = true;
         self.exit_status = Some(exit_status);
         self.refused = refused;
+    }
+
+    /// Notes that what its supervisor left behind was saved.
+    pub fn recover(&mut self) {
+        self.recovered = Some(wall_time());
     }
 
     /// The process that records this session now, if one does.

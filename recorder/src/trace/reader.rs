@@ -175,6 +175,11 @@ impl RecordingReader {
         }
     }
 
+    /// Where its blocks are.
+    pub(super) fn into_index(self) -> Index {
+        self.index
+    }
+
     /// Which recording it is.
     #[must_use]
     pub fn recording(&self) -> RecordingId {

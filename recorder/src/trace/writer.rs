@@ -5,7 +5,7 @@ use super::frame::{FILE_HEAD_LEN, FRAME_HEAD_LEN, FileHead, FrameHead, FrameKind
 use super::index::Index;
 use super::record::Record;
 use super::summary::Summary;
-use super::{RecordingId, Tick, TraceError};
+use super::{Block, RecordingId, RecordingReader, Tick, TraceError};
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -33,6 +33,8 @@ pub struct RecordingWriter {
     unwritten: Vec<u8>,
     /// Bytes in the file.
     written: u64,
+    /// Raw bytes in the frames that are in the file.
+    kept: u64,
     finished: bool,
 }
 
@@ -67,11 +69,61 @@ impl RecordingWriter {
             }
             .to_bytes(),
             written: 0,
+            kept: 0,
             finished: false,
         };
         writer.write()?;
         assert_eq!(writer.written, FILE_HEAD_LEN as u64);
         Ok(writer)
+    }
+
+    /// Goes on behind the last intact block of a file that nobody finished;
+    /// what is behind that is overwritten. `None` if it is finished.
+    pub fn resume(path: &Path) -> Result<Option<Self>, TraceError> {
+        let mut reader = RecordingReader::open(path)?;
+        if reader.is_finished() {
+            return Ok(None);
+        }
+        let mut summary = Summary::new(reader.recording());
+        let mut block = Block::default();
+        loop {
+            match reader.next_block_into(&mut block) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(_) => {
+                    // Damage stays in its block; what was in it is not known.
+                    summary.threads = None;
+                    continue;
+                }
+            }
+            for record in block.records().flatten() {
+                if record.index == 0 {
+                    summary.first_tick = Tick(record.head.tick);
+                }
+                summary.observe(&record);
+            }
+        }
+        summary.events = reader.records_len();
+        summary.bytes = reader.end();
+        let index = reader.into_index();
+        let written = index.file_end();
+        let file = OpenOptions::new().read(true).write(true).open(path);
+        let file = file.map_err(TraceError::io("open", path))?;
+        file.set_len(written)
+            .map_err(TraceError::io("write to", path))?;
+        Ok(Some(Self {
+            path: path.to_owned(),
+            file,
+            encoder: Encoder::default(),
+            summary,
+            tick: index.last_tick(),
+            first_tick: None,
+            unwritten: Vec::new(),
+            written,
+            kept: index.raw_end(),
+            index,
+            finished: false,
+        }))
     }
 
     /// Adds whole records. All are taken, even if writing fails: they wait in
@@ -136,6 +188,12 @@ impl RecordingWriter {
         self.unwritten.extend(Tail { index, summary }.to_bytes());
         self.finished = true;
         self.write()
+    }
+
+    /// Raw bytes that have reached the file: they outlive this process.
+    #[must_use]
+    pub fn kept(&self) -> u64 {
+        self.kept
     }
 
     /// Bytes that could not be written yet.
@@ -254,6 +312,7 @@ impl RecordingWriter {
             .map_err(TraceError::io("write to", &self.path))?;
         self.written += self.unwritten.len() as u64;
         self.unwritten.clear();
+        self.kept = self.index.raw_end();
         Ok(())
     }
 }

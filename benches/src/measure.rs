@@ -1,0 +1,127 @@
+//! Runs a workload natively and recorded, in turns.
+
+use crate::workload::Workload;
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// What came out.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    /// The workload's name.
+    pub name: &'static str,
+    /// Median wall time, milliseconds.
+    pub native_ms: f64,
+    /// Median wall time, milliseconds.
+    pub recorded_ms: f64,
+    /// Recorded / native.
+    pub ratio: f64,
+    /// Bytes of the recordings, without captured files.
+    pub trace_bytes: u64,
+    /// Wall time of `orch replay --check`, milliseconds.
+    pub replay_ms: f64,
+    /// Whether everything went as it should.
+    pub verdict: &'static str,
+}
+
+struct Timed {
+    time: Duration,
+    success: bool,
+}
+
+/// Measures one workload with `runs` runs of each kind.
+pub fn measure(orch: &Path, workload: &Workload, dir: &Path, runs: usize) -> Result<Row> {
+    let command = workload.command(dir);
+    let session = dir.join("session");
+    let mut native = Vec::new();
+    let mut recorded = Vec::new();
+    let mut verdict = "ok";
+    // The first pair warms the caches and does not count.
+    for n in 0..=runs {
+        clean(workload, dir)?;
+        let run = time(Command::new(&command[0]).args(&command[1..]))?;
+        clean(workload, dir)?;
+        remove(&session)?;
+        let mut record = Command::new(orch);
+        record.args(["record", "-q", "-o"]).arg(&session).arg("--");
+        let with = time(record.args(&command))?;
+        if !run.success || !with.success {
+            verdict = "failed";
+        }
+        if n > 0 {
+            native.push(run.time);
+            recorded.push(with.time);
+        }
+    }
+    let trace_bytes = recordings(&session)?;
+    clean(workload, dir)?;
+    let mut replay = Command::new(orch);
+    let replay = time(replay.args(["replay", "--check", "-s"]).arg(&session))?;
+    if verdict == "ok" && !replay.success {
+        verdict = "replay differs";
+    }
+    let (native_ms, recorded_ms) = (median(native), median(recorded));
+    Ok(Row {
+        name: workload.name,
+        native_ms,
+        recorded_ms,
+        ratio: recorded_ms / native_ms,
+        trace_bytes,
+        replay_ms: milliseconds(replay.time),
+        verdict,
+    })
+}
+
+fn time(command: &mut Command) -> Result<Timed> {
+    let start = Instant::now();
+    let status = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .with_context(|| format!("cannot run {:?}", command.get_program()))?;
+    Ok(Timed {
+        time: start.elapsed(),
+        success: status.success(),
+    })
+}
+
+fn clean(workload: &Workload, dir: &Path) -> Result<()> {
+    workload
+        .leaves
+        .map_or(Ok(()), |name| remove(&dir.join(name)))
+}
+
+fn remove(dir: &Path) -> Result<()> {
+    if dir.exists() {
+        fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+    }
+    Ok(())
+}
+
+/// Bytes of the files in `p1`, `p2`, … of a session.
+fn recordings(session: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(session).context("nothing was recorded")? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if path.is_dir() && name.starts_with('p') {
+            for file in fs::read_dir(&path)? {
+                bytes += file?.metadata()?.len();
+            }
+        }
+    }
+    Ok(bytes)
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
+
+fn median(mut times: Vec<Duration>) -> f64 {
+    times.sort_unstable();
+    milliseconds(times[times.len() / 2])
+}
