@@ -1,0 +1,76 @@
+//! Builds the programs under `fixtures/`.
+
+use anyhow::{Context as _, Result, bail};
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, OnceLock};
+use tempfile::TempDir;
+
+/// Builds `source` (relative to `fixtures/`) with the C compiler `cc` into
+/// `to`; each combination is compiled once a test run.
+///
+/// # Errors
+/// With the compiler's messages.
+pub fn build(source: &str, cc: Option<&str>, flags: &[String], to: &Path) -> Result<()> {
+    type Built = HashMap<String, PathBuf>;
+    static BUILT: OnceLock<Mutex<(TempDir, Built)>> = OnceLock::new();
+    let cc = cc.unwrap_or("gcc");
+    let built = BUILT.get_or_init(|| {
+        Mutex::new((
+            tempfile::tempdir().expect("a temporary directory can be made"),
+            HashMap::new(),
+        ))
+    });
+    let mut built = built
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let key = format!("{cc} {flags:?} {source}");
+    if !built.1.contains_key(&key) {
+        let program = built.0.path().join(built.1.len().to_string());
+        compile(source, cc, flags, &program)?;
+        built.1.insert(key.clone(), program);
+    }
+    fs::copy(&built.1[&key], to).with_context(|| format!("cannot copy to {}", to.display()))?;
+    Ok(())
+}
+
+/// `tests/fixtures`.
+pub fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+}
+
+fn compile(source: &str, cc: &str, flags: &[String], to: &Path) -> Result<()> {
+    let fixtures = directory();
+    let mut compiler = Command::new(cc);
+    if cc == "go" {
+        compiler.arg("build");
+    } else {
+        compiler
+            .args([
+                "-O1",
+                "-g",
+                "-Wall",
+                "-Wno-unused-result",
+                "-pthread",
+                "-D_GNU_SOURCE",
+                "-I",
+            ])
+            .arg(&fixtures);
+    }
+    let output = compiler
+        .args(flags)
+        .arg("-o")
+        .arg(to)
+        .arg(fixtures.join(source))
+        .output()
+        .with_context(|| format!("cannot run {cc}"))?;
+    if !output.status.success() {
+        bail!(
+            "{cc} {source}:\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(())
+}

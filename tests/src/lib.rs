@@ -1,0 +1,10 @@
+//! End-to-end tests: what they share.
+//!
+//! `programs.toml` lists the programs that are recorded and replayed; every
+//! row is a test of its own (see `tests/programs.rs`). `robustness.rs` tests
+//! what happens when things are killed, damaged or missing.
+
+pub mod fixture;
+pub mod orch;
+pub mod program;
+pub mod run;

@@ -1,0 +1,372 @@
+//! What happens when things are killed, missing, damaged or full: the recorder
+//! says so in a sentence, nothing panics or hangs, and what is there is readable.
+
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use orch_tests::orch::{Place, User, is_root};
+use orch_tests::run::{self, Outcome};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::thread::sleep;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Pipelines that go on for two seconds or so, and then end by themselves.
+const BUSY: &str =
+    "for i in {1..50}; do find /usr/share/doc | sort | head -n 100 | sha256sum; done";
+
+/// Exit code, a message that names the matter, no panic.
+fn refuses(outcome: &Outcome, words: &[&str]) -> Result<()> {
+    ensure!(
+        outcome.orderly() && outcome.code() != Some(0),
+        "should have been refused\n{outcome}"
+    );
+    ensure!(
+        words.iter().any(|w| outcome.stderr.contains(w)),
+        "should say one of {words:?}\n{outcome}"
+    );
+    Ok(())
+}
+
+/// Kills `victim` of the processes that `orch record` started, after `delay`.
+/// Tells how the supervisor came out, if it was not the victim.
+fn kill_while_recording(
+    place: &Place,
+    delay: u64,
+    victim: impl Fn(i32, &[i32]) -> Option<i32>,
+) -> Result<()> {
+    let mut command = place.record(&["bash", "-c", BUSY]);
+    let mut orch = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let root = orch.id().cast_signed();
+    sleep(Duration::from_millis(delay));
+    let mut below = run::descendants(root);
+    below.retain(|&pid| !is_orch(pid));
+    if let Some(pid) = victim(root, &below) {
+        kill(Pid::from_raw(pid), Signal::SIGKILL)?;
+    }
+    let status = run::wait(&mut orch, LIMIT)?;
+    ensure!(status.is_some(), "orch record hangs after the kill");
+    // What outlived its supervisor must end soon.
+    for _ in 0..100 {
+        if below.iter().all(|&pid| !alive(pid)) {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(100));
+    }
+    let left: Vec<i32> = below.iter().copied().filter(|&p| alive(p)).collect();
+    left.iter().for_each(|&pid| run::kill_tree(pid));
+    anyhow::bail!("still there 10 seconds later: {left:?}")
+}
+
+fn is_orch(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|c| c.trim() == "orch")
+}
+
+fn alive(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|s| !s.contains(") Z "))
+}
+
+#[test]
+fn a_killed_process_replays_up_to_its_end() -> Result<()> {
+    for round in 0..10 {
+        let place = Place::new(User::Own)?;
+        kill_while_recording(&place, 150 + 37 * round, |_, below| {
+            below.get(round as usize % below.len().max(1)).copied()
+        })?;
+        place
+            .check(LIMIT)
+            .with_context(|| format!("round {round}"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_killed_supervisor_leaves_a_readable_session() -> Result<()> {
+    for round in 0..5 {
+        let place = Place::new(User::Own)?;
+        kill_while_recording(&place, 150 + 91 * round, |orch, _| Some(orch))?;
+        let ls = place.read(&["ls"], LIMIT)?;
+        ensure!(ls.code() == Some(0), "ls, round {round}\n{ls}");
+        place
+            .check(LIMIT)
+            .with_context(|| format!("round {round}"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_stopped_process_goes_on() -> Result<()> {
+    let place = Place::new(User::Own)?;
+    let mut command = place.record(&[
+        "bash",
+        "-c",
+        "for i in {1..200}; do /bin/true; done; sleep 0.3",
+    ]);
+    let mut orch = command.stdin(Stdio::null()).spawn()?;
+    for _ in 0..5 {
+        sleep(Duration::from_millis(60));
+        let below = run::descendants(orch.id().cast_signed());
+        let below: Vec<i32> = below.into_iter().filter(|&p| !is_orch(p)).collect();
+        for signal in [Signal::SIGSTOP, Signal::SIGCONT] {
+            for &pid in &below {
+                let _ = kill(Pid::from_raw(pid), signal);
+            }
+            sleep(Duration::from_millis(30));
+        }
+    }
+    let status = run::wait(&mut orch, LIMIT)?.context("orch record hangs")?;
+    ensure!(status.success(), "{status}");
+    place.check(LIMIT)
+}
+
+#[test]
+fn ctrl_c_leaves_a_usable_session() -> Result<()> {
+    use std::os::unix::process::CommandExt as _;
+    let place = Place::new(User::Own)?;
+    let mut command = place.record(&["bash", "-c", "sleep 20"]);
+    let mut orch = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()?;
+    sleep(Duration::from_millis(500));
+    nix::sys::signal::killpg(Pid::from_raw(orch.id().cast_signed()), Signal::SIGINT)?;
+    let status = run::wait(&mut orch, LIMIT)?.context("orch record hangs")?;
+    ensure!(status.code() == Some(130), "{status}");
+    place.check(LIMIT)
+}
+
+#[test]
+fn programs_that_cannot_run() -> Result<()> {
+    let place = Place::new(User::Own)?;
+    let file = |name: &str, bytes: &[u8]| -> Result<String> {
+        let path = place.work().join(name);
+        fs::write(&path, bytes)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        Ok(path.display().to_string())
+    };
+    let plain = file("plain", b"#!/bin/sh\n")?;
+    fs::set_permissions(&plain, fs::Permissions::from_mode(0o644))?;
+    let cases = [
+        ("no-such-program".to_owned(), ["not found", "No such file"]),
+        ("/no/such/program".to_owned(), ["not found", "No such file"]),
+        (plain, ["not executable", "ermission denied"]),
+        ("/etc".to_owned(), ["directory", "ermission denied"]),
+        (file("elf32", &elf32(3))?, ["32-bit", "64-bit"]),
+        (file("arm", &elf64(183))?, ["xec format", "architecture"]),
+        (file("cut", &elf64(62)[..40])?, ["xec format", "ELF"]),
+    ];
+    for (program, words) in cases {
+        let outcome = run::run(&mut place.record(&[&program]), LIMIT)?;
+        refuses(&outcome, &words).with_context(|| program.clone())?;
+        ensure!(
+            !place.session().exists(),
+            "{program}: an empty session was left behind"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn a_32_bit_child_is_reported() -> Result<()> {
+    let place = Place::new(User::Own)?;
+    let path = place.work().join("elf32");
+    fs::write(&path, elf32(3))?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+    let outcome = run::run(
+        &mut place.record(&["sh", "-c", "./elf32; echo code $?"]),
+        LIMIT,
+    )?;
+    ensure!(
+        outcome.code() == Some(0) && outcome.stdout.contains("code "),
+        "{outcome}"
+    );
+    ensure!(outcome.stderr.contains("32-bit"), "not reported\n{outcome}");
+    place.check(LIMIT)
+}
+
+/// The smallest 32-bit program: `exit(code)` by int 0x80.
+fn elf32(code: u8) -> Vec<u8> {
+    let mut b = vec![0x7f, b'E', b'L', b'F', 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let base: u32 = 0x0804_8000;
+    b.extend([2, 0, 3, 0]);
+    for word in [1, base + 84, 52, 0, 0] {
+        b.extend(u32::to_le_bytes(word));
+    }
+    b.extend([52, 0, 32, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
+    for word in [1, 0, base, base, 96, 96, 5, 4096] {
+        b.extend(u32::to_le_bytes(word));
+    }
+    // mov $1,%eax; mov $code,%ebx; int $0x80
+    b.extend([0xb8, 1, 0, 0, 0, 0xbb, code, 0, 0, 0, 0xcd, 0x80]);
+    b
+}
+
+/// The header of a 64-bit program for another machine.
+fn elf64(machine: u8) -> Vec<u8> {
+    let mut b = vec![0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    b.extend([2, 0, machine, 0, 1, 0, 0, 0]);
+    b.resize(64, 0);
+    b[52] = 64;
+    b.resize(4096, 0);
+    b
+}
+
+#[test]
+fn output_directories() -> Result<()> {
+    let place = Place::new(User::Ordinary)?;
+    fs::create_dir(place.session())?;
+    let existing = run::run(&mut place.record(&["true"]), LIMIT)?;
+    refuses(&existing, &["exists"])?;
+    fs::remove_dir(place.session())?;
+    for directory in ["/proc/orch-session", "/dev/null/session"] {
+        let mut command = place.command(place.orch());
+        command.args(["record", "-o", directory, "--", "true"]);
+        refuses(&run::run(&mut command, LIMIT)?, &[directory])?;
+    }
+    if is_root() {
+        // Not writable for an ordinary user.
+        let mut command = place.command(place.orch());
+        command.args(["record", "-o", "/usr/orch-session", "--", "true"]);
+        refuses(&run::run(&mut command, LIMIT)?, &["/usr/orch-session"])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn sessions_that_are_none() -> Result<()> {
+    let place = Place::new(User::Own)?;
+    refuses(&place.read(&["replay", "--check"], LIMIT)?, &["session"])?;
+    fs::create_dir(place.session())?;
+    refuses(&place.read(&["replay", "--check"], LIMIT)?, &["session"])?;
+    refuses(&place.read(&["ls"], LIMIT)?, &["session"])
+}
+
+/// A small linear congruential generator: the damage is the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap_or(0) % n.max(1)
+    }
+}
+
+fn files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        match path.is_dir() {
+            true => found.extend(files(&path)?),
+            false => found.push(path),
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+#[test]
+fn damaged_sessions_are_errors() -> Result<()> {
+    let place = Place::new(User::Own)?;
+    let recorded = run::run(
+        &mut place.record(&["bash", "-c", "ls /usr/lib | sort | head -n 3; exit 0"]),
+        LIMIT,
+    )?;
+    ensure!(recorded.code() == Some(0), "{recorded}");
+    let all: Vec<PathBuf> = files(&place.session())?
+        .into_iter()
+        .filter(|p| !p.starts_with(place.session().join("files")))
+        .collect();
+    let mut dice = Dice(4711);
+    for round in 0..40 {
+        let path = &all[dice.below(all.len())];
+        let sound = fs::read(path)?;
+        let mut bytes = sound.clone();
+        let how = match round % 3 {
+            0 => {
+                bytes.truncate(dice.below(sound.len()));
+                "cut"
+            }
+            1 => {
+                for _ in 0..=dice.below(8) {
+                    let at = dice.below(bytes.len());
+                    bytes[at] ^= 1 << dice.below(8);
+                }
+                "bits flipped"
+            }
+            _ => {
+                let at = dice.below(bytes.len());
+                bytes[at..].fill_with(|| u8::try_from(dice.below(256)).unwrap_or(0));
+                "overwritten"
+            }
+        };
+        fs::write(path, &bytes)?;
+        for arguments in [&["replay", "--check"][..], &["ls"]] {
+            let outcome = place.read(arguments, Duration::from_secs(20))?;
+            ensure!(
+                outcome.orderly(),
+                "round {round}, {how}: {}, {arguments:?}\n{outcome}",
+                path.display()
+            );
+        }
+        fs::write(path, &sound)?;
+    }
+    place.check(LIMIT)
+}
+
+#[test]
+fn a_full_disk_is_said() -> Result<()> {
+    if !is_root() {
+        eprintln!("skipped: only root can mount a small file system");
+        return Ok(());
+    }
+    let place = Place::new(User::Own)?;
+    let small = place.path().join("small");
+    fs::create_dir(&small)?;
+    let small = Mount::new(small)?;
+    let session = small.0.join("session").display().to_string();
+    let mut command = place.command(place.orch());
+    let script = "for i in 1 2 3; do head -c 20000000 /dev/urandom | cat | cksum; done; echo end";
+    command.args(["record", "-o", &session, "--", "bash", "-c", script]);
+    let outcome = run::run(&mut command, LIMIT)?;
+    ensure!(outcome.orderly(), "{outcome}");
+    ensure!(
+        ["o space left", "disk is full"]
+            .iter()
+            .any(|w| outcome.stderr.contains(w)),
+        "not said\n{outcome}"
+    );
+    let mut ls = place.command(place.orch());
+    let ls = run::run(ls.args(["-s", &session, "ls"]), LIMIT)?;
+    ensure!(ls.orderly(), "{ls}");
+    Ok(())
+}
+
+/// A tmpfs of 16 MiB, unmounted when dropped.
+struct Mount(PathBuf);
+
+impl Mount {
+    fn new(at: PathBuf) -> Result<Self> {
+        let flags = nix::mount::MsFlags::empty();
+        nix::mount::mount(Some("tmpfs"), &at, Some("tmpfs"), flags, Some("size=16m"))
+            .context("mount")?;
+        Ok(Self(at))
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = nix::mount::umount2(&self.0, nix::mount::MntFlags::MNT_DETACH);
+    }
+}
