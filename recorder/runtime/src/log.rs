@@ -135,7 +135,7 @@ impl Log {
                 break;
             }
             ring_doorbell();
-            sys::futex_wait(&slot.moved, moved, 1000);
+            sys::futex_wait(&slot.moved, moved, 200);
             if !supervisor_lives() {
                 crate::fail(
                     "the recorder (orch record) is gone and the log is full; ending this process",
@@ -266,6 +266,7 @@ pub struct Piece {
     /// Bytes.
     pub len: u32,
     /// 1 if it went out.
+    #[expect(dead_code, reason = "written to the ring with the rest")]
     pub outgoing: u32,
 }
 
@@ -410,7 +411,7 @@ fn ask_slot(slot: &Slot, what: u32, args: &[u64]) -> u64 {
     slot.request.store(what, Ordering::Release);
     ring_doorbell();
     while slot.request.load(Ordering::Acquire) != request::NONE {
-        sys::futex_wait(&slot.answered, answered, 1000);
+        sys::futex_wait(&slot.answered, answered, 200);
         if slot.request.load(Ordering::Acquire) != request::NONE && !supervisor_lives() {
             crate::fail("the recorder (orch record) is gone; ending this process");
         }
@@ -597,7 +598,9 @@ pub fn ended_early() -> ! {
 /// Reports how the replay ended and ends the process.
 pub fn finish_replay(v: u32) -> ! {
     let slot = slot();
-    slot.tail.store(log().cursor, Ordering::Release);
+    if !log().recording {
+        slot.tail.store(log().cursor, Ordering::Release);
+    }
     slot.verdict.store(v, Ordering::Release);
     close();
     sys::exit_group(if v == verdict::MATCHED { 0 } else { 1 });

@@ -6,6 +6,10 @@
 //! the program around it. Assembly is confined to `arch`.
 #![no_std]
 #![no_main]
+#![allow(
+    clippy::deref_addrof,
+    reason = "a reference to a static mut is taken through its address"
+)]
 
 mod arch;
 mod boot;
