@@ -80,9 +80,9 @@ fn fail_fmt(args: core::fmt::Arguments) -> ! {
         text: [0; 1024],
         len: 0,
     };
-    let _ = write!(
+    let _ = writeln!(
         m,
-        "orch: p{}: {args}\n",
+        "orch: p{}: {args}",
         slot.recording.load(core::sync::atomic::Ordering::Relaxed)
     );
     sys::call(sys::nr::WRITE, &[2, m.text.as_ptr() as u64, m.len as u64]);
