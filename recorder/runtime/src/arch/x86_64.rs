@@ -33,7 +33,10 @@ const BOOT_STACK_LEN: usize = 64 << 10;
 /// Stack until thread area 0 exists.
 static mut BOOT_STACK: [u8; BOOT_STACK_LEN] = [0; BOOT_STACK_LEN];
 
-#[expect(improper_ctypes, reason = "assembly only passes pointers to `Thread` on")]
+#[expect(
+    improper_ctypes,
+    reason = "assembly only passes pointers to `Thread` on"
+)]
 unsafe extern "C" {
     /// Where a patched site's trampoline jumps to: the program's rsp is
     /// saved, rsp is the runtime stack with the site's index on top.
