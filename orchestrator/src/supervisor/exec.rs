@@ -23,6 +23,8 @@ pub struct Pending {
     slot: Option<u32>,
     /// It is a vfork child: the slot is its parent's.
     vfork: bool,
+    /// Signals that the new image has blocked without the kernel's knowing.
+    mask: u64,
 }
 
 impl Pending {
@@ -32,6 +34,7 @@ impl Pending {
             process: pid,
             slot: None,
             vfork: false,
+            mask: 0,
         }
     }
 
@@ -58,6 +61,7 @@ impl Supervisor<'_> {
         let thread =
             Pid::from_raw(i32::try_from(slot.args[0].load(Ordering::Relaxed)).unwrap_or(0));
         let vfork = slot.args[1].load(Ordering::Relaxed) != 0;
+        let mask = slot.args[2].load(Ordering::Relaxed);
         match tracee::seize(thread) {
             Ok(()) => {
                 let process = process_of(thread).unwrap_or(thread);
@@ -66,6 +70,7 @@ impl Supervisor<'_> {
                     process,
                     slot: Some(index),
                     vfork,
+                    mask,
                 });
                 self.arena.answer(index, 1);
             }
@@ -156,6 +161,7 @@ impl Supervisor<'_> {
             self.filter_installed = true;
         }
         slot.boot_flags.store(flags, Ordering::Relaxed);
+        slot.boot_mask.store(pending.mask, Ordering::Relaxed);
         self.arena.set_boot_regs(index, stopped.regs());
         match self.first_records(&stopped, parent, pending.vfork || pending.slot.is_none()) {
             Ok(first) => {

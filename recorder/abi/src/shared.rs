@@ -187,6 +187,9 @@ pub struct Slot {
     pub reserved: AtomicU32,
     /// Registers of the program when the runtime was put in (boot).
     pub boot_regs: Regs,
+    /// Boot: signals that the program before exec had blocked, although the
+    /// kernel could not be told.
+    pub boot_mask: AtomicU64,
     /// Boot: bits of [`boot`].
     pub boot_flags: AtomicU64,
     /// Replay: what differed.

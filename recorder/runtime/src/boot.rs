@@ -1,11 +1,12 @@
 //! First code in a new image: takes over the process, then starts the program.
 
+use crate::arch::x86_64 as arch;
 use crate::process::process;
 use crate::sys::{self, call, mm, nr};
 use crate::{log, patch, replay, signal, thread};
 use core::sync::atomic::Ordering;
 use orch_abi::layout::{
-    ARENA_BASE, ARENA_FILE_OFFSET, ARENA_LEN, RUNTIME_BASE, RUNTIME_HIGH, TASK_END,
+    ARENA_BASE, ARENA_FILE_OFFSET, ARENA_LEN, RUNTIME_BASE, RUNTIME_HIGH, RUNTIME_LEN, TASK_END,
 };
 use orch_abi::record::{Boot, Kind, Regs};
 use orch_abi::shared::{boot as flag, state};
@@ -39,6 +40,7 @@ pub extern "C" fn boot(index: u32, fd: u64) {
     let slot = log::slot();
     process().baton.reset();
     process().options = log::control().options.load(Ordering::Relaxed);
+    protect(t);
     if log::recording() {
         t.regs = slot.boot_regs;
     } else {
@@ -60,11 +62,34 @@ pub extern "C" fn boot(index: u32, fd: u64) {
     t.resume_ip = t.regs.rip;
 }
 
+/// Keeps stray stores of the program off the log and the runtime's data, where
+/// the CPU has protection keys (pkeys(7)). Thread areas stay open: patched
+/// sites and the kernel, which writes signal frames there, come without rights.
+fn protect(t: &mut thread::Thread) {
+    const PKEY_ALLOC: u64 = 330;
+    const ACCESS_DISABLE: u32 = 1;
+    let key = call(PKEY_ALLOC, &[0, 0]);
+    if key <= 0 {
+        return;
+    }
+    let rw = mm::READ | mm::WRITE;
+    let k = key as u64;
+    call(nr::PKEY_MPROTECT, &[ARENA_BASE, ARENA_LEN, rw, k]);
+    call(
+        nr::PKEY_MPROTECT,
+        &[RUNTIME_BASE, RUNTIME_LEN, rw | mm::EXEC, k],
+    );
+    t.grant = !(3 << (2 * key));
+    t.program_pkru = arch::rdpkru() | ACCESS_DISABLE << (2 * key);
+    t.keyed = 1;
+}
+
 /// Signal mask, ignored signals and heap end: found (record) or read (replay).
 fn take_state(t: &mut thread::Thread) {
     let mut b = Boot::default();
     if log::recording() {
         call(nr::RT_SIGPROCMASK, &[0, 0, &raw mut b.mask as u64, 8]);
+        b.mask |= log::slot().boot_mask.load(Ordering::Relaxed);
         b.ignored = signal::find_ignored();
         b.brk = call(nr::BRK, &[0]) as u64;
         log::write(Kind::Boot, 0, 0, log::tick(), &[log::bytes_of(&b)]);

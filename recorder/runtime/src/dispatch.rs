@@ -7,7 +7,7 @@ use crate::memory;
 use crate::process::{Console, process};
 use crate::sys::{errno, nr};
 use crate::thread::Thread;
-use crate::{call, digest, insn, patch, preempt, replay, shm, signal, stub, thread};
+use crate::{call, digest, insn, patch, preempt, replay, scratch, shm, signal, stub, thread};
 use core::sync::atomic::Ordering;
 use orch_abi::record::{Kind, Syscall, flag};
 use orch_abi::syscalls::{self, Call, Does, Restart};
@@ -220,21 +220,24 @@ fn blocking(t: &mut Thread, c: &Call, args: &[u64; 6], tick: u64, b: &mut Syscal
     }
     let tick = if tick == 0 { log::tick() } else { tick };
     log::syscall(Kind::Enter, c.nr, 0, tick, b, &Pieces::new());
+    let mut kernel_args = shm::for_kernel(c, args);
+    let moved = scratch::redirect(t, c, args, &mut kernel_args);
     thread::release_baton();
     t.kicked = 0;
     // SAFETY: the program's own call with its own arguments.
-    let mut result = unsafe { window_syscall(u64::from(c.nr), shm::for_kernel(c, args).as_ptr()) };
+    let mut result = unsafe { window_syscall(u64::from(c.nr), kernel_args.as_ptr()) };
     while result == -errno::EINTR && t.kicked != 0 && t.caught == 0 {
         // Not a signal of the program's: the supervisor's interrupt came late.
         t.kicked = 0;
         // SAFETY: as above.
-        result = unsafe { window_syscall(u64::from(c.nr), shm::for_kernel(c, args).as_ptr()) };
+        result = unsafe { window_syscall(u64::from(c.nr), kernel_args.as_ptr()) };
     }
     if result == ABANDONED {
         // Too late to say that the call was never made: it was interrupted.
         result = -errno::EINTR;
     }
     thread::acquire_baton(t);
+    scratch::deliver(t, c, args, result, &moved);
     result
 }
 

@@ -552,22 +552,22 @@ pub fn position() -> u64 {
     }
 }
 
-/// Head of the next record that is not memory going ahead of its call;
-/// `None` at the end of the recording.
+/// Head of the next record; `None` at the end of the recording.
 pub fn peek() -> Option<Head> {
-    loop {
-        let l = log();
-        if l.head.is_none() {
-            if !l.available(size_of::<Head>() as u64) {
-                return None;
-            }
-            l.head = Some(read::<Head>());
+    let l = log();
+    if l.head.is_none() {
+        if !l.available(size_of::<Head>() as u64) {
+            return None;
         }
-        let head = l.head.unwrap_or_default();
-        if head.kind != Kind::Data as u8 {
-            return Some(head);
-        }
-        l.head = None;
+        l.head = Some(read::<Head>());
+    }
+    l.head
+}
+
+/// Puts memory in place that goes ahead of its call; the program has come to that call.
+pub fn apply_data() {
+    while peek().is_some_and(|h| h.kind == Kind::Data as u8) {
+        take();
         let body = read::<Data>();
         crate::replay::apply(body.addr, body.len);
         skip_pad(body.len);

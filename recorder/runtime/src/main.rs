@@ -24,6 +24,7 @@ mod patch;
 mod preempt;
 mod process;
 mod replay;
+mod scratch;
 mod shm;
 mod signal;
 mod stub;

@@ -46,6 +46,7 @@ fn traits(call: &Call) -> u8 {
 }
 
 const IOCTL: u16 = 16;
+const SENDMMSG: u16 = 307;
 
 fn word(addr: u64) -> u64 {
     let addr = shm::copy(addr);
@@ -70,7 +71,8 @@ pub fn string_len(addr: u64) -> u64 {
     n + 1
 }
 
-fn len(l: Len, args: &[u64; 6], result: i64, cap: u64) -> u64 {
+/// A length, with the call's arguments and result.
+pub fn len(l: Len, args: &[u64; 6], result: i64, cap: u64) -> u64 {
     let result = result.max(0) as u64;
     let arg = |i: u8| args[usize::from(i)];
     match l {
@@ -175,7 +177,8 @@ fn read_by_kernel(buf: Buf, addr: u64, args: &[u64; 6], hash: &mut Hash) {
     }
 }
 
-fn fd_set_len(nfds: u64) -> u64 {
+/// Bytes of an `fd_set` for `nfds` descriptors.
+pub fn fd_set_len(nfds: u64) -> u64 {
     nfds.min(1 << 20).div_ceil(64) * 8
 }
 
@@ -208,13 +211,21 @@ pub fn collect_outputs(
                 _ => continue,
             };
             if args[i] != 0 {
-                written_by_kernel(buf, args[i], args, result, out);
+                // sendmmsg(2) only fills in how much it sent.
+                written_by_kernel(call.nr == SENDMMSG, buf, args[i], args, result, out);
             }
         }
     });
 }
 
-fn written_by_kernel(buf: Buf, addr: u64, args: &[u64; 6], result: i64, out: &mut Pieces) {
+fn written_by_kernel(
+    sends: bool,
+    buf: Buf,
+    addr: u64,
+    args: &[u64; 6],
+    result: i64,
+    out: &mut Pieces,
+) {
     match buf {
         Buf::Bytes { cap, used } => {
             let cap = len(cap, args, result, u64::MAX);
@@ -227,6 +238,10 @@ fn written_by_kernel(buf: Buf, addr: u64, args: &[u64; 6], result: i64, out: &mu
         }
         Buf::Mmsghdr { .. } => {
             for k in 0..(result as u64).min(IOV_MAX) {
+                if sends {
+                    out.incoming(addr + 64 * k + 56, 4);
+                    continue;
+                }
                 let m = addr + 64 * k;
                 out.incoming(m, 64);
                 message_out(m, half(m + 56), out);

@@ -42,6 +42,7 @@ fn next(t: &mut Thread) -> Head {
     if preempt::searching() {
         preempt::missed(t);
     }
+    log::apply_data();
     let Some(head) = log::peek() else {
         log::ended_early()
     };
@@ -219,8 +220,7 @@ pub fn build_image() -> Regs {
         if map(&writable) != m.addr as i64 {
             crate::fail_fmt(format_args!("cannot map {:#x}+{:#x}", m.addr, m.len));
         }
-        // `peek` applies the data that belongs to this mapping.
-        let _ = log::peek();
+        log::apply_data();
         sys::call(nr::MPROTECT, &[m.addr, m.len, u64::from(m.prot)]);
     }
     start.regs

@@ -138,7 +138,7 @@ const SS_ONSTACK: u64 = 1;
 const SS_AUTODISARM: u64 = 1 << 31;
 
 /// Signals that the runtime itself needs unblocked.
-const NEVER_BLOCKED: u64 = bit(sig::SYS) | bit(sig::SEGV) | bit(sig::TRAP);
+pub const NEVER_BLOCKED: u64 = bit(sig::SYS) | bit(sig::SEGV) | bit(sig::TRAP);
 
 const fn bit(signal: u32) -> u64 {
     1 << (signal - 1)
@@ -184,17 +184,17 @@ fn kernel_action(signal: u32, handler: u64, flags: u64) {
 pub fn install_own() {
     kernel_action(
         sig::SYS,
-        on_sigsys as *const () as u64,
+        arch::enter_sigsys as *const () as u64,
         SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTART,
     );
     kernel_action(
         sig::SEGV,
-        on_fault as *const () as u64,
+        arch::enter_fault as *const () as u64,
         SA_SIGINFO | SA_ONSTACK | SA_NODEFER,
     );
     kernel_action(
         sig::TRAP,
-        on_fault as *const () as u64,
+        arch::enter_fault as *const () as u64,
         SA_SIGINFO | SA_ONSTACK | SA_NODEFER,
     );
 }
@@ -235,9 +235,9 @@ pub fn set_action(signal: u32, act: Action) {
     if !act.caught() {
         kernel_action(signal, act.handler, act.flags & SA_FOR_KERNEL);
     } else if FAULTS & bit(signal) != 0 {
-        kernel_action(signal, on_fault as *const () as u64, own);
+        kernel_action(signal, arch::enter_fault as *const () as u64, own);
     } else {
-        kernel_action(signal, on_signal as *const () as u64, own);
+        kernel_action(signal, arch::enter_signal as *const () as u64, own);
     }
 }
 
@@ -280,7 +280,7 @@ pub fn due_first(t: &mut Thread) -> bool {
 
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct Info {
+pub struct Info {
     signo: i32,
     errno: i32,
     code: i32,
@@ -288,11 +288,22 @@ struct Info {
     rest: [u64; 14],
 }
 
-extern "C" fn on_sigsys(_: i32, info: &Info, c: &mut Context) {
+/// SIGSYS: a system call of the program, or the supervisor's interrupt.
+pub extern "C" fn on_sigsys(_: i32, info: &Info, c: &mut Context) {
     const SYS_SECCOMP: i32 = 1;
     let t = thread::current();
     if info.code != SYS_SECCOMP {
-        preempt::interrupt(t, c);
+        // si_pid follows si_code and padding; ours is the supervisor's.
+        let sender = info.rest[0] as u32;
+        let supervisor = log::control().supervisor.load(Ordering::Relaxed);
+        let action = process().own.actions[sig::SYS as usize - 1];
+        if sender == supervisor || action.handler == 1 || !log::recording() {
+            preempt::interrupt(t, c);
+        } else if action.caught() {
+            on_signal(sig::SYS, info, c);
+        } else {
+            die_of(sig::SYS);
+        }
         return;
     }
     t.regs = c.regs;
@@ -308,7 +319,7 @@ pub fn send_to(c: &mut Context, ip: u64, sp: u64) {
 }
 
 /// A signal from outside: kept until the next safe point.
-extern "C" fn on_signal(signal: u32, info: &Info, c: &mut Context) {
+pub extern "C" fn on_signal(signal: u32, info: &Info, c: &mut Context) {
     let t = thread::current();
     catch(t, signal, info, c, 0);
     if let Some(ip) = arch::abandon_window(c.regs.rip) {
@@ -338,7 +349,8 @@ fn catch(t: &mut Thread, signal: u32, info: &Info, c: &mut Context, fault: u32) 
     c.mask = !NEVER_BLOCKED;
 }
 
-extern "C" fn on_fault(signal: u32, info: &Info, c: &mut Context) {
+/// A signal that an instruction raised (or that somebody sent).
+pub extern "C" fn on_fault(signal: u32, info: &Info, c: &mut Context) {
     let t = thread::current();
     if info.code <= 0 {
         // Sent by kill(2) and friends, not raised by an instruction.
@@ -509,6 +521,9 @@ pub fn deliver_fault(t: &mut Thread) {
     if log::recording() {
         apply_mask(t);
     } else {
+        // In replay only faults arrive, and they must.
+        let none = 0_u64;
+        call(nr::RT_SIGPROCMASK, &[2, &raw const none as u64, 0, 8]);
         replay::settle(t);
     }
 }

@@ -62,6 +62,14 @@ pub struct Thread {
     pub preempted: u32,
     /// Recording: how many instructions may still be stepped to a better place to stop.
     pub steps: u32,
+    /// 1 if a protection key keeps the program off the runtime's data.
+    pub keyed: u32,
+    /// The program's rights to protection keys while the runtime runs.
+    pub program_pkru: u32,
+    /// Mask that adds the runtime's own right.
+    pub grant: u32,
+    /// Its scratch memory is mapped.
+    pub has_scratch: bool,
     /// Index in the process.
     pub index: u32,
     /// Kernel thread id, as recorded.

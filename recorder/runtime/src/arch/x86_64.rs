@@ -62,6 +62,12 @@ unsafe extern "C" {
         tls: u64,
         child: *mut Thread,
     ) -> i64;
+    /// Handler of SIGSYS.
+    pub fn enter_sigsys();
+    /// Handler of signals that instructions raise.
+    pub fn enter_fault();
+    /// Handler of the other signals.
+    pub fn enter_signal();
     /// Return address of our signal handlers: rt_sigreturn(2).
     pub fn restorer();
     /// Saves the callee-saved registers on the stack, stores rsp behind
@@ -102,6 +108,16 @@ global_asm!(
     "pushfq",
     "pop qword ptr gs:[{rflags}]",
     "cld",
+    // The program may not touch the runtime's data; the runtime may.
+    "cmp dword ptr gs:[{guarded}], 0",
+    "je 9f",
+    "xor ecx, ecx",
+    "rdpkru",
+    "mov gs:[{program_pkru}], eax",
+    "and eax, gs:[{grant}]",
+    "xor edx, edx",
+    "wrpkru",
+    "9:",
     "xor ebp, ebp",
     "mov rdi, gs:[{this}]",
     "call {patched}",
@@ -110,6 +126,16 @@ global_asm!(
     ".global trapped_entry",
     "trapped_entry:",
     "cld",
+    // The program may not touch the runtime's data; the runtime may.
+    "cmp dword ptr gs:[{guarded}], 0",
+    "je 9f",
+    "xor ecx, ecx",
+    "rdpkru",
+    "mov gs:[{program_pkru}], eax",
+    "and eax, gs:[{grant}]",
+    "xor edx, edx",
+    "wrpkru",
+    "9:",
     "xor ebp, ebp",
     "mov rdi, gs:[{this}]",
     "call {trapped}",
@@ -118,6 +144,16 @@ global_asm!(
     ".global interrupted_entry",
     "interrupted_entry:",
     "cld",
+    // The program may not touch the runtime's data; the runtime may.
+    "cmp dword ptr gs:[{guarded}], 0",
+    "je 9f",
+    "xor ecx, ecx",
+    "rdpkru",
+    "mov gs:[{program_pkru}], eax",
+    "and eax, gs:[{grant}]",
+    "xor edx, edx",
+    "wrpkru",
+    "9:",
     "xor ebp, ebp",
     "mov rdi, gs:[{this}]",
     "call {interrupted}",
@@ -125,6 +161,13 @@ global_asm!(
     ".global resume",
     "resume:",
     "mov rsp, gs:[{stack_top}]",
+    "cmp dword ptr gs:[{guarded}], 0",
+    "je 9f",
+    "mov eax, gs:[{program_pkru}]",
+    "xor ecx, ecx",
+    "xor edx, edx",
+    "wrpkru",
+    "9:",
     "push qword ptr gs:[{rflags}]",
     "popfq",
     "mov rax, gs:[{rax}]",
@@ -193,6 +236,32 @@ global_asm!(
     "call {started}",
     "jmp resume",
     "",
+    // The kernel enters handlers with the default rights to protection keys.
+    ".global enter_sigsys",
+    "enter_sigsys:",
+    "lea r8, [rip + {on_sigsys}]",
+    "jmp 7f",
+    ".global enter_fault",
+    "enter_fault:",
+    "lea r8, [rip + {on_fault}]",
+    "jmp 7f",
+    ".global enter_signal",
+    "enter_signal:",
+    "lea r8, [rip + {on_signal}]",
+    "jmp 7f",
+    "7:",
+    "cmp dword ptr gs:[{guarded}], 0",
+    "je 9f",
+    "mov r9, rdx",
+    "xor ecx, ecx",
+    "rdpkru",
+    "and eax, gs:[{grant}]",
+    "xor edx, edx",
+    "wrpkru",
+    "mov rdx, r9",
+    "9:",
+    "jmp r8",
+    "",
     ".global restorer",
     "restorer:",
     "mov eax, 15",
@@ -251,6 +320,12 @@ global_asm!(
     stack_top = const offset_of!(Thread, stack_top),
     resume_ip = const offset_of!(Thread, resume_ip),
     caught = const offset_of!(Thread, caught),
+    guarded = const offset_of!(Thread, keyed),
+    program_pkru = const offset_of!(Thread, program_pkru),
+    grant = const offset_of!(Thread, grant),
+    on_sigsys = sym crate::signal::on_sigsys,
+    on_fault = sym crate::signal::on_fault,
+    on_signal = sym crate::signal::on_signal,
     rax = const reg(offset_of!(Regs, rax)),
     rbx = const reg(offset_of!(Regs, rbx)),
     rcx = const reg(offset_of!(Regs, rcx)),
@@ -288,13 +363,13 @@ global_asm!(
     "mov rcx, rdx",
     "shr rcx, 3",
     "jz 2f",
-    "1:",
+    "6:",
     "mov r8, [rsi]",
     "mov [rdi], r8",
     "add rsi, 8",
     "add rdi, 8",
     "dec rcx",
-    "jnz 1b",
+    "jnz 6b",
     "2:",
     "and edx, 7",
     "jz 5f",
@@ -323,11 +398,11 @@ global_asm!(
     "mov rcx, rdx",
     "shr rcx, 3",
     "jz 2f",
-    "1:",
+    "6:",
     "mov [rdi], rax",
     "add rdi, 8",
     "dec rcx",
-    "jnz 1b",
+    "jnz 6b",
     "2:",
     "and edx, 7",
     "jz 5f",
@@ -470,4 +545,14 @@ pub fn rdtscp() -> (u64, u64) {
         asm!("rdtscp", out("eax") lo, out("edx") hi, out("ecx") aux, options(nomem, nostack));
     }
     (u64::from(hi) << 32 | u64::from(lo), u64::from(aux))
+}
+
+/// Rights of the calling thread to protection keys (the CPU must have them).
+pub fn rdpkru() -> u32 {
+    let value: u32;
+    // SAFETY: reads a register.
+    unsafe {
+        asm!("rdpkru", in("ecx") 0, out("eax") value, out("edx") _, options(nomem, nostack));
+    }
+    value
 }

@@ -151,6 +151,7 @@ fn child_of(t: &Thread, index: u32, life: Life, w: &Wish) -> Option<&'static mut
         child.regs.rsp = w.stack;
     }
     child.mask = t.mask;
+    (child.keyed, child.program_pkru, child.grant) = (t.keyed, t.program_pkru, t.grant);
     child.life = life;
     child.vfork_parent = t.index;
     if w.flags & flag::CHILD_CLEARTID != 0 {
@@ -473,7 +474,7 @@ fn exec(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
         let vfork = u64::from(t.life == Life::Vfork);
         let tid = call(nr::GETTID, &[]) as u64;
         let mut r = ABANDONED;
-        if log::ask(request::EXEC, &[tid, vfork]) == 1 {
+        if log::ask(request::EXEC, &[tid, vfork, t.mask & signal::NEVER_BLOCKED]) == 1 {
             // SAFETY: as the program asked; on success nothing of us is left.
             r = unsafe { arch::window_syscall(number, args.as_ptr()) };
             log::ask(request::EXEC_FAILED, &[tid, vfork]);

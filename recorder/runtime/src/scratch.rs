@@ -1,0 +1,177 @@
+//! Where the kernel writes while another thread runs program code: the
+//! program's memory changes only when the caller has the baton again, at a
+//! place that replay knows.
+
+use crate::memory::{self, fd_set_len};
+use crate::sys::{self, mm};
+use crate::thread::Thread;
+use crate::{arch::x86_64 as arch, shm};
+use orch_abi::layout::{MAX_THREADS, THREAD_AREA_LEN, THREADS_BASE};
+use orch_abi::syscalls::{Buf, Call, Ty};
+
+const BASE: u64 = THREADS_BASE + MAX_THREADS as u64 * THREAD_AREA_LEN;
+const LEN: u64 = 128 << 10;
+const MAX: usize = 40;
+
+/// Memory that is written somewhere else for the time of a call.
+#[derive(Clone, Copy)]
+struct Part {
+    arg: usize,
+    program: u64,
+    scratch: u64,
+    room: u64,
+}
+
+/// What was moved for one call.
+pub struct Moved {
+    parts: [Part; MAX],
+    count: usize,
+    used: u64,
+    base: u64,
+}
+
+impl Moved {
+    fn add(&mut self, arg: usize, program: u64, room: u64) -> Option<u64> {
+        let len = room.div_ceil(16) * 16;
+        if self.count == MAX || self.used + len > LEN {
+            return None;
+        }
+        let scratch = self.base + self.used;
+        self.parts[self.count] = Part {
+            arg,
+            program,
+            scratch,
+            room,
+        };
+        self.count += 1;
+        self.used += len;
+        Some(scratch)
+    }
+}
+
+/// Redirects the outputs of a call in `kernel_args`. What does not fit, and
+/// what msghdr structures lead to, stays where it is (docs/recording.md).
+pub fn redirect(t: &mut Thread, call: &Call, args: &[u64; 6], kernel_args: &mut [u64; 6]) -> Moved {
+    let base = BASE + u64::from(t.index) * LEN;
+    let part = Part {
+        arg: 0,
+        program: 0,
+        scratch: 0,
+        room: 0,
+    };
+    let mut moved = Moved {
+        parts: [part; MAX],
+        count: 0,
+        used: 0,
+        base,
+    };
+    if !t.has_scratch {
+        t.has_scratch = sys::map_anonymous(base, LEN, mm::READ | mm::WRITE) >= 0;
+        if !t.has_scratch {
+            return moved;
+        }
+    }
+    for i in 0..call.args.len() {
+        let (buf, reads) = match call.ty(i, args) {
+            Ty::Out(b) => (b, false),
+            Ty::InOut(b) | Ty::OutAlways(b) => (b, true),
+            _ => continue,
+        };
+        if args[i] == 0 || shm::alias(args[i]) != args[i] {
+            continue;
+        }
+        let room = match buf {
+            Buf::Bytes { cap, .. } => memory::len(cap, args, 0, u64::MAX),
+            Buf::FdSet { nfds } => fd_set_len(args[usize::from(nfds)]),
+            Buf::Iovec { count } => {
+                vectors(t, i, args, usize::from(count), kernel_args, &mut moved);
+                continue;
+            }
+            _ => continue,
+        };
+        let before = (moved.count, moved.used);
+        let Some(scratch) = moved.add(i, args[i], room) else {
+            continue;
+        };
+        // Read by the kernel, or perhaps written only in part.
+        if !(reads || room <= 4096) || copy(t, args[i], scratch, room) {
+            kernel_args[i] = scratch;
+        } else {
+            (moved.count, moved.used) = before;
+        }
+    }
+    moved
+}
+
+/// readv(2): vectors of our own that lead to scratch memory.
+fn vectors(
+    t: &mut Thread,
+    arg: usize,
+    args: &[u64; 6],
+    count: usize,
+    kernel_args: &mut [u64; 6],
+    moved: &mut Moved,
+) {
+    let n = args[count];
+    if n > 32 {
+        return;
+    }
+    let mut list = [[0_u64; 2]; 32];
+    let before = (moved.count, moved.used);
+    let (from, len) = (args[arg], n * 16);
+    if !copy(t, from, list.as_mut_ptr() as u64, len) {
+        return;
+    }
+    // No output itself, so that nothing of it is copied back.
+    let Some(own) = moved.add(usize::MAX, 0, len) else {
+        return;
+    };
+    for v in &mut list[..n as usize] {
+        match moved.add(arg, v[0], v[1]) {
+            Some(scratch) => v[0] = scratch,
+            None => {
+                (moved.count, moved.used) = before;
+                return;
+            }
+        }
+    }
+    copy(t, list.as_ptr() as u64, own, len);
+    kernel_args[arg] = own;
+}
+
+fn copy(t: &mut Thread, from: u64, to: u64, len: u64) -> bool {
+    arch::guarded(t, || {
+        // SAFETY: guarded; one side is the runtime's, the other the program's own buffer.
+        unsafe { (from as *const u8).copy_to_nonoverlapping(to as *mut u8, len as usize) };
+    })
+}
+
+/// The caller has the baton again: puts the outputs in their places.
+pub fn deliver(t: &mut Thread, call: &Call, args: &[u64; 6], result: i64, moved: &Moved) {
+    let mut arg = usize::MAX;
+    let mut left = 0;
+    for p in &moved.parts[..moved.count] {
+        if p.arg == usize::MAX {
+            continue;
+        }
+        let ty = call.ty(p.arg, args);
+        let buf = match ty {
+            Ty::Out(b) | Ty::InOut(b) if result >= 0 => b,
+            Ty::OutAlways(b) => b,
+            _ => continue,
+        };
+        let n = match buf {
+            Buf::Bytes { used, .. } => memory::len(used, args, result, p.room).min(p.room),
+            Buf::Iovec { .. } => {
+                if arg != p.arg {
+                    (arg, left) = (p.arg, result.max(0) as u64);
+                }
+                let n = p.room.min(left);
+                left -= n;
+                n
+            }
+            _ => p.room,
+        };
+        copy(t, p.scratch, p.program, n);
+    }
+}
