@@ -32,7 +32,7 @@ fn ls_shows_the_tree() {
 fn ls_says_when_a_session_was_not_ended() {
     let cut = TestSession::cut_off();
     let run = cut.orch(&["ls"]);
-    assert!(run.stdout.contains("not ended cleanly"), "{run:?}");
+    assert!(run.stdout.contains("the recorder was killed"), "{run:?}");
     assert!(
         run.stdout.contains("cut off: recorder was killed"),
         "{run:?}"

@@ -203,6 +203,10 @@ pub fn input(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
     if restart {
         flags |= flag::RESTARTED;
     }
+    if u64::from(c.nr) == nr::RT_SIGPENDING && b.result == 0 && signal::held(t) != 0 {
+        let kernel = call::signal::fetch::<u64>(t, args[0]).unwrap_or(0);
+        call::signal::store(t, args[0], kernel | signal::held(t));
+    }
     memory::collect_outputs(t, c, args, b.result, &mut pieces);
     log::syscall(Kind::Syscall, c.nr, flags, tick, &b, &pieces);
     forget_console(c, args, b.result);

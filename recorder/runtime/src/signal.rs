@@ -299,6 +299,9 @@ pub extern "C" fn on_sigsys(_: i32, info: &Info, c: &mut Context) {
         let action = process().own.actions[sig::SYS as usize - 1];
         if sender == supervisor || action.handler == 1 || !log::recording() {
             preempt::interrupt(t, c);
+        } else if t.mask & bit(sig::SYS) != 0 {
+            // SAFETY: the kernel's siginfo_t has 128 bytes.
+            t.held = Some(unsafe { core::ptr::from_ref(info).cast::<[u64; 16]>().read() });
         } else if action.caught() {
             on_signal(sig::SYS, info, c);
         } else {
@@ -423,8 +426,25 @@ fn die_of(signal: u32) -> ! {
 
 // ---------------------------------------------------------------- delivery
 
+/// The pending signals that the kernel does not know of.
+pub fn held(t: &Thread) -> u64 {
+    if t.held.is_some() { bit(sig::SYS) } else { 0 }
+}
+
 /// Recording: delivers the caught signal, if there is one.
 pub fn deliver_pending(t: &mut Thread) {
+    if t.held.is_some() && t.caught == 0 && t.mask & bit(sig::SYS) == 0 {
+        let info = t.held.take().unwrap_or_default();
+        t.pending = PendingSignal {
+            number: sig::SYS,
+            fault: 0,
+            err: 0,
+            trapno: 0,
+            cr2: 0,
+            info,
+        };
+        t.caught = 1;
+    }
     if t.caught == 0 {
         if let Some(mask) = t.restore_mask.take() {
             t.mask = mask;

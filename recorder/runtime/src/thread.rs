@@ -70,6 +70,8 @@ pub struct Thread {
     pub grant: u32,
     /// Its scratch memory is mapped.
     pub has_scratch: bool,
+    /// A SIGSYS that somebody sent and that the program has blocked.
+    pub held: Option<[u64; 16]>,
     /// Index in the process.
     pub index: u32,
     /// Kernel thread id, as recorded.

@@ -78,7 +78,7 @@ impl Call {
     }
 
     /// Whether others can see the effect of the call when it has these
-    /// arguments ([`Call::publishes`], which is about the call in general).
+    /// arguments (the field `publishes` is about the call in general).
     #[must_use]
     pub fn publishes_with(&self, args: &[u64; Arg::MAX]) -> bool {
         const LOCK_UN: u64 = 8;
