@@ -3,6 +3,7 @@
 
 mod ending;
 mod exec;
+mod sharing;
 mod slots;
 pub(crate) mod watch;
 
@@ -67,6 +68,7 @@ pub struct Supervisor<'a> {
     told: HashSet<PathBuf>,
     /// Slots that have room on the disk.
     reserved: u32,
+    shared_files: sharing::SharedFiles,
     no_new_privs: bool,
     filter_installed: bool,
     buffer: Vec<u8>,
@@ -120,6 +122,7 @@ pub fn record(session: &Session, command: &[OsString], options: &Options) -> Res
         refused: BTreeMap::new(),
         waited_for: HashMap::new(),
         kept: HashMap::new(),
+        shared_files: sharing::SharedFiles::default(),
         told: HashSet::new(),
         reserved: 0,
         no_new_privs: !watch::may_filter(),

@@ -33,6 +33,9 @@ pub struct Live {
     progress: (u64, Instant),
 }
 
+const MAP: u8 = Kind::Map as u8;
+const SPAWN: u8 = Kind::Spawn as u8;
+
 /// How long a caught signal may wait for a safe point of its thread.
 const SIGNAL_PATIENCE: Duration = Duration::from_millis(3);
 /// How long a thread may compute while others of its process wait.
@@ -161,6 +164,7 @@ impl Supervisor<'_> {
         live.taken += taken;
         // Only what the supervisor must know at once; the rest is the reader's.
         let mut at = 0;
+        let mut told = Vec::new();
         while let Some(head) = self.buffer.get(at..at + 16) {
             let len = u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize;
             if head[0] == Kind::Syscall as u8 && head[1] & flag::REFUSED != 0 {
@@ -182,6 +186,19 @@ impl Supervisor<'_> {
                     value: u32::from(body[0]),
                 });
             }
+            if matches!(head[0], MAP | SPAWN)
+                && let Some(payload) = self.buffer.get(at + 16..at + 16 + len)
+            {
+                let kept = &self.kept;
+                let identity = |number| {
+                    let version = kept.iter().find(|&(_, &n)| n == number)?.0;
+                    Some((version[0], version[1]))
+                };
+                told.extend(
+                    self.shared_files
+                        .observe(live.recording, head[0], payload, identity),
+                );
+            }
             at += 16 + len;
         }
         let writer = match &mut live.writer {
@@ -197,6 +214,9 @@ impl Supervisor<'_> {
             .context("cannot write the session; what was recorded so far is readable")?;
         // Only now: whenever this process is killed, what the file lacks is in the ring.
         self.arena.free(index, writer.kept());
+        for text in told {
+            self.warn(text);
+        }
         Ok(true)
     }
 
