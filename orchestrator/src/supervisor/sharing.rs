@@ -1,6 +1,6 @@
-//! Files on disk that several processes map shared and writable. Unlike
-//! memory-only files (tmpfs, memfd) and anonymous memory they are not
-//! recorded access by access: the user is told.
+//! Files on disk that several processes map, each for itself, shared and
+//! writable. Unlike memory-only files (tmpfs, memfd) and mappings that a fork
+//! hands on they are not recorded access by access: the user is told.
 
 use orch_abi::record::Kind;
 use std::collections::{HashMap, HashSet};
@@ -10,8 +10,6 @@ use std::collections::{HashMap, HashSet};
 pub struct SharedFiles {
     /// Device and inode, and the recording that mapped it first.
     mapped: HashMap<(u64, u64), u32>,
-    /// Recordings with such a mapping.
-    holders: HashSet<u32>,
     told: HashSet<(u64, u64)>,
 }
 
@@ -38,7 +36,6 @@ impl SharedFiles {
                 return None;
             }
             let key = identity(file - 1)?;
-            self.holders.insert(recording);
             let first = *self.mapped.entry(key).or_insert(recording);
             if first != recording && self.told.insert(key) {
                 return Some(format!(
@@ -46,14 +43,6 @@ impl SharedFiles {
                      what one writes there for the other to read is not recorded"
                 ));
             }
-        } else if kind == Kind::Spawn as u8
-            && word(payload, 0)? & 0xffff_ffff == 0
-            && self.holders.remove(&recording)
-        {
-            return Some(format!(
-                "p{recording} forks while it has a shared writable mapping of a file on disk; \
-                 what passes through it between the processes is not recorded"
-            ));
         }
         None
     }

@@ -33,9 +33,6 @@ pub struct Live {
     progress: (u64, Instant),
 }
 
-const MAP: u8 = Kind::Map as u8;
-const SPAWN: u8 = Kind::Spawn as u8;
-
 /// How long a caught signal may wait for a safe point of its thread.
 const SIGNAL_PATIENCE: Duration = Duration::from_millis(3);
 /// How long a thread may compute while others of its process wait.
@@ -186,7 +183,7 @@ impl Supervisor<'_> {
                     value: u32::from(body[0]),
                 });
             }
-            if matches!(head[0], MAP | SPAWN)
+            if head[0] == Kind::Map as u8
                 && let Some(payload) = self.buffer.get(at + 16..at + 16 + len)
             {
                 let kept = &self.kept;
@@ -215,7 +212,7 @@ impl Supervisor<'_> {
         // Only now: whenever this process is killed, what the file lacks is in the ring.
         self.arena.free(index, writer.kept());
         for text in told {
-            self.warn(text);
+            super::warn(&text);
         }
         Ok(true)
     }

@@ -32,7 +32,7 @@ pub fn perform(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
         let wants_shared = matches!(args[3] & mm::TYPE, mm::SHARED | mm::SHARED_VALIDATE);
         match capture(args[4], wants_shared) {
             Captured::File(file) => {
-                shared = Sharing::Private;
+                shared = Sharing::of_file(args[2], args[3]);
                 log_map(args, file, 0);
             }
             Captured::Zero => {}
@@ -72,6 +72,16 @@ enum Sharing {
 }
 
 impl Sharing {
+    /// Of a file on disk. What is only read stays as it is: many programs map
+    /// tables that way, which nobody writes.
+    fn of_file(prot: u64, flags: u64) -> Self {
+        if flags & mm::TYPE != mm::PRIVATE && prot & mm::WRITE != 0 {
+            Self::Later
+        } else {
+            Self::Private
+        }
+    }
+
     fn of(number: u64, args: &[u64; 6]) -> Self {
         match number {
             nr::SHMAT => Self::Now,
@@ -234,7 +244,7 @@ fn again(t: &mut Thread, c: &Call, b: &Syscall) -> Outcome {
         shared = if head.aux == ACTIVE {
             Sharing::Now
         } else {
-            Sharing::Private
+            Sharing::of_file(u64::from(m.prot), u64::from(m.flags))
         };
         file = Some(m);
     }
@@ -250,7 +260,7 @@ fn again(t: &mut Thread, c: &Call, b: &Syscall) -> Outcome {
     let ok = match number {
         nr::BRK => brk(r as u64),
         _ if (-4095..0).contains(&r) => true,
-        nr::MMAP | nr::SHMAT if shared != Sharing::Private => {
+        nr::MMAP | nr::SHMAT if shared != Sharing::Private && m.file == 0 => {
             let flags = mm::SHARED | mm::ANONYMOUS | mm::FIXED | mm::NORESERVE;
             let none = u64::MAX;
             call(
