@@ -126,8 +126,7 @@ fn perform(t: &mut Thread, number: u64, args: &[u64; 6]) -> Outcome {
 /// Body of a call's record as far as it is known before the call.
 pub fn body(t: &mut Thread, c: &Call, args: &[u64; 6], show: &mut Pieces) -> Syscall {
     // Registers beyond the call's arguments hold whatever was there before.
-    let mut known = [0; 6];
-    known[..c.args.len()].copy_from_slice(&args[..c.args.len()]);
+    let known = core::array::from_fn(|i| if i < c.args.len() { args[i] } else { 0 });
     let in_hash = memory::hash_inputs(t, c, args, show);
     Syscall {
         ip: t.regs.rip,
