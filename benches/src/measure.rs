@@ -8,6 +8,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// Seconds after which a replay is given up.
+const REPLAY_LIMIT: u64 = 60;
+
 /// What came out.
 #[derive(Debug, Serialize)]
 pub struct Row {
@@ -58,10 +61,16 @@ pub fn measure(orch: &Path, workload: &Workload, dir: &Path, runs: usize) -> Res
     }
     let trace_bytes = recordings(&session)?;
     clean(workload, dir)?;
-    let mut replay = Command::new(orch);
+    // A replay that hangs is a result too: timeout(1) ends it.
+    let mut replay = Command::new("timeout");
+    replay.arg(REPLAY_LIMIT.to_string()).arg(orch);
     let replay = time(replay.args(["replay", "--check", "-s"]).arg(&session))?;
     if verdict == "ok" && !replay.success {
-        verdict = "replay differs";
+        verdict = if replay.time.as_secs() < REPLAY_LIMIT {
+            "replay differs"
+        } else {
+            "replay hangs"
+        };
     }
     let (native_ms, recorded_ms) = (median(native), median(recorded));
     Ok(Row {

@@ -26,6 +26,9 @@ pub extern "C" fn boot(index: u32, fd: u64) {
     if r < 0 {
         sys::exit_group(121);
     }
+    // Rings are touched page by page; reading ahead would be for nothing.
+    const MADV_RANDOM: u64 = 1;
+    call(nr::MADVISE, &[ARENA_BASE, ARENA_LEN, MADV_RANDOM]);
     call(nr::CLOSE, &[fd]);
     log::open(index);
     let Some(t) = thread::create(0) else {

@@ -4,11 +4,11 @@
 //! whether a page was ever touched, makes no difference.
 
 use crate::process::process;
-use crate::{log, replay};
 use crate::sys::{call, nr};
 use crate::thread::Thread;
-use orch_abi::layout::{PAGE, is_ours};
+use crate::{log, replay};
 use core::sync::atomic::Ordering;
+use orch_abi::layout::{PAGE, is_ours};
 use orch_abi::record::{Digest, Kind};
 use orch_abi::shared::option;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -164,8 +164,6 @@ pub fn report(t: &Thread, recorded: u64, here: u64) -> ! {
     replay::diverge_at(
         t,
         Kind::Digest,
-        format_args!(
-            "memory differs ({here} non-zero writable pages here, {recorded} recorded)"
-        ),
+        format_args!("memory differs ({here} non-zero writable pages here, {recorded} recorded)"),
     )
 }

@@ -4,6 +4,7 @@
 use crate::process::process;
 use crate::shm;
 use crate::sys::{self, call, nr};
+use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU64, Ordering};
 use orch_abi::layout::{ARENA_BASE, RING_LEN, SLOT_HEADER_LEN, slot_address};
 use orch_abi::record::{Data, Head, Kind, MAX_DATA, Switch, Syscall, pad8};
@@ -134,7 +135,7 @@ impl Log {
                 break;
             }
             ring_doorbell();
-            sys::futex_wait(&slot.moved, moved, 1000);
+            sys::futex_wait(&slot.moved, moved, 200);
             if !supervisor_lives() {
                 crate::fail(
                     "the recorder (orch record) is gone and the log is full; ending this process",
@@ -265,28 +266,33 @@ pub struct Piece {
     /// Bytes.
     pub len: u32,
     /// 1 if it went out.
+    #[expect(dead_code, reason = "written to the ring with the rest")]
     pub outgoing: u32,
 }
 
 /// Pieces of one call. Those that do not fit go ahead as `Data` records.
 pub struct Pieces {
-    list: [Piece; 24],
+    /// The first `count` are set.
+    list: [MaybeUninit<Piece>; 24],
     count: usize,
     bytes: usize,
 }
 
 impl Pieces {
     /// None.
+    #[inline(always)]
     pub const fn new() -> Self {
         Self {
-            list: [Piece {
-                addr: 0,
-                len: 0,
-                outgoing: 0,
-            }; 24],
+            list: [MaybeUninit::uninit(); 24],
             count: 0,
             bytes: 0,
         }
+    }
+
+    #[inline(always)]
+    fn list(&self) -> &[Piece] {
+        // SAFETY: `add` has set the first `count`.
+        unsafe { core::slice::from_raw_parts(self.list.as_ptr().cast(), self.count) }
     }
 
     /// Adds memory that the kernel wrote.
@@ -308,11 +314,11 @@ impl Pieces {
             shm::written(addr, len);
         }
         if self.count < self.list.len() && self.bytes + (len as usize) < INLINE {
-            self.list[self.count] = Piece {
+            self.list[self.count] = MaybeUninit::new(Piece {
                 addr,
                 len: len as u32,
                 outgoing,
-            };
+            });
             self.count += 1;
             self.bytes += len as usize;
         } else if outgoing == 0 {
@@ -348,7 +354,7 @@ fn data(addr: u64, len: u64) {
 /// Logs a call and the memory that came with it.
 pub fn syscall(kind: Kind, nr: u16, flags: u8, tick: u64, body: &Syscall, pieces: &Pieces) {
     let l = log();
-    let list = &pieces.list[..pieces.count];
+    let list = pieces.list();
     let len: usize = size_of::<Syscall>()
         + list
             .iter()
@@ -405,7 +411,7 @@ fn ask_slot(slot: &Slot, what: u32, args: &[u64]) -> u64 {
     slot.request.store(what, Ordering::Release);
     ring_doorbell();
     while slot.request.load(Ordering::Acquire) != request::NONE {
-        sys::futex_wait(&slot.answered, answered, 1000);
+        sys::futex_wait(&slot.answered, answered, 200);
         if slot.request.load(Ordering::Acquire) != request::NONE && !supervisor_lives() {
             crate::fail("the recorder (orch record) is gone; ending this process");
         }
@@ -592,7 +598,9 @@ pub fn ended_early() -> ! {
 /// Reports how the replay ended and ends the process.
 pub fn finish_replay(v: u32) -> ! {
     let slot = slot();
-    slot.tail.store(log().cursor, Ordering::Release);
+    if !log().recording {
+        slot.tail.store(log().cursor, Ordering::Release);
+    }
     slot.verdict.store(v, Ordering::Release);
     close();
     sys::exit_group(if v == verdict::MATCHED { 0 } else { 1 });

@@ -6,6 +6,10 @@
 //! the program around it. Assembly is confined to `arch`.
 #![no_std]
 #![no_main]
+#![allow(
+    clippy::deref_addrof,
+    reason = "a reference to a static mut is taken through its address"
+)]
 
 mod arch;
 mod boot;
@@ -76,9 +80,9 @@ fn fail_fmt(args: core::fmt::Arguments) -> ! {
         text: [0; 1024],
         len: 0,
     };
-    let _ = write!(
+    let _ = writeln!(
         m,
-        "orch: p{}: {args}\n",
+        "orch: p{}: {args}",
         slot.recording.load(core::sync::atomic::Ordering::Relaxed)
     );
     sys::call(sys::nr::WRITE, &[2, m.text.as_ptr() as u64, m.len as u64]);

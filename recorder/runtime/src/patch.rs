@@ -17,9 +17,8 @@ pub struct Site {
     pub resume: u64,
     /// System-call number that the patched `mov` loads, or `u32::MAX`.
     pub number: u32,
-    /// First patched byte and how many there are.
+    /// First patched byte.
     start: u64,
-    original: [u8; 8],
     live: bool,
 }
 
@@ -43,7 +42,6 @@ const NONE: Site = Site {
     resume: 0,
     number: 0,
     start: 0,
-    original: [0; 8],
     live: false,
 };
 const REJECTED: u32 = 1 << 30;
@@ -158,9 +156,6 @@ fn patch(after: u64, number: u64) -> Option<u32> {
     }
     let (start, len, follower, nr) = shape(after, number)?;
     let (tramp, size) = write_trampoline(p.count as u32, start, len, follower, after)?;
-    let mut original = [0; 8];
-    // SAFETY: `shape` has read these bytes.
-    unsafe { (start as *const u8).copy_to(original.as_mut_ptr(), len) };
     let resume = if follower > 0 {
         tramp + TRAMPOLINE_HEAD
     } else {
@@ -173,7 +168,6 @@ fn patch(after: u64, number: u64) -> Option<u32> {
         resume,
         number: nr,
         start,
-        original,
         live: true,
     };
     p.count += 1;

@@ -405,10 +405,8 @@ fn die_of(signal: u32) -> ! {
     call(nr::RT_SIGPROCMASK, &[1, &raw const unblock as u64, 0, 8]);
     let pid = call(nr::GETPID, &[]) as u64;
     let tid = call(nr::GETTID, &[]) as u64;
-    loop {
-        call(nr::TGKILL, &[pid, tid, u64::from(signal)]);
-        sys::exit_group(128 + signal as i32);
-    }
+    call(nr::TGKILL, &[pid, tid, u64::from(signal)]);
+    sys::exit_group(128 + signal as i32)
 }
 
 // ---------------------------------------------------------------- delivery
@@ -675,7 +673,7 @@ pub fn sigreturn(t: &mut Thread) -> dispatch::Outcome {
         // restored as it stands, as the kernel would.
         unsafe {
             let f = (at as *const Frame).read_unaligned();
-            if f.context.fpstate != 0 && f.context.fpstate % 64 == 0 {
+            if f.context.fpstate != 0 && f.context.fpstate.is_multiple_of(64) {
                 arch::xrstor(f.context.fpstate, mask);
             }
             context = Some(f.context);

@@ -22,7 +22,6 @@ pub mod nr {
     pub const MADVISE: u64 = 28;
     pub const SHMAT: u64 = 30;
     pub const DUP2: u64 = 33;
-    pub const NANOSLEEP: u64 = 35;
     pub const GETPID: u64 = 39;
     pub const CLONE: u64 = 56;
     pub const FORK: u64 = 57;
@@ -41,10 +40,6 @@ pub mod nr {
     pub const EXIT_GROUP: u64 = 231;
     pub const TGKILL: u64 = 234;
     pub const OPENAT: u64 = 257;
-    pub const PPOLL: u64 = 271;
-    pub const PSELECT6: u64 = 270;
-    pub const EPOLL_PWAIT: u64 = 281;
-    pub const EPOLL_PWAIT2: u64 = 441;
     pub const SET_ROBUST_LIST: u64 = 273;
     pub const DUP3: u64 = 292;
     pub const CLOSE_RANGE: u64 = 436;
@@ -81,9 +76,7 @@ pub mod mm {
     pub const FIXED: u64 = 0x10;
     pub const ANONYMOUS: u64 = 0x20;
     pub const GROWSDOWN: u64 = 0x100;
-    pub const POPULATE: u64 = 0x8000;
     pub const NORESERVE: u64 = 0x4000;
-    pub const HUGETLB: u64 = 0x40000;
     pub const FIXED_NOREPLACE: u64 = 0x10_0000;
     pub const MREMAP_MAYMOVE: u64 = 1;
     pub const MREMAP_FIXED: u64 = 2;

@@ -29,6 +29,7 @@ pub const XSAVE_LEN: usize = 8192;
 pub struct Xsave(pub [u8; XSAVE_LEN]);
 
 /// Life of a thread index.
+#[repr(u32)]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Life {
     /// Free.

@@ -33,6 +33,10 @@ const BOOT_STACK_LEN: usize = 64 << 10;
 /// Stack until thread area 0 exists.
 static mut BOOT_STACK: [u8; BOOT_STACK_LEN] = [0; BOOT_STACK_LEN];
 
+#[expect(
+    improper_ctypes,
+    reason = "assembly only passes pointers to `Thread` on"
+)]
 unsafe extern "C" {
     /// Where a patched site's trampoline jumps to: the program's rsp is
     /// saved, rsp is the runtime stack with the site's index on top.
@@ -270,6 +274,76 @@ global_asm!(
     interrupted = sym crate::dispatch::interrupted,
     started = sym crate::thread::started,
     resume = sym resume,
+);
+
+// What the compiler calls for moves of structures. `rep movs` and `rep stos`
+// take longer to start than most of these copies to make.
+global_asm!(
+    ".text",
+    ".global memcpy",
+    "memcpy:",
+    "mov rax, rdi",
+    "cmp rdx, 512",
+    "ja 4f",
+    "mov rcx, rdx",
+    "shr rcx, 3",
+    "jz 2f",
+    "1:",
+    "mov r8, [rsi]",
+    "mov [rdi], r8",
+    "add rsi, 8",
+    "add rdi, 8",
+    "dec rcx",
+    "jnz 1b",
+    "2:",
+    "and edx, 7",
+    "jz 5f",
+    "3:",
+    "movzx r8d, byte ptr [rsi]",
+    "mov [rdi], r8b",
+    "inc rsi",
+    "inc rdi",
+    "dec edx",
+    "jnz 3b",
+    "ret",
+    "4:",
+    "mov rcx, rdx",
+    "rep movsb",
+    "5:",
+    "ret",
+    "",
+    ".global memset",
+    "memset:",
+    "mov r9, rdi",
+    "movzx eax, sil",
+    "cmp rdx, 512",
+    "ja 4f",
+    "mov r8, 0x0101010101010101",
+    "imul rax, r8",
+    "mov rcx, rdx",
+    "shr rcx, 3",
+    "jz 2f",
+    "1:",
+    "mov [rdi], rax",
+    "add rdi, 8",
+    "dec rcx",
+    "jnz 1b",
+    "2:",
+    "and edx, 7",
+    "jz 5f",
+    "3:",
+    "mov [rdi], al",
+    "inc rdi",
+    "dec edx",
+    "jnz 3b",
+    "5:",
+    "mov rax, r9",
+    "ret",
+    "4:",
+    "mov rcx, rdx",
+    "rep stosb",
+    "mov rax, r9",
+    "ret",
 );
 
 /// A system call of the runtime's own.
