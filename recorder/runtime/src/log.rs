@@ -606,12 +606,6 @@ pub fn finish_replay(v: u32) -> ! {
     sys::exit_group(if v == verdict::MATCHED { 0 } else { 1 });
 }
 
-/// For statistics: total bytes published or read.
-#[allow(dead_code)]
-pub fn cursor() -> u64 {
-    log().cursor
-}
-
 /// A counter that other processes may look at.
 pub fn progress() -> &'static AtomicU64 {
     &slot().progress

@@ -32,7 +32,7 @@ mod sys;
 mod thread;
 
 use core::fmt::Write as _;
-use orch_abi::shared::{Slot, verdict};
+use orch_abi::shared::verdict;
 
 /// A fixed-size text for the slot's `message`.
 struct Message {
@@ -64,7 +64,6 @@ fn leave_message(args: core::fmt::Arguments) {
             .cast::<u8>()
             .copy_from_nonoverlapping(m.text.as_ptr(), m.text.len());
     }
-    let _: Option<Slot> = None;
 }
 
 /// Ends the process because the runtime itself cannot go on.

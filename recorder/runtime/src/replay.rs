@@ -282,9 +282,3 @@ pub fn after_event(t: &mut Thread, c: &mut Context) {
 pub fn restarted(head: &Head) -> bool {
     head.flags & flag::RESTARTED != 0
 }
-
-/// Takes the end of a call whose start was an `Enter` record: the bytes that
-/// went out were compared there and may have changed since.
-pub fn expect_syscall_end(t: &mut Thread, nr: u64, body: &Syscall) -> (Head, Syscall) {
-    expect_syscall(t, Kind::Syscall, nr, body)
-}
