@@ -2,10 +2,10 @@
 
 use anyhow::{Context as _, Result, bail};
 use std::collections::HashMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock};
+use std::{env, fs};
 use tempfile::TempDir;
 
 /// Builds `source` (relative to `fixtures/`) with the C compiler `cc` into
@@ -73,4 +73,35 @@ fn compile(source: &str, cc: &str, flags: &[String], to: &Path) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// A copy of the fixtures, with the examples beside them as in the repository,
+/// that every user can read: the checkout may be in a private directory.
+///
+/// # Errors
+/// If they cannot be copied.
+pub fn readable() -> Result<PathBuf> {
+    static COPY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let copy = COPY.get_or_init(|| copy_for_all().map_err(|e| format!("{e:#}")));
+    copy.clone().map_err(anyhow::Error::msg)
+}
+
+fn copy_for_all() -> Result<PathBuf> {
+    let root = env::temp_dir().join(format!("orch-fixtures-{}", std::process::id()));
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    fs::create_dir_all(root.join("tests"))?;
+    for folder in ["tests/fixtures", "examples"] {
+        let status = Command::new("cp")
+            .arg("-r")
+            .arg(repository.join(folder))
+            .arg(root.join(folder))
+            .status()?;
+        anyhow::ensure!(status.success(), "cannot copy {folder}");
+    }
+    let status = Command::new("chmod")
+        .args(["-R", "a+rX"])
+        .arg(&root)
+        .status()?;
+    anyhow::ensure!(status.success(), "cannot open {} to all", root.display());
+    Ok(root.join("tests/fixtures"))
 }

@@ -123,7 +123,7 @@ impl Program {
         let mut command = place.record(&argv);
         command
             .env("PROG", place.path().join("prog"))
-            .env("FIXTURES", fixture::directory());
+            .env("FIXTURES", fixture::readable()?);
         let record = run::run(&mut command, limit)?;
         if record.code() != Some(self.code) {
             bail!(
