@@ -236,7 +236,7 @@ impl Arena {
     /// If there are more than it has room for.
     pub fn set_scratch(&self, index: u32, bytes: &[u8]) {
         let slot = self.slot_pointer(index).cast::<Slot>();
-        assert!(bytes.len() <= 1024, "an answer fits");
+        assert!(bytes.len() <= 4096, "an answer fits");
         // SAFETY: in bounds by the assertion; the asking process waits.
         unsafe {
             (&raw mut (*slot.as_ptr()).message)

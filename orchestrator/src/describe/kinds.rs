@@ -1,7 +1,7 @@
 //! Records that are not of calls or signals.
 
 use super::{Told, Value};
-use orch_abi::record::{Kind, ended};
+use orch_abi::record::{Kind, ended, flag, object};
 use orch_recorder::print::{self, quote};
 use orch_recorder::trace::{Record, RecordError, RecordingId};
 
@@ -138,11 +138,76 @@ pub(super) fn point(record: &Record<'_>) -> Answer {
 }
 
 pub(super) fn shared(record: &Record<'_>) -> Answer {
-    let shared = record.shared()?;
-    let page = format!("{:#x}", shared.page);
-    let text = format!("sees what others changed in the shared page {page}");
-    let args = vec![pair("page", page), pair("access", shared.ordinal)];
+    let view = record.shared()?;
+    let mut args = vec![
+        pair("pc", format!("{:#x}", view.shared.ip)),
+        pair("access", view.shared.ordinal),
+    ];
+    let mut text = String::from("sees");
+    for chunk in view.chunks {
+        args.push(pair("address", format!("{:#x}", chunk.addr)));
+        args.push(pair("bytes", hex(chunk.bytes)));
+        text += &format!(" {:#x}: {}", chunk.addr, hex(chunk.bytes));
+    }
+    if record.head.flags & flag::INTERRUPTED != 0 {
+        text = String::from("is interrupted before a shared access");
+    }
     Ok(told("shared", args, text))
+}
+
+pub(super) fn store(record: &Record<'_>) -> Answer {
+    let view = record.store()?;
+    let address = format!("{:#x}", view.store.addr);
+    let text = format!("stores {address}: {}", hex(view.new));
+    let args = vec![
+        pair("pc", format!("{:#x}", view.store.ip)),
+        pair("address", address),
+        pair("bytes", hex(view.new)),
+    ];
+    Ok(told("store", args, text))
+}
+
+/// The first bytes in hexadecimal.
+fn hex(bytes: &[u8]) -> String {
+    const MOST: usize = 32;
+    let mut text: String = bytes
+        .iter()
+        .take(MOST)
+        .map(|b| format!("{b:02x}"))
+        .collect();
+    if bytes.len() > MOST {
+        text += &format!("… ({} bytes)", bytes.len());
+    }
+    text
+}
+
+pub(super) fn object(record: &Record<'_>) -> Answer {
+    let (object, name) = record.object()?;
+    let name = match object.what {
+        object::ANONYMOUS => format!("anon:{}", object.id),
+        object::SYSV => format!("sysv:{}", object.ino),
+        _ => String::from_utf8_lossy(name).into_owned(),
+    };
+    let text = format!("shared object {}: {name}", object.id);
+    let args = vec![pair("object", object.id), pair("name", name)];
+    Ok(told("object", args, text))
+}
+
+pub(super) fn view(record: &Record<'_>) -> Answer {
+    let v = record.view()?;
+    let range = format!("{:#x}..{:#x}", v.addr, v.addr.saturating_add(v.len));
+    let text = if v.object == 0 {
+        format!("{range} is not shared any more")
+    } else {
+        format!("{range} shows object {}+{:#x}", v.object, v.offset)
+    };
+    let args = vec![
+        pair("address", format!("{:#x}", v.addr)),
+        pair("len", v.len),
+        pair("object", v.object),
+        pair("offset", v.offset),
+    ];
+    Ok(told("view", args, text))
 }
 
 pub(super) fn forked(record: &Record<'_>) -> Answer {

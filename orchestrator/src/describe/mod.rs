@@ -112,6 +112,9 @@ fn tell(kind: Kind, record: &Record<'_>) -> Result<Told, RecordError> {
         Kind::Ended => kinds::ended(record),
         Kind::Boot => kinds::boot(record),
         Kind::Shared => kinds::shared(record),
+        Kind::Object => kinds::object(record),
+        Kind::View => kinds::view(record),
+        Kind::Store => kinds::store(record),
     }
 }
 
@@ -136,6 +139,9 @@ pub const fn event_name(kind: Kind) -> &'static str {
         Kind::Ended => "ended",
         Kind::Boot => "boot",
         Kind::Shared => "shared",
+        Kind::Object => "object",
+        Kind::View => "view",
+        Kind::Store => "store",
     }
 }
 

@@ -6,6 +6,7 @@
 //! touches memory that is not its own, so it needs no `unsafe`.
 #![no_std]
 
+pub mod access;
 pub mod layout;
 pub mod record;
 pub mod shared;

@@ -58,8 +58,16 @@ pub enum Kind {
     /// What the runtime found when it was put in: [`Boot`].
     Boot = 17,
     /// Shared memory held something new when the thread was about to access
-    /// it: [`Shared`], then [`Chunk`]s with what changed.
+    /// it: [`Shared`], then [`Chunk`]s with what it saw.
     Shared = 18,
+    /// An object of shared memory that this recording maps for the first time:
+    /// [`Object`], then its name and NUL.
+    Object = 19,
+    /// Where an object is mapped from here on: [`View`].
+    View = 20,
+    /// The process stored to shared memory: [`Store`], then the new bytes, padded
+    /// to 8, and with [`flag::UNSEEN`] the old ones, padded too.
+    Store = 21,
 }
 
 impl Kind {
@@ -85,6 +93,9 @@ impl Kind {
             16 => Self::Ended,
             17 => Self::Boot,
             18 => Self::Shared,
+            19 => Self::Object,
+            20 => Self::View,
+            21 => Self::Store,
             _ => return None,
         })
     }
@@ -98,6 +109,15 @@ pub mod flag {
     pub const RESTARTED: u8 = 2;
     /// Bytes that went to the console are in the chunks.
     pub const CONSOLE: u8 = 4;
+    /// [`super::Kind::Shared`], [`super::Kind::Store`]: a system call made the access, not an instruction.
+    pub const BY_CALL: u8 = 8;
+    /// [`super::Kind::Shared`]: the thread was interrupted before the access, which it did not make.
+    pub const INTERRUPTED: u8 = 16;
+    /// [`super::Kind::Store`]: the old bytes are not what this recording saw last; they follow.
+    pub const UNSEEN: u8 = 32;
+    /// [`super::Kind::Shared`], [`super::Kind::Store`]: found by comparing the whole page: the
+    /// instruction did not necessarily access each of the bytes.
+    pub const BY_PAGE: u8 = 64;
 }
 
 /// General registers of a thread, in the order of the kernel's signal frame
@@ -307,14 +327,71 @@ pub struct Ended {
     pub value: u32,
 }
 
-/// Payload of [`Kind::Shared`].
+/// Payload of [`Kind::Shared`]. Each [`Chunk`] that follows is an address in the
+/// recording, and what was there; with nothing of the access's own bytes changed
+/// there are none ([`flag::INTERRUPTED`]).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shared {
-    /// Which of the process's accesses to shared pages, counted from 1.
+    /// Address of the instruction (or behind the `syscall`).
+    pub ip: u64,
+    /// Which of the thread's shared accesses, counted from 1.
     pub ordinal: u64,
-    /// Address of the page.
-    pub page: u64,
+}
+
+/// Payload of [`Kind::Object`]. An object has the same `id` in all recordings of a session.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Object {
+    /// Its number in the session, from 1.
+    pub id: u64,
+    /// One of [`object`].
+    pub what: u64,
+    /// `st_dev`; 0 for anonymous and System V memory.
+    pub dev: u64,
+    /// `st_ino`, or the System V identifier.
+    pub ino: u64,
+}
+
+/// Values of [`Object::what`].
+pub mod object {
+    /// Anonymous memory, shared by inheritance; no name.
+    pub const ANONYMOUS: u64 = 1;
+    /// A file; the name is its path (of a memfd: `/memfd:NAME (deleted)`).
+    pub const FILE: u64 = 2;
+    /// A System V segment.
+    pub const SYSV: u64 = 3;
+}
+
+/// Payload of [`Kind::View`]: the range shows this part of the object until
+/// another view, or none, takes its place. A forked recording begins with its own.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    /// First address.
+    pub addr: u64,
+    /// Bytes.
+    pub len: u64,
+    /// [`Object::id`]; 0: the range is no longer shared memory.
+    pub object: u64,
+    /// Offset in the object, bytes.
+    pub offset: u64,
+    /// `PROT_*`.
+    pub prot: u64,
+}
+
+/// Payload of [`Kind::Store`]. The old bytes are what this recording saw or
+/// stored there last, unless [`flag::UNSEEN`] says otherwise. The record's
+/// tick orders it among all stores to the same bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Store {
+    /// Address of the instruction (or behind the `syscall`).
+    pub ip: u64,
+    /// First address.
+    pub addr: u64,
+    /// Bytes.
+    pub len: u64,
 }
 
 /// Payload of [`Kind::Boot`].

@@ -8,7 +8,7 @@ use crate::record::Regs;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 /// Identifies an arena of this layout.
-pub const MAGIC: u64 = 0x3130_4148_4352_4f21;
+pub const MAGIC: u64 = 0x3230_4148_4352_4f21;
 
 /// What the runtime does in this arena.
 pub mod mode {
@@ -125,6 +125,11 @@ pub mod request {
     /// now, or 0 if they cannot be moved; `args[3]` becomes the new offsets of
     /// the instructions, one byte each, lowest first.
     pub const RELOCATE: u32 = 5;
+    /// Make a stub for the `args[2]` bytes of code in the slot's message, which
+    /// are the program's at address `args[0]`; it will lie at `args[1]`, and its
+    /// sites be numbered from `args[3]`. Reply: the length of the answer in the message
+    /// ([`crate::access::Stub`]), or 0 if there is none for this instruction.
+    pub const STUB: u32 = 6;
 }
 
 /// How a replaying process ended, in [`Slot::verdict`].
@@ -195,7 +200,7 @@ pub struct Slot {
     /// Replay: what differed.
     pub divergence: Divergence,
     /// Text for people: a failed assertion, or which part of an event differed.
-    pub message: [u8; 1024],
+    pub message: [u8; 4096],
 }
 
 /// Bits of [`Slot::boot_flags`].

@@ -346,7 +346,7 @@ fn sync_page(r: &Region, page: u64) {
             return;
         }
         while let Some(head) = log::peek() {
-            if head.kind != Kind::Shared as u8 || log::peek_word(0) != s.ordinal {
+            if head.kind != Kind::Shared as u8 || log::peek_word(1) != s.ordinal {
                 break;
             }
             log::take();
@@ -360,8 +360,8 @@ fn sync_page(r: &Region, page: u64) {
         return;
     }
     let body = Shared {
+        ip: 0,
         ordinal: s.ordinal,
-        page,
     };
     let len: usize = spans[..n].iter().map(|p| 16 + p.len as usize).sum();
     log::begin(Kind::Shared, size_of::<Shared>() + len);

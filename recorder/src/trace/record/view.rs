@@ -2,7 +2,7 @@
 
 use super::{Plain, Record, RecordError};
 use crate::trace::bytes::Input;
-use orch_abi::record::{Chunk, Kind, Signal, Start, Syscall, pad8};
+use orch_abi::record::{Chunk, Kind, Object, Shared, Signal, Start, Store, Syscall, flag, pad8};
 
 /// A [`Kind::Start`] record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +28,27 @@ pub struct SyscallView<'a> {
     pub chunks: Chunks<'a>,
 }
 
-/// The chunks of a system call.
+/// A [`Kind::Shared`] record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SharedView<'a> {
+    /// Its fixed part.
+    pub shared: Shared,
+    /// What was there.
+    pub chunks: Chunks<'a>,
+}
+
+/// A [`Kind::Store`] record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreView<'a> {
+    /// Its fixed part.
+    pub store: Store,
+    /// The bytes stored.
+    pub new: &'a [u8],
+    /// The bytes overwritten, where this recording had not seen them before.
+    pub old: Option<&'a [u8]>,
+}
+
+/// The chunks of a system call, or of what was seen in shared memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chunks<'a>(&'a [u8]);
 
@@ -129,6 +149,36 @@ impl<'a> Record<'a> {
             call,
             chunks,
         })
+    }
+
+    /// What it saw in shared memory ([`Kind::Shared`]).
+    pub fn shared(&self) -> Result<SharedView<'a>, RecordError> {
+        let (shared, rest) = self.fixed(&[Kind::Shared])?;
+        let chunks = Chunks::check(rest).ok_or(self.malformed(Kind::Shared))?;
+        Ok(SharedView { shared, chunks })
+    }
+
+    /// What it stored in shared memory ([`Kind::Store`]).
+    pub fn store(&self) -> Result<StoreView<'a>, RecordError> {
+        let (store, rest) = self.fixed::<Store>(&[Kind::Store])?;
+        let malformed = self.malformed(Kind::Store);
+        let len = usize::try_from(store.len).unwrap_or(usize::MAX);
+        let new = rest.get(..len).ok_or(malformed)?;
+        let old = if self.head.flags & flag::UNSEEN != 0 {
+            let rest = rest.get(pad8(len)..).ok_or(malformed)?;
+            Some(rest.get(..len).ok_or(malformed)?)
+        } else {
+            None
+        };
+        Ok(StoreView { store, new, old })
+    }
+
+    /// The object it introduces ([`Kind::Object`]), and its name.
+    pub fn object(&self) -> Result<(Object, &'a [u8]), RecordError> {
+        let (object, rest) = self.fixed(&[Kind::Object])?;
+        let end = rest.iter().position(|&byte| byte == 0);
+        let name = &rest[..end.ok_or(self.malformed(Kind::Object))?];
+        Ok((object, name))
     }
 
     /// The signal it delivers ([`Kind::Signal`]).
