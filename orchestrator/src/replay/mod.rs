@@ -209,6 +209,10 @@ impl Replayer<'_> {
                 self.switch_feed(index);
                 busy = true;
             }
+            if slot.request.load(Ordering::Acquire) == request::STUB {
+                self.arena.answer(index, 0);
+                busy = true;
+            }
             if slot.request.load(Ordering::Acquire) == request::RELOCATE {
                 self.relocate(index);
                 busy = true;

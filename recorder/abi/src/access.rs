@@ -89,6 +89,8 @@ pub struct Site {
     pub ip: u64,
     /// Address in the stub of the instruction that is performed; a fault there is the program's.
     pub perform: u64,
+    /// The same where the page is private, for a store; or equal to `perform`.
+    pub perform_private: u64,
     /// Address in the stub where all that is left is to restore the first scratch register.
     pub done: u64,
     /// Bytes that it accesses.

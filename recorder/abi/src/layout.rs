@@ -42,6 +42,9 @@ pub const SHARED_BASE: u64 = 0x7020_0000_0000;
 /// Bytes of that range.
 pub const SHARED_LEN: u64 = 0x20_0000_0000;
 
+/// Bytes at its start that are kept for tables.
+pub const SHARED_TABLES_LEN: u64 = 64 << 20;
+
 /// Highest address a program can use (47 bits).
 pub const TASK_END: u64 = 0x7fff_ffff_f000;
 /// Bytes of a page.

@@ -44,10 +44,15 @@ pub struct Control {
     /// Device and inode of what the root process had as standard output and
     /// error: writes to it are console output, whose bytes are logged.
     pub console: [[AtomicU64; 2]; 2],
-    /// Futex: thread that accesses shared memory now, or 0.
-    pub shared_lock: AtomicU32,
-    /// How many wait for it.
-    pub shared_waiters: AtomicU32,
+    /// Thread that has whole pages of shared memory open, or 0.
+    pub pages_lock: AtomicU32,
+    /// Thread that adds to `objects`, or 0.
+    pub objects_lock: AtomicU32,
+    /// How many rows of `objects` are filled (they are only appended). The
+    /// object of row `i` has number `i + 1`.
+    pub object_rows: AtomicU32,
+    /// How many threads sleep until one of `lines`, or the locks above, is free.
+    pub lock_sleepers: AtomicU32,
     /// Replay: at a fork whose child is listed here, go on as the child.
     pub replay_path: [AtomicU32; 256],
     /// What `cpuid` answers in every process of the session.
@@ -56,7 +61,18 @@ pub struct Control {
     pub files_dir: [u8; 4096],
     /// Files already captured, looked up before a file mapping.
     pub files: [FileRow; 8192],
+    /// Objects of shared memory.
+    pub objects: [ObjectRow; MAX_OBJECTS],
+    /// Locks of shared memory's lines, by hash: the thread that stores there, or 0.
+    pub lines: [AtomicU32; LINES],
 }
+
+/// How many objects of shared memory a session can have.
+pub const MAX_OBJECTS: usize = 8192;
+/// How many locks there are for lines of shared memory.
+pub const LINES: usize = 1 << 16;
+/// Bytes of a line.
+pub const LINE: u64 = 64;
 
 /// Bits of [`Control::options`].
 pub mod option {
@@ -94,6 +110,17 @@ pub struct FileRow {
     pub ctime: AtomicU64,
     /// Number of the captured copy.
     pub file: AtomicU64,
+}
+
+/// An object of shared memory ([`crate::record::Object`]).
+#[repr(C)]
+pub struct ObjectRow {
+    /// One of [`crate::record::object`].
+    pub what: AtomicU64,
+    /// `st_dev`, or 0.
+    pub dev: AtomicU64,
+    /// `st_ino`, or what else identifies it.
+    pub ino: AtomicU64,
 }
 
 /// Life of a slot.

@@ -66,29 +66,10 @@ fn walk(d: &mut Digest, limit: u64) {
     );
     if maps >= 0 && pagemap >= 0 {
         each_writable(maps as u64, |start, end| {
-            let mut at = start;
-            while at < end {
-                let pages = ((end - at) / PAGE).min(512);
-                // SAFETY: only the baton's holder is here.
-                let entries = unsafe { &mut *&raw mut PAGEMAP };
-                let got = call(
-                    nr::PREAD64,
-                    &[
-                        pagemap as u64,
-                        entries.as_mut_ptr() as u64,
-                        pages * 8,
-                        at / PAGE * 8,
-                    ],
-                );
-                for (i, e) in entries.iter().enumerate().take((got.max(0) / 8) as usize) {
-                    // Present or swapped, and not a page of a file: which of those happen to be
-                    // mapped is chance (kernel Documentation/admin-guide/mm/pagemap.rst).
-                    if e >> 62 != 0 && e >> 61 & 1 == 0 && d.pages <= limit {
-                        add_page(d, at + i as u64 * PAGE);
-                    }
-                }
-                at += pages * PAGE;
-            }
+            add_range(d, limit, pagemap as u64, start, end - start, start);
+        });
+        crate::shm::each_copy(|copy, len, address| {
+            add_range(d, limit, pagemap as u64, copy, len, address);
         });
     }
     for fd in [maps, pagemap] {
@@ -98,15 +79,40 @@ fn walk(d: &mut Digest, limit: u64) {
     }
 }
 
-fn add_page(d: &mut Digest, at: u64) {
-    // SAFETY: the page is mapped, present and readable.
+/// Adds the pages that exist of `len` bytes at `start`, which the program has at `address`.
+fn add_range(d: &mut Digest, limit: u64, pagemap: u64, start: u64, len: u64, address: u64) {
+    let mut at = 0;
+    while at < len {
+        let pages = ((len - at) / PAGE).min(512);
+        // SAFETY: only the baton's holder is here.
+        let entries = unsafe { &mut *&raw mut PAGEMAP };
+        let to = entries.as_mut_ptr() as u64;
+        let got = call(
+            nr::PREAD64,
+            &[pagemap, to, pages * 8, (start + at) / PAGE * 8],
+        );
+        for (i, e) in entries.iter().enumerate().take((got.max(0) / 8) as usize) {
+            // Present or swapped, and not a page of a file: which of those happen to be
+            // mapped is chance (kernel Documentation/admin-guide/mm/pagemap.rst).
+            if e >> 62 != 0 && e >> 61 & 1 == 0 && d.pages <= limit {
+                let page = at + i as u64 * PAGE;
+                add_page(d, start + page, address + page);
+            }
+        }
+        at += pages * PAGE;
+    }
+}
+
+/// Adds the page at `at`, which the program has at `address`.
+fn add_page(d: &mut Digest, at: u64, address: u64) {
+    // SAFETY: the page is mapped and readable.
     let page = unsafe { core::slice::from_raw_parts(at as *const u64, PAGE as usize / 8) };
     if page.iter().all(|&w| w == 0) {
         return;
     }
     // SAFETY: the same memory as bytes.
     let bytes = unsafe { core::slice::from_raw_parts(at as *const u8, PAGE as usize) };
-    d.digest = d.digest.wrapping_add(xxh3_64_with_seed(bytes, at));
+    d.digest = d.digest.wrapping_add(xxh3_64_with_seed(bytes, address));
     d.pages += 1;
 }
 

@@ -58,6 +58,7 @@ pub extern "C" fn trapped(t: &mut Thread) {
 /// A thread that was interrupted by a fault or by the supervisor.
 pub extern "C" fn interrupted(t: &mut Thread) {
     insn::interrupted(t);
+    shm::rearm(t);
     t.resume_ip = patch::resume_address(t.regs.rip);
 }
 
@@ -94,6 +95,7 @@ fn syscall(t: &mut Thread) {
         thread::maybe_yield(t);
     } else {
         replay::settle(t);
+        shm::rearm(thread::current());
         if let Some(mask) = t.restore_mask.take() {
             t.mask = mask;
         }

@@ -7,7 +7,7 @@ use crate::sys::{self, call, nr};
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU64, Ordering};
 use orch_abi::layout::{ARENA_BASE, RING_LEN, SLOT_HEADER_LEN, slot_address};
-use orch_abi::record::{Data, Head, Kind, MAX_DATA, Switch, Syscall, pad8};
+use orch_abi::record::{Data, Head, Kind, MAX_DATA, Switch, Syscall, flag, pad8};
 use orch_abi::shared::{Control, Slot, mode, request, state, verdict};
 
 struct Log {
@@ -238,9 +238,10 @@ pub fn write(kind: Kind, aux: u16, flags: u8, tick: u64, parts: &[&[u8]]) {
 }
 
 /// Begins a record of `len` payload bytes, put in with [`part`].
-pub fn begin(kind: Kind, len: usize) {
+pub fn begin(kind: Kind, flags: u8, len: usize) {
     let head = Head {
         kind: kind as u8,
+        flags,
         len: len as u32,
         tick: tick(),
         ..Head::default()
@@ -248,7 +249,7 @@ pub fn begin(kind: Kind, len: usize) {
     log().put(bytes_of(&head));
 }
 
-/// Adds to a record; the length is a multiple of 8.
+/// Adds to a record, with zeros up to a multiple of 8.
 pub fn part(bytes: &[u8]) {
     log().put(bytes);
 }
@@ -552,14 +553,21 @@ pub fn position() -> u64 {
     }
 }
 
-/// Head of the next record; `None` at the end of the recording.
+/// Head of the next record; `None` at the end of the recording. What is only
+/// there for people is passed over.
 pub fn peek() -> Option<Head> {
     let l = log();
-    if l.head.is_none() {
+    while l.head.is_none() {
         if !l.available(size_of::<Head>() as u64) {
             return None;
         }
-        l.head = Some(read::<Head>());
+        let head = read::<Head>();
+        let by_call = head.kind == Kind::Store as u8 && head.flags & flag::BY_CALL != 0;
+        if by_call || head.kind == Kind::Object as u8 || head.kind == Kind::View as u8 {
+            skip(head.len.into());
+        } else {
+            l.head = Some(head);
+        }
     }
     l.head
 }

@@ -3,7 +3,7 @@
 //! the site no longer costs a trap. Sites that fit no pattern keep trapping.
 
 use crate::sys::{call, mm, nr};
-use crate::{log, replay, thread};
+use crate::{log, replay, shm, thread};
 use orch_abi::layout::PAGE;
 use orch_abi::record::{Kind, Map};
 use orch_abi::shared::option;
@@ -92,7 +92,7 @@ pub fn resume_address(ip: u64) -> u64 {
             let s = &patches().sites[n as usize - 1];
             if s.live { s.resume } else { ip }
         }
-        _ => crate::stub::resume_address(ip),
+        _ => shm::resume_address(ip).unwrap_or_else(|| crate::stub::resume_address(ip)),
     }
 }
 
@@ -252,22 +252,32 @@ fn jump_to(from: u64, to: u64) -> Option<[u8; 5]> {
 
 fn write_jump(start: u64, tramp: u64, len: usize) -> Option<()> {
     let jump = jump_to(start, tramp)?;
+    (!shm::displaces(start, len as u64) && write(start, &jump)).then_some(())
+}
+
+/// Writes to code that can only be executed. The page becomes this process's
+/// own; its text is shared by nobody then.
+pub fn write(start: u64, bytes: &[u8]) -> bool {
     let first = start & !(PAGE - 1);
-    let span = (start + len as u64 - first).div_ceil(PAGE) * PAGE;
-    // The page becomes this process's own; its text is shared by nobody then.
-    if call(
-        nr::MPROTECT,
-        &[first, span, mm::READ | mm::WRITE | mm::EXEC],
-    ) < 0
-    {
-        return None;
+    let span = (start + bytes.len() as u64 - first).div_ceil(PAGE) * PAGE;
+    let rwx = mm::READ | mm::WRITE | mm::EXEC;
+    if call(nr::MPROTECT, &[first, span, rwx]) < 0 {
+        return false;
     }
-    // SAFETY: the page is writable, and no other thread runs program code.
-    unsafe {
-        (start as *mut u8).copy_from(jump.as_ptr(), 5);
-    }
+    // SAFETY: the pages are writable, and no other thread runs program code.
+    unsafe { (start as *mut u8).copy_from(bytes.as_ptr(), bytes.len()) };
     call(nr::MPROTECT, &[first, span, mm::READ | mm::EXEC]);
-    Some(())
+    true
+}
+
+/// First address of a patched site in a range.
+pub fn first_in(start: u64, end: u64) -> Option<u64> {
+    let p = patches();
+    p.sites[..p.count]
+        .iter()
+        .filter(|s| s.live && s.start < end && s.after > start)
+        .map(|s| s.start.max(start))
+        .min()
 }
 
 /// `size` bytes within reach of `near`.
@@ -283,17 +293,16 @@ fn allocate(near: u64, size: u64) -> Option<u64> {
     if p.area_count == MAX_AREAS {
         return None;
     }
-    let base = new_area(near)?;
+    let base = map_near(thread::current(), near, AREA_LEN)?;
     p.areas[p.area_count] = (base, size);
     p.area_count += 1;
     Some(base)
 }
 
-/// Maps an area below `near`: the heap grows above the program. Where it came
+/// Maps `len` bytes of code below `near`: the heap grows above the program. Where it came
 /// to lie is logged, so that replay puts it at the same place.
-fn new_area(near: u64) -> Option<u64> {
+pub fn map_near(t: &mut thread::Thread, near: u64, len: u64) -> Option<u64> {
     let prot = mm::READ | mm::WRITE | mm::EXEC;
-    let t = thread::current();
     if !log::recording() {
         replay::expect_kind(t, Kind::RuntimeMap);
         let m = log::read::<Map>();
@@ -302,7 +311,7 @@ fn new_area(near: u64) -> Option<u64> {
     }
     let flags = mm::PRIVATE | mm::ANONYMOUS | mm::FIXED_NOREPLACE;
     let mut m = Map {
-        len: AREA_LEN,
+        len,
         prot: prot as u32,
         ..Map::default()
     };
@@ -312,7 +321,7 @@ fn new_area(near: u64) -> Option<u64> {
         if at < 0x10_0000 {
             break;
         }
-        if call(nr::MMAP, &[at, AREA_LEN, prot, flags, u64::MAX, 0]) == at as i64 {
+        if call(nr::MMAP, &[at, len, prot, flags, u64::MAX, 0]) == at as i64 {
             m.addr = at;
             break;
         }

@@ -180,21 +180,7 @@ fn open_file(number: u64) -> i64 {
     path[..n].copy_from_slice(&dir[..n]);
     path[n] = b'/';
     n += 1;
-    let mut digits = [0; 20];
-    let mut k = 0;
-    let mut rest = number;
-    loop {
-        digits[k] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        k += 1;
-        if rest == 0 {
-            break;
-        }
-    }
-    for d in digits[..k].iter().rev() {
-        path[n] = *d;
-        n += 1;
-    }
+    sys::decimal(number, &mut path[n..]);
     const AT_FDCWD: u64 = -100_i64 as u64;
     sys::call(nr::OPENAT, &[AT_FDCWD, path.as_ptr() as u64, O_CLOEXEC])
 }

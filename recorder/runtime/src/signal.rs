@@ -328,6 +328,10 @@ pub extern "C" fn on_signal(signal: u32, info: &Info, c: &mut Context) {
     if let Some(ip) = arch::abandon_window(c.regs.rip) {
         c.regs.rip = ip;
     }
+    if !is_ours(c.regs.rip) {
+        // A spin on shared memory comes to no other safe point.
+        shm::hurry(t);
+    }
     log::slot().signal_waits.store(1, Ordering::Relaxed);
 }
 
@@ -397,8 +401,10 @@ pub extern "C" fn on_fault(signal: u32, info: &Info, c: &mut Context) {
         return;
     }
     if shm::stepping() {
-        shm::close(c);
+        shm::close(t, c);
     }
+    shm::abandon();
+    shm::original(t, c);
     preempt::faulted(t, c);
     t.regs = c.regs;
     catch(t, signal, info, c, 1);

@@ -136,3 +136,21 @@ pub fn exit_group(status: i32) -> ! {
         call(nr::EXIT_GROUP, &[status as u64]);
     }
 }
+
+/// Writes a number's digits; returns how many.
+pub fn decimal(mut n: u64, to: &mut [u8]) -> usize {
+    let mut digits = [0; 20];
+    let mut count = 0;
+    loop {
+        digits[count] = b'0' + (n % 10) as u8;
+        n /= 10;
+        count += 1;
+        if n == 0 {
+            break;
+        }
+    }
+    for (to, d) in to.iter_mut().zip(digits[..count].iter().rev()) {
+        *to = *d;
+    }
+    count
+}

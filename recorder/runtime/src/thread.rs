@@ -11,6 +11,7 @@ use crate::signal::{AltStack, PendingSignal};
 use crate::stub::Probe;
 use crate::sys::{self, call, mm, nr};
 use core::sync::atomic::{AtomicU32, Ordering};
+use orch_abi::access::{ACCESS_OFFSET, Access};
 use orch_abi::layout::{THREAD_AREA_LEN, THREADS_BASE};
 use orch_abi::record::Regs;
 
@@ -45,6 +46,12 @@ pub enum Life {
 pub struct Thread {
     /// Address of this structure.
     pub this: *mut Thread,
+    /// What stubs of shared accesses work with.
+    pub access: Access,
+    /// Shared accesses of the thread when the countdown was last set.
+    pub accesses: u64,
+    /// What it was set to.
+    pub armed: i64,
     /// The program's registers while the runtime runs.
     pub regs: Regs,
     /// End of the runtime stack.
@@ -108,6 +115,7 @@ pub struct Thread {
 
 const ALT_STACK: (u64, u64) = (4 << 10, 64 << 10);
 const STACK_TOP: u64 = 196 << 10;
+const _: () = assert!(core::mem::offset_of!(Thread, access) == ACCESS_OFFSET);
 const _: () = assert!(STACK_TOP as usize + size_of::<Thread>() <= THREAD_AREA_LEN as usize);
 
 /// Maps and fills in the area of thread `index`, which nothing uses.
@@ -133,6 +141,7 @@ pub fn create(index: u32) -> Option<&'static mut Thread> {
     t.index = index;
     t.stack_top = address;
     t.entry = arch::patched_entry as *const () as u64;
+    crate::shm::init_thread(t);
     t.life = Life::Alive;
     Some(t)
 }

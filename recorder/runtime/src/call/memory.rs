@@ -4,6 +4,7 @@
 use crate::dispatch::{Outcome, body, refuse};
 use crate::log::{self, Pieces};
 use crate::process::process;
+use crate::shm::What;
 use crate::sys::{call, errno, mm, nr};
 use crate::thread::Thread;
 use crate::{memory, patch, replay, shm};
@@ -19,7 +20,7 @@ pub fn perform(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
     if touches_us(number, args) {
         return refuse(t, Some(c), number, args, errno::EINVAL, true);
     }
-    if number == nr::MREMAP && shm::touches(args[0], args[1].max(1)) {
+    if number == nr::MREMAP && shm::touches(args[0], args[1].max(1)) && !movable(args) {
         return refuse(t, Some(c), number, args, errno::ENOMEM, true);
     }
     let mut pieces = Pieces::new();
@@ -27,17 +28,17 @@ pub fn perform(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
     if !log::recording() {
         return again(t, c, &b);
     }
-    let mut shared = Sharing::of(number, args);
+    let mut shared = sharing(number, args);
     if number == nr::MMAP && args[3] & mm::ANONYMOUS == 0 {
         let wants_shared = matches!(args[3] & mm::TYPE, mm::SHARED | mm::SHARED_VALIDATE);
-        match capture(args[4], wants_shared) {
+        match capture(args[4], wants_shared, args[2]) {
             Captured::File(file) => {
-                shared = Sharing::of_file(args[2], args[3]);
+                shared = None;
                 log_map(args, file, 0);
             }
             Captured::Zero => {}
             Captured::Shared => {
-                shared = Sharing::Now;
+                shared = Some(What::File(args[4]));
                 log_map(args, 0, ACTIVE);
             }
             Captured::No => return refuse(t, Some(c), number, args, errno::ENODEV, true),
@@ -48,10 +49,11 @@ pub fn perform(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
         len = segment_len(args[0]);
         log_map(&[0, len, mm::READ | mm::WRITE, mm::SHARED, 0, 0], 0, ACTIVE);
     }
-    b.result = if number == nr::MPROTECT && shm::protect(args[0], args[1], args[2]) {
-        0
-    } else {
-        really(number, args)
+    b.result = match number {
+        nr::MPROTECT => {
+            shm::protect(args[0], args[1], args[2]).unwrap_or_else(|| really(number, args))
+        }
+        _ => really(number, args),
     };
     after(number, args, len, b.result, shared);
     memory::collect_outputs(t, c, args, b.result, &mut pieces);
@@ -62,33 +64,18 @@ pub fn perform(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
 /// In [`orch_abi::record::Head::aux`] of a `Map` record: shared memory that others may have.
 const ACTIVE: u16 = 1;
 
-/// Whether others can have what is mapped.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sharing {
-    Private,
-    /// Not before the next fork.
-    Later,
-    Now,
+/// What others can have of what is mapped, if not a file's.
+fn sharing(number: u64, args: &[u64; 6]) -> Option<What> {
+    match number {
+        nr::SHMAT => Some(What::Segment(args[0])),
+        nr::MMAP if args[3] & mm::TYPE != mm::PRIVATE => Some(What::Anonymous),
+        _ => None,
+    }
 }
 
-impl Sharing {
-    /// Of a file on disk. What is only read stays as it is: many programs map
-    /// tables that way, which nobody writes.
-    fn of_file(prot: u64, flags: u64) -> Self {
-        if flags & mm::TYPE != mm::PRIVATE && prot & mm::WRITE != 0 {
-            Self::Later
-        } else {
-            Self::Private
-        }
-    }
-
-    fn of(number: u64, args: &[u64; 6]) -> Self {
-        match number {
-            nr::SHMAT => Self::Now,
-            nr::MMAP if args[3] & mm::TYPE != mm::PRIVATE => Self::Later,
-            _ => Self::Private,
-        }
-    }
+/// Whether the mapping can be moved: a part of one view, which leaves no second one behind.
+fn movable(args: &[u64; 6]) -> bool {
+    args[1] > 0 && args[3] & mm::MREMAP_DONTUNMAP == 0 && shm::within_one(args[0], args[1])
 }
 
 fn log_map(args: &[u64; 6], file: u64, aux: u16) {
@@ -134,39 +121,56 @@ fn touches_us(number: u64, args: &[u64; 6]) -> bool {
 }
 
 /// Keeps the runtime's own view of the map in step. `len` is what was mapped.
-fn after(number: u64, args: &[u64; 6], len: u64, result: i64, shared: Sharing) {
+fn after(number: u64, args: &[u64; 6], len: u64, result: i64, shared: Option<What>) {
     if result < 0 && result > -4096 {
         return;
     }
     let at = result as u64;
     match number {
         nr::MMAP | nr::SHMAT => {
-            patch::forget(at, len);
+            forget(at, len);
             shm::remove(at, len);
-            if shared != Sharing::Private && len > 0 {
-                let prot = if number == nr::SHMAT {
-                    mm::READ | mm::WRITE
-                } else {
-                    args[2]
-                };
-                shm::add(at, len, prot, shared == Sharing::Now);
+            let prot = match number {
+                nr::SHMAT if args[2] & SHM_RDONLY != 0 => mm::READ,
+                nr::SHMAT => mm::READ | mm::WRITE,
+                _ => args[2],
+            };
+            let offset = if number == nr::MMAP { args[5] } else { 0 };
+            match shared {
+                Some(What::Anonymous) if len > 0 => shm::add(at, len, prot, What::Anonymous, 0),
+                Some(what) if len > 0 => shm::add(at, len, prot, what, offset),
+                _ => {}
+            }
+            let anonymous = args[3] & mm::ANONYMOUS != 0 || prot & mm::WRITE != 0;
+            if number == nr::MMAP && prot & mm::EXEC != 0 && anonymous {
+                shm::generated(at, len);
             }
         }
+        nr::MPROTECT | nr::PKEY_MPROTECT if args[2] & mm::EXEC != 0 => {
+            shm::generated(args[0], args[1]);
+        }
         nr::MUNMAP => {
-            patch::forget(args[0], args[1]);
+            forget(args[0], args[1]);
             shm::remove(args[0], args[1]);
         }
         nr::SHMDT => shm::remove(args[0], shm::len_at(args[0])),
         nr::MREMAP => {
-            patch::forget(args[0], args[1]);
-            if shm::len_at(args[0]) > 0 {
-                shm::remove(args[0], args[1]);
-                shm::add(at, args[2], mm::READ | mm::WRITE, false);
+            forget(args[0], args[1]);
+            if shm::touches(args[0], args[1]) {
+                shm::moved(args[0], args[1], at, args[2]);
             }
         }
         nr::BRK => process().brk = at,
         _ => {}
     }
+}
+
+const SHM_RDONLY: u64 = 0o10000;
+
+/// Code that was there is no more.
+fn forget(addr: u64, len: u64) {
+    patch::forget(addr, len);
+    shm::forget(addr, len);
 }
 
 enum Captured {
@@ -181,7 +185,7 @@ enum Captured {
 }
 
 /// Finds or makes the session's copy of the file behind `fd`.
-fn capture(fd: u64, shared: bool) -> Captured {
+fn capture(fd: u64, shared: bool, prot: u64) -> Captured {
     const S_IFMT: u64 = 0o170_000;
     const S_IFREG: u64 = 0o100_000;
     const DEV_ZERO: u64 = 0x105;
@@ -197,7 +201,7 @@ fn capture(fd: u64, shared: bool) -> Captured {
             Captured::No
         };
     }
-    if shared && on_tmpfs(fd) {
+    if shared && prot & mm::EXEC == 0 && is_shared(fd, &stat) {
         return Captured::Shared;
     }
     let key = [
@@ -225,6 +229,17 @@ fn capture(fd: u64, shared: bool) -> Captured {
     }
 }
 
+/// Whether others may change a file under a mapping of it: it is memory (tmpfs), can
+/// be written through this descriptor, or is shared in the session already. What is
+/// only read stays as it is: many programs map tables that way, which nobody writes.
+fn is_shared(fd: u64, stat: &[u64; 18]) -> bool {
+    const FCNTL: u64 = 72;
+    const F_GETFL: u64 = 3;
+    const O_RDWR: i64 = 2;
+    let flags = call(FCNTL, &[fd, F_GETFL, 0]);
+    flags & 3 == O_RDWR || on_tmpfs(fd) || shm::is_known(stat[0], stat[1])
+}
+
 /// Whether a file is on tmpfs (fstatfs(2)).
 fn on_tmpfs(fd: u64) -> bool {
     const FSTATFS: u64 = 138;
@@ -237,15 +252,11 @@ fn on_tmpfs(fd: u64) -> bool {
 fn again(t: &mut Thread, c: &Call, b: &Syscall) -> Outcome {
     let number = u64::from(c.nr);
     let mut file = None;
-    let mut shared = Sharing::of(number, &b.args);
+    let mut shared = sharing(number, &b.args);
     if let Some(head) = log::peek().filter(|h| h.kind == Kind::Map as u8) {
         log::take();
         let m = log::read::<Map>();
-        shared = if head.aux == ACTIVE {
-            Sharing::Now
-        } else {
-            Sharing::of_file(u64::from(m.prot), u64::from(m.flags))
-        };
+        shared = (head.aux == ACTIVE).then_some(What::File(0));
         file = Some(m);
     }
     let (_, recorded) = replay::expect_syscall(t, Kind::Syscall, number, b);
@@ -260,7 +271,7 @@ fn again(t: &mut Thread, c: &Call, b: &Syscall) -> Outcome {
     let ok = match number {
         nr::BRK => brk(r as u64),
         _ if (-4095..0).contains(&r) => true,
-        nr::MMAP | nr::SHMAT if shared != Sharing::Private && m.file == 0 => {
+        nr::MMAP | nr::SHMAT if shared.is_some() => {
             let flags = mm::SHARED | mm::ANONYMOUS | mm::FIXED | mm::NORESERVE;
             let none = u64::MAX;
             call(
@@ -274,6 +285,8 @@ fn again(t: &mut Thread, c: &Call, b: &Syscall) -> Outcome {
                 ..m
             }) == r
         }
+        // The view, and what is in it, is made anew below.
+        nr::MREMAP if shm::touches(a[0], a[1]) => true,
         nr::MREMAP => mremap(&a, r),
         nr::MADVISE => {
             // Advice changes no contents but for these; the rest may fail here.
@@ -285,7 +298,7 @@ fn again(t: &mut Thread, c: &Call, b: &Syscall) -> Outcome {
         }
         nr::MSEAL => true,
         nr::SHMDT => call(nr::MUNMAP, &[a[0], shm::len_at(a[0])]) == 0,
-        nr::MPROTECT if shm::protect(a[0], a[1], a[2]) => true,
+        nr::MPROTECT if shm::protect(a[0], a[1], a[2]).is_some() => true,
         nr::PKEY_MPROTECT => call(nr::MPROTECT, &[a[0], a[1], a[2]]) == 0,
         _ => call(number, &a) == r,
     };

@@ -280,7 +280,6 @@ fn claim_slot() -> Option<u32> {
 }
 
 fn fork(t: &mut Thread, c: &Call, w: Wish, b: Syscall) -> Outcome {
-    shm::activate_all();
     if !log::recording() {
         return replay_fork(t, c, w, b);
     }

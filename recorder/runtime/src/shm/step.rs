@@ -1,0 +1,203 @@
+//! Accesses that no stub makes: the page is opened to the program, all its
+//! lines locked, for one instruction. What changed on it is logged before
+//! and after. Slow, and right for whatever the instruction does.
+
+use super::access::{self, Span};
+use super::{Region, find, lock, regions, site};
+use crate::signal::Context;
+use crate::sys::{call, mm, nr};
+use crate::thread::Thread;
+use crate::{arch, log, preempt, replay};
+use orch_abi::layout::PAGE;
+use orch_abi::record::flag;
+
+const TF: u64 = 0x100;
+
+struct Step {
+    /// Pages that are open for the instruction.
+    open: [u64; 8],
+    /// Whether the locks of their lines were taken with them.
+    locked: [bool; 8],
+    count: usize,
+    /// Signal mask to go back to.
+    mask: u64,
+    /// Address of the instruction in the program.
+    ip: u64,
+    /// A `rep` instruction runs to a breakpoint behind it: address, byte that belongs there.
+    behind: Option<(u64, u8)>,
+}
+
+static mut STEP: Step = Step {
+    open: [0; 8],
+    locked: [false; 8],
+    count: 0,
+    mask: 0,
+    ip: 0,
+    behind: None,
+};
+
+fn step() -> &'static mut Step {
+    // SAFETY: only the baton's holder is here.
+    unsafe { &mut *&raw mut STEP }
+}
+
+/// Whether the calling thread is between opening a page and closing it.
+pub fn stepping() -> bool {
+    step().count > 0
+}
+
+/// In the child of a fork: nothing of the parent's is open.
+pub fn after_fork() {
+    step().count = 0;
+}
+
+/// A fault at `addr`: sends the thread to a stub, or opens the page for one
+/// instruction, if this is shared memory that the program may access so.
+pub fn fault(t: &mut Thread, c: &mut Context, addr: u64, write: bool) -> bool {
+    if site::astray(c) {
+        return true;
+    }
+    let Some(r) = find(addr).copied() else {
+        return false;
+    };
+    let page = addr & !(PAGE - 1);
+    let needed = if write { mm::WRITE } else { mm::READ };
+    let s = step();
+    if r.prot & needed == 0 || s.open[..s.count].contains(&page) {
+        return false;
+    }
+    if s.count == 0 {
+        // A displaced instruction faults as what it is in the program.
+        site::to_original(c);
+        if site::send_to_stub(t, c) {
+            return true;
+        }
+        begin(t, c);
+    } else if s.count == s.open.len() {
+        if s.behind.is_none() {
+            return false;
+        }
+        // The instruction has moved on from its first pages.
+        close_all(t);
+    }
+    open_page(t, &r, page);
+    true
+}
+
+fn begin(t: &mut Thread, c: &mut Context) {
+    let s = step();
+    if log::recording() {
+        lock::pages(t.tid);
+    }
+    s.mask = c.mask();
+    s.ip = site::program_ip(c.regs.rip);
+    c.block_all();
+    match rep_len(t, c.regs.rip) {
+        // A trap for each of its rounds would take too long.
+        Some(n) => s.behind = Some((c.regs.rip + n, preempt::poke(c.regs.rip + n, preempt::INT3))),
+        None => c.regs.rflags |= TF,
+    }
+}
+
+fn open_page(t: &mut Thread, r: &Region, page: u64) {
+    let s = step();
+    let locks = lock::index(r.object, r.object_offset(page));
+    // Pages of other objects may have the same locks.
+    s.locked[s.count] = !s.open[..s.count].iter().zip(s.locked).any(|(&p, locked)| {
+        locked && find(p).is_some_and(|o| lock::index(o.object, o.object_offset(p)) == locks)
+    });
+    if log::recording() && s.locked[s.count] {
+        lock::page(r.object, r.object_offset(page), t.tid);
+    }
+    access::see_page(t, r, s.ip, page);
+    call(nr::MPROTECT, &[page, PAGE, r.prot & (mm::READ | mm::WRITE)]);
+    s.open[s.count] = page;
+    s.count += 1;
+}
+
+/// The instruction is done (or failed): closes what was open.
+pub fn close(t: &mut Thread, c: &mut Context) {
+    close_all(t);
+    let s = step();
+    if let Some((at, byte)) = s.behind.take() {
+        preempt::poke(at, byte);
+    }
+    if log::recording() {
+        lock::unlock_pages();
+    }
+    c.regs.rflags &= !TF;
+    c.set_mask(s.mask);
+}
+
+fn close_all(t: &mut Thread) {
+    let s = step();
+    for &page in &s.open[..s.count] {
+        close_page(t, page);
+    }
+    for (&page, locked) in s.open[..s.count].iter().zip(s.locked) {
+        if log::recording()
+            && locked
+            && let Some(r) = find(page)
+        {
+            lock::unlock_page(r.object, r.object_offset(page));
+        }
+    }
+    s.count = 0;
+}
+
+/// Closes a page and logs what the instruction stored there.
+fn close_page(t: &mut Thread, page: u64) {
+    let Some(r) = regions().iter().find(|r| r.contains(page, PAGE)).copied() else {
+        return;
+    };
+    call(nr::MPROTECT, &[page, PAGE, 0]);
+    let mut spans = [Span::default(); 32];
+    let n = access::changes(r.alias(page), r.copy(page), PAGE, &mut spans);
+    let ip = step().ip;
+    for span in &spans[..n] {
+        let at = page + span.from;
+        access::copy_bytes(r.alias(at), r.copy(at), span.len);
+        let tick = if log::recording() { log::tick() } else { 0 };
+        access::stored_at(t, &r, ip, at, span.len, tick, flag::BY_PAGE, None);
+    }
+}
+
+/// Length of the instruction at `ip` if it is a repeated string instruction
+/// (SDM vol. 2: prefixes f2/f3, 66, 67, rex; opcodes a4-a7, aa-af).
+fn rep_len(t: &mut Thread, ip: u64) -> Option<u64> {
+    let mut code = [0_u8; 6];
+    // SAFETY: guarded.
+    arch::x86_64::guarded(t, || unsafe {
+        (ip as *const u8).copy_to(code.as_mut_ptr(), 6)
+    });
+    let mut rep = false;
+    for (i, b) in code.iter().enumerate() {
+        match b {
+            0xf2 | 0xf3 => rep = true,
+            0x66 | 0x67 | 0x40..=0x4f => {}
+            0xa4..=0xa7 | 0xaa..=0xaf => return rep.then_some(i as u64 + 1),
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// The trap after the one instruction; false if there was none.
+pub fn stepped(t: &mut Thread, c: &mut Context) -> bool {
+    let s = step();
+    if s.count == 0 {
+        return false;
+    }
+    if let Some((at, _)) = s.behind {
+        if c.regs.rip != at + 1 {
+            return false;
+        }
+        c.regs.rip = at;
+    }
+    close(t, c);
+    if !log::recording() {
+        access::rearm(t);
+        replay::after_event(t, c);
+    }
+    true
+}
