@@ -1,14 +1,15 @@
 //! What stubs ask the runtime, and what all accesses have in common: seeing
 //! what others stored, and storing.
 
-use super::{Region, find, lock, site};
+use super::{Region, find, lock, site, step};
 use crate::log;
 use crate::process::process;
+use crate::signal::Context;
 use crate::thread::{self, Thread};
 use crate::{arch, patch, preempt, replay, signal};
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use orch_abi::access::{NO_PAGE, PAGES, Page, Site, kind};
-use orch_abi::layout::PAGE;
+use orch_abi::layout::{PAGE, is_ours};
 use orch_abi::record::{Chunk, Kind, Regs, Shared, Store, flag, pad8};
 use orch_abi::shared::LINE;
 
@@ -101,6 +102,15 @@ fn interrupted(t: &mut Thread) -> bool {
                 && h.flags & flag::INTERRUPTED != 0
                 && log::peek_word(1) == ordinal(t) + 1
         })
+}
+
+/// Replay: the recording's access failed here. Takes the record that says so.
+pub fn interrupted_again(t: &mut Thread) -> bool {
+    let stops = !log::recording() && interrupted(t);
+    if stops {
+        note_interruption(t, 0);
+    }
+    stops
 }
 
 fn note_interruption(t: &mut Thread, ip: u64) {
@@ -221,6 +231,19 @@ fn finish(t: &mut Thread, s: &Site, p: &Pending) {
 /// The thread was interrupted before an access: what was waiting happens now,
 /// and then the program comes to the access again.
 pub extern "C" fn at_access(t: &mut Thread) {
+    unwind(t);
+    if log::recording() {
+        signal::deliver_pending(t);
+        thread::maybe_yield(t);
+    } else {
+        replay::settle(t);
+    }
+    rearm(t);
+    t.resume_ip = patch::resume_address(t.regs.rip);
+}
+
+/// The thread's registers as they were before the instruction of its stub.
+fn unwind(t: &mut Thread) {
     let s = site::site(t.access.site as u32);
     for (number, value) in s.scratch.iter().zip(t.access.scratch) {
         *register(&mut t.regs, *number) = value;
@@ -232,13 +255,53 @@ pub extern "C" fn at_access(t: &mut Thread) {
     let overflow = if saved & 1 != 0 { OVERFLOW } else { 0 };
     t.regs.rflags = t.regs.rflags & !ARITHMETIC | saved >> 8 & 0xd5 | overflow;
     t.regs.rip = s.ip;
-    if log::recording() {
-        signal::deliver_pending(t);
-        thread::maybe_yield(t);
-    } else {
-        replay::settle(t);
+}
+
+/// A bus error at `addr`: true if it is an access of the program's, beyond the
+/// end of a file that it maps, which the runtime or a stub was making for it.
+pub fn bus(t: &mut Thread, c: &mut Context, addr: u64) -> bool {
+    let Some(r) = super::regions()
+        .iter()
+        .find(|r| addr.wrapping_sub(r.alias) < r.len)
+    else {
+        return false;
+    };
+    if !log::recording() || t.guard.rsp != 0 {
+        return false;
     }
-    rearm(t);
+    let program = step::address().unwrap_or(r.start + (addr - r.alias));
+    if is_ours(c.regs.rip) && step::abort(t) {
+        // What a step was about to do is undone.
+    } else if is_ours(c.regs.rip) {
+        unwind(t);
+    } else {
+        site::original(t, c);
+        t.regs = c.regs;
+    }
+    abandon();
+    t.access.address = program;
+    signal::send_to(
+        c,
+        arch::x86_64::access_failed as *const () as u64,
+        t.stack_top,
+    );
+    true
+}
+
+/// The access failed: the program gets its bus error at a place that replay,
+/// whose memory has no end, knows by the number of accesses.
+pub extern "C" fn failed(t: &mut Thread) {
+    let ordinal = ordinal(t);
+    let body = Shared {
+        ip: t.regs.rip,
+        ordinal,
+    };
+    let parts = [log::bytes_of(&body)];
+    log::write(Kind::Shared, 0, flag::INTERRUPTED, log::tick(), &parts);
+    arm(t, NEVER);
+    signal::raise_bus(t, t.access.address);
+    signal::deliver_pending(t);
+    signal::apply_mask(t);
     t.resume_ip = patch::resume_address(t.regs.rip);
 }
 
