@@ -1,13 +1,12 @@
 //! `orch events`.
 
+use super::when::{When, when};
 use crate::describe::{self, Line};
 use crate::merge::Merge;
 use crate::output::{Output, Style};
-use crate::position::{Position, number};
 use anyhow::Result;
 use orch_abi::record::Kind;
 use orch_abi::syscalls;
-use orch_recorder::session::Session;
 use orch_recorder::trace::{Record, RecordingId, Tick};
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -32,11 +31,11 @@ pub struct Args {
     #[arg(short, long, value_name = "P")]
     process: Option<RecordingId>,
     /// From this tick or position on.
-    #[arg(long, value_name = "TICK", value_parser = place)]
-    from: Option<Place>,
+    #[arg(long, value_name = "TICK", value_parser = when)]
+    from: Option<When>,
     /// Up to and with this tick or position.
-    #[arg(long, value_name = "TICK", value_parser = place)]
-    to: Option<Place>,
+    #[arg(long, value_name = "TICK", value_parser = when)]
+    to: Option<When>,
     /// These system calls only.
     #[arg(short, long, value_name = "NAME", value_delimiter = ',', value_parser = call)]
     call: Vec<u16>,
@@ -51,40 +50,12 @@ pub struct Args {
     json: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Place {
-    Tick(u64),
-    At(Position),
-}
-
-fn place(text: &str) -> Result<Place, String> {
-    match number(text) {
-        Some(tick) => Ok(Place::Tick(tick)),
-        None => match text.parse() {
-            Ok(position) => Ok(Place::At(position)),
-            Err(_) => Err("write a tick (18402) or a position (p3@18402, p3@start)".to_owned()),
-        },
-    }
-}
-
 /// The number of a call that the table has.
 fn call(name: &str) -> Result<u16, String> {
     let mut calls = syscalls::TABLE.iter().flatten();
     let call = calls.find(|call| call.name == name);
     call.map(|call| call.nr)
         .ok_or_else(|| "no system call of x86-64 has this name".to_owned())
-}
-
-impl Place {
-    fn tick(self, session: &Session) -> Result<Tick> {
-        match self {
-            Self::Tick(tick) => Ok(Tick(tick)),
-            Self::At(position) => {
-                super::recordings(session, Some(position.recording))?;
-                Ok(position.tick(session)?)
-            }
-        }
-    }
 }
 
 impl Args {
@@ -103,8 +74,8 @@ impl Args {
 pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
     let session = super::locate(dir)?;
     let ids = super::recordings(&session, args.process)?;
-    let tick = |place: Option<Place>, otherwise| match place {
-        Some(place) => place.tick(&session),
+    let tick = |when: Option<When>, otherwise| match when {
+        Some(when) => when.tick(&session),
         None => Ok(Tick(otherwise)),
     };
     let (from, to) = (tick(args.from, 0)?, tick(args.to, u64::MAX)?);

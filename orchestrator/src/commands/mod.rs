@@ -4,11 +4,15 @@ mod completions;
 mod console;
 mod doctor;
 mod events;
+mod index;
 mod ls;
 mod man;
 mod record;
 mod replay;
 mod sessions;
+mod shm;
+mod ublame;
+mod when;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -27,6 +31,7 @@ Examples:
   orch ls                           what ran: the process tree
   orch console                      what it printed
   orch events -p p3 --limit 20      what the third process did
+  orch ublame /dev/shm/q+0x40       who wrote that, and who read it
   orch replay                       run it all again, and check that nothing differs
 
 Commands that read a session take the newest one, unless -s or ORCH_SESSION
@@ -39,6 +44,17 @@ pub struct Cli {
     command: Command,
 }
 
+/// Say who wrote what is in shared memory.
+#[derive(Debug, Parser)]
+#[command(name = "ublame", version)]
+pub struct Ublame {
+    /// Session directory (default: the newest one).
+    #[arg(short, long, value_name = "DIR", env = "ORCH_SESSION")]
+    session: Option<PathBuf>,
+    #[command(flatten)]
+    args: ublame::Args,
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Record a command and everything that it starts.
@@ -49,6 +65,10 @@ enum Command {
     Events(events::Args),
     /// Show what was printed, and where.
     Console(console::Args),
+    /// Say who wrote what is in shared memory.
+    Ublame(ublame::Args),
+    /// Show the memory that processes shared.
+    Shm(shm::Args),
     /// Run recordings again and check that nothing differs.
     Replay(replay::Args),
     /// List or remove sessions.
@@ -140,6 +160,8 @@ impl Cli {
             Command::Ls(args) => ls::run(session, &args),
             Command::Events(args) => events::run(session, &args),
             Command::Console(args) => console::run(session, &args),
+            Command::Ublame(args) => ublame::run(session, &args),
+            Command::Shm(args) => shm::run(session, &args),
             Command::Replay(args) => replay::run(session, &args),
             Command::Sessions(args) => sessions::run(&args),
             Command::Doctor(args) => doctor::run(&args),
@@ -147,6 +169,16 @@ impl Cli {
             Command::Man(args) => man::run(&args),
             Command::ReplayHost => anyhow::bail!("this command is for internal use"),
         }
+    }
+}
+
+impl Ublame {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// What went wrong, for the user.
+    pub fn run(self) -> Result<ExitCode> {
+        ublame::run(self.session.as_deref(), &self.args)
     }
 }
 
@@ -158,6 +190,7 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+        Ublame::command().debug_assert();
     }
 
     #[test]

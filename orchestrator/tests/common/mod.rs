@@ -1,4 +1,7 @@
 //! Sessions as a recorder would leave them, and the command run on them.
+#![allow(dead_code, reason = "each test file uses some of it")]
+
+pub mod shared;
 
 use orch_abi::record::{Ended, Forked, Insn, Map, Start, Syscall, ended, flag};
 use orch_recorder::session::{Meta, Refused, Session};

@@ -2,8 +2,8 @@
 
 use super::Plain;
 use orch_abi::record::{
-    Chunk, Data, Digest, Ended, Exit, Forked, Head, Insn, Kind, MAX_DATA, MAX_PAYLOAD, Map, Signal,
-    Spawn, Start, Switch, Syscall, pad8,
+    Chunk, Data, Digest, Ended, Exit, Forked, Head, Insn, Kind, MAX_DATA, MAX_PAYLOAD, Map, Object,
+    Shared, Signal, Spawn, Start, Store, Switch, Syscall, View, flag, pad8,
 };
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -120,16 +120,20 @@ pub fn syscall(
     let mut payload = Vec::new();
     call.write(&mut payload);
     for &(addr, outgoing, bytes) in chunks {
-        Chunk {
-            addr,
-            len: bytes.len() as u32,
-            outgoing: outgoing.into(),
-        }
-        .write(&mut payload);
-        payload.extend_from_slice(bytes);
-        payload.resize(pad8(payload.len()), 0);
+        chunk(&mut payload, addr, outgoing, bytes);
     }
     record(Kind::Syscall, flags, nr, tick, &payload)
+}
+
+fn chunk(payload: &mut Vec<u8>, addr: u64, outgoing: bool, bytes: &[u8]) {
+    Chunk {
+        addr,
+        len: bytes.len() as u32,
+        outgoing: outgoing.into(),
+    }
+    .write(payload);
+    payload.extend_from_slice(bytes);
+    payload.resize(pad8(payload.len()), 0);
 }
 
 /// [`Kind::Switch`].
@@ -181,4 +185,51 @@ pub fn digest(tick: u64, digest: &Digest) -> Vec<u8> {
 #[must_use]
 pub fn ended(tick: u64, ended: &Ended) -> Vec<u8> {
     fixed(Kind::Ended, 0, tick, ended)
+}
+
+/// [`Kind::Object`].
+#[must_use]
+pub fn object(tick: u64, object: &Object, name: &OsStr) -> Vec<u8> {
+    let mut payload = Vec::new();
+    object.write(&mut payload);
+    payload.extend_from_slice(name.as_bytes());
+    payload.push(0);
+    record(Kind::Object, 0, 0, tick, &payload)
+}
+
+/// [`Kind::View`].
+#[must_use]
+pub fn view(tick: u64, view: &View) -> Vec<u8> {
+    fixed(Kind::View, 0, tick, view)
+}
+
+/// [`Kind::Store`]; with `old`, the flag [`flag::UNSEEN`] is set.
+///
+/// # Panics
+/// If `old` has another length than `new`.
+#[must_use]
+pub fn store(tick: u64, flags: u8, ip: u64, addr: u64, new: &[u8], old: Option<&[u8]>) -> Vec<u8> {
+    let mut payload = Vec::new();
+    let len = new.len() as u64;
+    Store { ip, addr, len }.write(&mut payload);
+    payload.extend_from_slice(new);
+    payload.resize(pad8(payload.len()), 0);
+    let mut flags = flags;
+    if let Some(old) = old {
+        assert_eq!(old.len(), new.len(), "as many bytes before as after");
+        payload.extend_from_slice(old);
+        flags |= flag::UNSEEN;
+    }
+    record(Kind::Store, flags, 0, tick, &payload)
+}
+
+/// [`Kind::Shared`]; each chunk is address, bytes.
+#[must_use]
+pub fn shared(tick: u64, flags: u8, shared: &Shared, chunks: &[(u64, &[u8])]) -> Vec<u8> {
+    let mut payload = Vec::new();
+    shared.write(&mut payload);
+    for &(addr, bytes) in chunks {
+        chunk(&mut payload, addr, false, bytes);
+    }
+    record(Kind::Shared, flags, 0, tick, &payload)
 }

@@ -1,4 +1,5 @@
-//! The `orch` command: records systems of several processes and replays them.
+//! The `orch` and `ublame` commands: record systems of several processes,
+//! replay them, and tell what happened.
 
 mod commands;
 mod describe;
@@ -8,11 +9,24 @@ mod position;
 mod replay;
 mod supervisor;
 
+use anyhow::Result;
 use clap::Parser as _;
 use std::process::ExitCode;
 
-fn main() -> ExitCode {
-    match commands::Cli::parse().run() {
+/// The `orch` command.
+#[must_use]
+pub fn orch() -> ExitCode {
+    exit(commands::Cli::parse().run())
+}
+
+/// The `ublame` command: the same as `orch ublame`.
+#[must_use]
+pub fn ublame() -> ExitCode {
+    exit(commands::Ublame::parse().run())
+}
+
+fn exit(result: Result<ExitCode>) -> ExitCode {
+    match result {
         Ok(code) => code,
         // Who read the output has seen enough (`orch events | head`).
         Err(e) if output::is_closed(&e) => ExitCode::SUCCESS,

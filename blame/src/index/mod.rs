@@ -1,0 +1,98 @@
+//! The index of a session: every access to shared memory, by place and time,
+//! in a file of the session's directory. docs/trace-format.md describes it.
+
+mod build;
+mod file;
+mod frame;
+mod read;
+mod segment;
+
+pub use read::{Index, Query};
+
+use serde::{Deserialize, Serialize};
+
+/// Name of the file in the session's directory.
+pub const INDEX_FILE: &str = "blame.index";
+/// Version of its format.
+pub const VERSION: u32 = 1;
+
+/// Accesses to one window of one object, of a span of time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Segment {
+    object: u64,
+    /// Number of the window: offset / [`crate::timeline::WINDOW`].
+    window: u64,
+    first_tick: u64,
+    last_tick: u64,
+    frames: Vec<FrameEntry>,
+}
+
+/// Where a frame is, and what it holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct FrameEntry {
+    /// Where it begins in the file.
+    at: u64,
+    /// Bytes in the file.
+    len: u32,
+    /// Bytes before compression.
+    raw: u32,
+    /// XXH3-64 of the bytes in the file.
+    checksum: u64,
+    /// Lowest and highest centre of its accesses.
+    first: u32,
+    last: u32,
+    first_tick: u64,
+    last_tick: u64,
+}
+
+/// The place of an access in a frame: the middle of the smallest block that
+/// holds it, of all blocks of a power of two bytes, at least 64, that begin at a
+/// multiple of their size. Accesses that touch a byte have the centre of one of
+/// the blocks around it: there are few of those.
+fn centre(offset: u32, len: u32) -> u32 {
+    let last = offset + len.max(1) - 1;
+    match (offset ^ last).checked_ilog2() {
+        Some(bit @ 6..) => last >> bit << bit,
+        _ => (offset & !63) + 32,
+    }
+}
+
+/// Centres of the blocks larger than 64 bytes around `at`.
+fn around(at: u32) -> impl Iterator<Item = u32> {
+    (7..=22).map(move |level| (at >> level << level) + (1 << (level - 1)))
+}
+
+/// Whether accesses that touch `from..=to` may have centres in `first..=last`.
+fn may_touch(from: u32, to: u32, first: u32, last: u32) -> bool {
+    let within = (from & !63) + 32..=(to & !63) + 32;
+    let mut blocks = around(from).chain(around(to));
+    *within.start() <= last && first <= *within.end() || blocks.any(|c| (first..=last).contains(&c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn who_touches_a_range_is_found_by_its_centre(
+            a in 0..5000_u32, len in 1..4000_u32, from in 0..5000_u32, more in 0..3000_u32,
+        ) {
+            let centre = centre(a, len);
+            let touches = a <= from + more && from < a + len;
+            prop_assert!(!touches || may_touch(from, from + more, centre, centre));
+        }
+    }
+
+    #[test]
+    fn centres_of_different_blocks_differ() {
+        assert_eq!(centre(0, 64), 32);
+        assert_eq!(centre(60, 8), 64);
+        assert_eq!(centre(64, 1), 96);
+        assert_eq!(centre(100, 100), 128);
+        assert_eq!(centre(4090, 10), 4096);
+        // Few frames are looked at for a byte.
+        assert!(!may_touch(8, 15, 96, 120));
+    }
+}

@@ -1,0 +1,132 @@
+//! Functions and lines of one captured file.
+
+use super::Frame;
+use super::elf::{self, DataSymbol, Elf, Link};
+use addr2line::Loader;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+/// A captured file, and what tells about its code.
+pub struct Debug {
+    elf: Elf,
+    /// The file's own information, and that of its separate debugging file.
+    loaders: Vec<Loader>,
+    paths: Vec<PathBuf>,
+    /// Its name, for what has no other.
+    name: String,
+}
+
+impl Debug {
+    /// Reads `copy`, which was at `original`; `None` if it is no program.
+    pub fn open(copy: &Path, original: &Path) -> Option<Self> {
+        let elf = Elf::open(copy, original)?;
+        let mut loaders = Vec::new();
+        let mut paths = vec![copy.to_owned()];
+        let own = Loader::new(copy).ok();
+        if !own.as_ref().is_some_and(has_lines)
+            && let Some(path) = elf.links.iter().find(|link| fits(link)).map(|l| &l.path)
+        {
+            loaders.extend(Loader::new_with_sup(path, elf::supplement(path)).ok());
+            paths.push(path.clone());
+        }
+        loaders.extend(own);
+        let name = original.file_name().unwrap_or(original.as_os_str());
+        Some(Self {
+            elf,
+            loaders,
+            paths,
+            name: name.to_string_lossy().into_owned(),
+        })
+    }
+
+    /// The functions at an offset of the file, innermost first.
+    pub fn frames(&self, offset: u64) -> Vec<Frame> {
+        let Some(vaddr) = self.elf.vaddr(offset) else {
+            return vec![self.unnamed(offset)];
+        };
+        let lines = self.loaders.iter().map(|loader| lines(loader, vaddr));
+        if let Some(mut frames) = lines.flatten().find(|frames| !frames.is_empty()) {
+            for frame in frames.iter_mut().filter(|f| f.function.is_none()) {
+                frame.function = self.symbol(vaddr);
+            }
+            return frames;
+        }
+        match self.symbol(vaddr) {
+            Some(function) => vec![Frame {
+                function: Some(function),
+                ..Frame::default()
+            }],
+            None => vec![self.unnamed(vaddr)],
+        }
+    }
+
+    fn unnamed(&self, at: u64) -> Frame {
+        Frame {
+            function: Some(format!("{}+{at:#x}", self.name)),
+            ..Frame::default()
+        }
+    }
+
+    /// The nearest symbol before an address.
+    fn symbol(&self, vaddr: u64) -> Option<String> {
+        let found = self.loaders.iter().find_map(|l| l.find_symbol(vaddr))?;
+        let name = found.split('@').next().unwrap_or(found);
+        Some(addr2line::demangle_auto(name.into(), None).into_owned())
+    }
+
+    /// Variables called `name`, if the file's byte `offset` is at `addr`.
+    pub fn data(&self, name: &str, addr: u64, offset: u64, file: &str) -> Vec<DataSymbol> {
+        let Some(bias) = self.elf.vaddr(offset).map(|v| addr.wrapping_sub(v)) else {
+            return Vec::new();
+        };
+        let found = self.paths.iter().map(|path| elf::variables(path, name));
+        let found = found.into_iter().find(|found| !found.is_empty());
+        let found = found.unwrap_or_default().into_iter();
+        let symbol = |(vaddr, size): (u64, u64)| DataSymbol {
+            addr: vaddr.wrapping_add(bias),
+            size,
+            file: file.to_owned(),
+        };
+        found.map(symbol).collect()
+    }
+}
+
+fn has_lines(loader: &Loader) -> bool {
+    let section = loader.get_section_range(b".debug_info");
+    section.is_some_and(|range| range.end > range.begin)
+}
+
+fn lines(loader: &Loader, vaddr: u64) -> Option<Vec<Frame>> {
+    let mut found = loader.find_frames(vaddr).ok()?;
+    let mut frames = Vec::new();
+    while let Ok(Some(frame)) = found.next() {
+        let function = frame.function.as_ref().and_then(|f| f.demangle().ok());
+        let location = frame.location.as_ref();
+        frames.push(Frame {
+            function: function.map(std::borrow::Cow::into_owned),
+            file: location.and_then(|l| l.file).map(str::to_owned),
+            line: location.and_then(|l| l.line),
+        });
+    }
+    Some(frames)
+}
+
+/// Whether the file of a link is there, and is the one that is meant.
+fn fits(link: &Link) -> bool {
+    let Some(crc) = link.crc else {
+        return link.path.is_file();
+    };
+    let checksum = || {
+        let mut file = File::open(&link.path).ok()?;
+        let mut hasher = crc32fast::Hasher::new();
+        let mut piece = vec![0; 256 << 10];
+        loop {
+            match file.read(&mut piece).ok()? {
+                0 => return Some(hasher.finalize()),
+                n => hasher.update(&piece[..n]),
+            }
+        }
+    };
+    checksum() == Some(crc)
+}

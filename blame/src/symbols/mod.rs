@@ -1,0 +1,194 @@
+//! Code addresses as people know them: functions, files and lines, from the
+//! debugging information of the captured files.
+
+mod debug;
+mod elf;
+
+pub use elf::DataSymbol;
+
+use crate::access::{Kind, Site};
+use crate::catalog::{Catalog, MapChange};
+use debug::Debug;
+use orch_recorder::files::{FileId, FileStore};
+use orch_recorder::session::Session;
+use orch_recorder::trace::{RecordingId, Tick};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+/// A function that runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Frame {
+    /// Its name, demangled.
+    pub function: Option<String>,
+    /// Source file.
+    pub file: Option<String>,
+    /// Line in it, from 1.
+    pub line: Option<u32>,
+}
+
+/// Code at an address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Code {
+    /// The functions, innermost first; all but the last are inlined.
+    pub frames: Vec<Frame>,
+}
+
+/// Names the code of a session. Keeps what it has read of files.
+pub struct Symbols {
+    store: Option<FileStore>,
+    files: HashMap<u64, Option<Rc<Debug>>>,
+    /// By file and offset in it.
+    code: HashMap<(u64, u64), Rc<Code>>,
+    /// Of each recording the indices of its changes in the catalog.
+    maps: HashMap<RecordingId, Vec<usize>>,
+}
+
+impl Symbols {
+    /// For the captured files of `session`, mapped as `catalog` says.
+    #[must_use]
+    pub fn new(session: &Session, catalog: &Catalog) -> Self {
+        let mut maps: HashMap<RecordingId, Vec<usize>> = HashMap::new();
+        for (n, map) in catalog.maps.iter().enumerate() {
+            maps.entry(map.recording).or_default().push(n);
+        }
+        Self {
+            store: session.files().ok(),
+            files: HashMap::new(),
+            code: HashMap::new(),
+            maps,
+        }
+    }
+
+    /// The code that made an access.
+    pub fn site(&mut self, catalog: &Catalog, site: &Site, tick: Tick) -> Rc<Code> {
+        if !site.kind.is_recorded() {
+            return Rc::default();
+        }
+        // The call is before the address that it returns to.
+        let by_call = matches!(site.kind, Kind::CallStore | Kind::CallLoad);
+        let ip = site.ip.saturating_sub(by_call.into());
+        self.at(catalog, site.recording, tick, ip)
+    }
+
+    /// The code at an address of a recording.
+    pub fn at(&mut self, catalog: &Catalog, id: RecordingId, tick: Tick, ip: u64) -> Rc<Code> {
+        let Some((file, offset)) = self.file_at(catalog, id, tick, ip) else {
+            let function = Some(format!("{ip:#x}"));
+            return Rc::new(Code {
+                frames: vec![Frame {
+                    function,
+                    ..Frame::default()
+                }],
+            });
+        };
+        if let Some(code) = self.code.get(&(file, offset)) {
+            return Rc::clone(code);
+        }
+        let frames = match self.debug(file) {
+            Some(debug) => debug.frames(offset),
+            None => vec![Frame {
+                function: Some(format!("{}+{offset:#x}", self.name(file))),
+                ..Frame::default()
+            }],
+        };
+        let code = Rc::new(Code { frames });
+        self.code.insert((file, offset), Rc::clone(&code));
+        code
+    }
+
+    /// The captured file that an address shows, and the offset in it.
+    fn file_at(
+        &self,
+        catalog: &Catalog,
+        id: RecordingId,
+        tick: Tick,
+        ip: u64,
+    ) -> Option<(u64, u64)> {
+        let (mut id, mut tick) = (id, tick);
+        loop {
+            let changes = self.maps.get(&id).map_or(&[][..], Vec::as_slice);
+            let mut changes = changes.iter().rev().map(|&n| &catalog.maps[n]);
+            let covers = |m: &&MapChange| m.tick <= tick && ip.wrapping_sub(m.addr) < m.len;
+            if let Some(map) = changes.find(covers) {
+                return Some((map.file?, map.offset.checked_add(ip - map.addr)?));
+            }
+            // What was mapped before the fork. A parent has a lower number.
+            let (parent, at) = catalog.recording(id)?.forked?;
+            if parent >= id {
+                return None;
+            }
+            (id, tick) = (parent, at);
+        }
+    }
+
+    /// The files that a recording has mapped at a tick: first address of each
+    /// piece, file, and offset in it.
+    fn mapped(&self, catalog: &Catalog, id: RecordingId, tick: Tick) -> Vec<(u64, u64, u64)> {
+        let mut chain = vec![(id, tick)];
+        while let Some((parent, at)) = chain
+            .last()
+            .and_then(|(id, _)| catalog.recording(*id)?.forked.filter(|f| f.0 < *id))
+        {
+            chain.push((parent, at));
+        }
+        let mut ranges = crate::scan::Ranges::default();
+        for (id, tick) in chain.into_iter().rev() {
+            for &n in self.maps.get(&id).map_or(&[][..], Vec::as_slice) {
+                let map = &catalog.maps[n];
+                if map.tick <= tick {
+                    ranges.set(map.addr, map.len, map.file, map.offset);
+                }
+            }
+        }
+        ranges.iter().map(|p| (p.addr, p.what, p.offset)).collect()
+    }
+
+    /// The data of this name that a recording has in memory at a tick.
+    pub fn data(
+        &mut self,
+        catalog: &Catalog,
+        id: RecordingId,
+        tick: Tick,
+        name: &str,
+    ) -> Vec<DataSymbol> {
+        let mut found: Vec<DataSymbol> = Vec::new();
+        let mut seen = Vec::new();
+        for (addr, file, offset) in self.mapped(catalog, id, tick) {
+            if seen.contains(&file) {
+                continue;
+            }
+            seen.push(file);
+            let path = self.name(file);
+            if let Some(debug) = self.debug(file) {
+                found.extend(debug.data(name, addr, offset, &path));
+            }
+        }
+        found
+    }
+
+    fn debug(&mut self, file: u64) -> Option<Rc<Debug>> {
+        if let Some(debug) = self.files.get(&file) {
+            return debug.clone();
+        }
+        let store = self.store.as_ref();
+        let original = self.path(file);
+        let debug = store.and_then(|store| Debug::open(&store.path(FileId(file)), &original));
+        let debug = debug.map(Rc::new);
+        self.files.insert(file, debug.clone());
+        debug
+    }
+
+    /// Where a captured file was.
+    #[must_use]
+    pub fn path(&self, file: u64) -> PathBuf {
+        let captured = self.store.as_ref().and_then(|s| s.get(FileId(file)));
+        captured.map_or_else(|| format!("file {file}").into(), |c| c.path.clone())
+    }
+
+    fn name(&self, file: u64) -> String {
+        let path = self.path(file);
+        let name = path.file_name().unwrap_or(path.as_os_str());
+        name.to_string_lossy().into_owned()
+    }
+}

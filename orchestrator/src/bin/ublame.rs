@@ -1,0 +1,7 @@
+//! The `ublame` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    orch_cli::ublame()
+}

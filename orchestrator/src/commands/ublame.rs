@@ -1,0 +1,158 @@
+//! `orch ublame`, also `ublame`.
+
+mod find;
+mod row;
+mod table;
+mod value;
+
+use super::when::{When, when};
+use crate::output::Output;
+use anyhow::Result;
+use find::{Found, find};
+use orch_blame::index::Query;
+use orch_blame::place::{self, Place};
+use orch_recorder::trace::RecordingId;
+use row::Rows;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+use table::Table;
+use value::Format;
+
+/// Arguments of `orch ublame`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  orch ublame p3:0x7f0012345678 --before p3@18402   who wrote what p3 saw there
+  orch ublame /dev/shm/q+0x40 --len 4               a shared object and an offset
+  orch ublame memfd:frames+4096 -p p2 --stores      what p2 stored there
+  orch ublame sysv:12 --len 0x1000 --last 20        the last twenty accesses to a page
+  orch ublame p3:counters+8 --format int            a variable of a recorded program
+  orch ublame /dev/shm/q --json | jq -r 'select(.kind == \"store\") | .function'
+
+Stores, and loads that saw what another process had stored, in the order in which
+they happened. `outside` is what no recorded process did, `initial` what was there
+before. An object may also be named by the end of its path (q+0x40); `orch shm`
+lists them. Of accesses of more than 256 bytes, the part within the range is shown.
+
+With --json, each access is an object with position, tick, recording, pid, program,
+tid, kind, pc, function, file, line, object, offset, size, old, new (hexadecimal;
+?? is a byte that is not known), frames (inlined functions first) and time (seconds
+since the session began, as far as recordings tell). If there is none, the exit
+code is 1.")]
+pub struct Args {
+    /// What is to be blamed: p3:0xADDRESS, OBJECT+OFFSET or p3:SYMBOL+OFFSET.
+    #[arg(value_name = "WHERE", value_parser = parse_place)]
+    place: Place,
+    /// Bytes (default: 8, or the variable's size).
+    #[arg(long, value_name = "N", value_parser = length)]
+    len: Option<u64>,
+    /// Accesses before this tick or position only.
+    #[arg(long, value_name = "POS", value_parser = when)]
+    before: Option<When>,
+    /// Accesses after this tick or position only.
+    #[arg(long, value_name = "POS", value_parser = when)]
+    after: Option<When>,
+    /// Accesses of this recording only (p3); may be given several times.
+    #[arg(short, long, value_name = "P")]
+    process: Vec<RecordingId>,
+    /// Only what changed the bytes, not who looked at them.
+    #[arg(long)]
+    stores: bool,
+    /// The last so many only.
+    #[arg(long, value_name = "N")]
+    last: Option<usize>,
+    /// How to show values.
+    #[arg(long, value_enum, default_value_t = Format::Auto)]
+    format: Format,
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+fn parse_place(text: &str) -> Result<Place, String> {
+    text.parse()
+        .map_err(|e: place::ParsePlaceError| e.to_string())
+}
+
+fn length(text: &str) -> Result<u64, String> {
+    place::number(text)
+        .filter(|&n| n > 0)
+        .ok_or_else(|| "write a number of bytes, 1 or more (64, 0x40)".to_owned())
+}
+
+/// Runs it.
+pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
+    let session = super::locate(dir)?;
+    for &id in &args.process {
+        super::recordings(&session, Some(id))?;
+    }
+    let tick = |when: Option<When>| when.map(|when| when.tick(&session)).transpose();
+    let (after, before) = (tick(args.after)?, tick(args.before)?);
+    let index = super::index::open(&session)?;
+    let mut rows = Rows::new(&session, index.catalog());
+    let found = match find(&session, &mut rows, &args.place, before)? {
+        Ok(found) => found,
+        Err(why) => {
+            eprintln!("orch: {why}");
+            return Ok(super::found(false));
+        }
+    };
+    let query = Query {
+        object: found.object,
+        offset: found.offset,
+        len: args.len.or(found.len).unwrap_or(8),
+        after,
+        before,
+        recordings: args.process.clone(),
+        stores: args.stores,
+        last: args.last,
+    };
+    let mut out = Output::new();
+    let mut any = false;
+    if args.json {
+        index.query(&query, &mut |access| -> Result<()> {
+            any = true;
+            Ok(out.json(&rows.json(&query, &access))?)
+        })?;
+    } else {
+        let mut table = Table::new(&query, args.format);
+        index.query(&query, &mut |access| -> Result<()> {
+            any = true;
+            Ok(table.push(&mut out, &mut rows, access)?)
+        })?;
+        table.end(&mut out, &mut rows)?;
+    }
+    out.flush()?;
+    if !any {
+        eprintln!("orch: {}", nothing(&rows, &query, args));
+    }
+    Ok(super::found(any))
+}
+
+/// Why there is nothing to show.
+fn nothing(rows: &Rows<'_>, query: &Query, args: &Args) -> String {
+    let what = match (args.stores, args.process.is_empty()) {
+        (true, _) => "no store",
+        (false, true) => "no access",
+        (false, false) => "no access of these recordings",
+    };
+    let range = rows.range(query);
+    let time = match (query.after.is_some(), query.before.is_some()) {
+        (false, false) => "",
+        _ => " in that time",
+    };
+    format!(
+        "{what} to {range} is known{time}; `orch shm` shows which objects were used, and how much"
+    )
+}
+
+impl Found {
+    const fn of(object: u64, offset: u64, len: Option<u64>) -> Self {
+        Self {
+            object,
+            offset,
+            len,
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Accesses as a table for people.
+
+use super::row::{Rows, kind_name};
+use super::value::{Format, show, show_old};
+use crate::output::{self, Output, Style, cut};
+use orch_blame::access::{Access, Kind};
+use orch_blame::index::Query;
+use orch_blame::place;
+use orch_blame::symbols::Code;
+use orch_recorder::trace::RecordingId;
+use std::io::{self, Write as _};
+
+/// Columns that a row takes, unless the terminal has fewer.
+const WIDEST: usize = 100;
+/// Rows that are looked at to find the widths of columns.
+const AHEAD: usize = 256;
+
+/// Prints rows as they come.
+pub struct Table<'q> {
+    query: &'q Query,
+    format: Format,
+    width: usize,
+    /// Rows that wait until the widths are known.
+    waiting: Vec<Line>,
+    widths: Option<[usize; COLUMNS]>,
+    /// A time was not known exactly.
+    estimated: bool,
+}
+
+const COLUMNS: usize = 6;
+
+struct Line {
+    recording: RecordingId,
+    kind: Kind,
+    /// Position, time, program and thread, kind, place, values.
+    cells: [String; COLUMNS],
+    code: String,
+}
+
+/// Most columns for each cell.
+const MOST: [usize; COLUMNS] = [20, 10, 18, 7, 16, 30];
+
+impl<'q> Table<'q> {
+    pub fn new(query: &'q Query, format: Format) -> Self {
+        Self {
+            query,
+            format,
+            width: output::width().map_or(WIDEST, |w| w.min(WIDEST)),
+            waiting: Vec::new(),
+            widths: None,
+            estimated: false,
+        }
+    }
+
+    pub fn push(
+        &mut self,
+        out: &mut Output,
+        rows: &mut Rows<'_>,
+        access: Access,
+    ) -> io::Result<()> {
+        let line = self.line(rows, &access);
+        match self.widths {
+            Some(widths) => self.print(out, &widths, &line),
+            None => {
+                self.waiting.push(line);
+                if self.waiting.len() >= AHEAD {
+                    self.begin(out, rows)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    pub fn end(&mut self, out: &mut Output, rows: &mut Rows<'_>) -> io::Result<()> {
+        if self.widths.is_none() && !self.waiting.is_empty() {
+            self.begin(out, rows)?;
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, rows: &mut Rows<'_>, access: &Access) -> Line {
+        let site = rows.site(access);
+        let recorded = site.kind.is_recorded();
+        let position = rows.position(access).to_string();
+        let time = rows.clock.at(access.tick);
+        self.estimated |= time.is_some_and(|t| !t.exact);
+        let time = time.map_or_else(|| "?".to_owned(), |t| seconds(t.nanos));
+        let program = rows.program(site.recording).unwrap_or("?");
+        let who = match recorded {
+            true => format!("{program}/{}", site.tid),
+            false => "-".to_owned(),
+        };
+        let kind = match site.kind {
+            Kind::CallStore => "syscall",
+            kind => kind_name(kind),
+        };
+        let place = format!("{:+#x}/{}", access.offset, access.new.len());
+        let new = show(self.format, &access.new);
+        let value = match (&access.old, site.kind) {
+            (_, Kind::Load | Kind::CallLoad) => format!("sees {new}"),
+            (Some(old), _) => format!("{} → {new}", show_old(self.format, &access.new, old)),
+            (None, Kind::Initial) => new,
+            (None, _) => format!("? → {new}"),
+        };
+        Line {
+            recording: site.recording,
+            kind: site.kind,
+            cells: [
+                if recorded {
+                    position
+                } else {
+                    format!("<{position}")
+                },
+                time,
+                who,
+                kind.to_owned(),
+                place,
+                value,
+            ],
+            code: code(&rows.code(access)),
+        }
+    }
+
+    /// Prints the head and what has been waiting.
+    fn begin(&mut self, out: &mut Output, rows: &Rows<'_>) -> io::Result<()> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let mut widths: [usize; COLUMNS] = std::array::from_fn(|n| {
+            let cells = waiting.iter().map(|line| line.cells[n].chars().count());
+            cells.max().unwrap_or(0).min(MOST[n])
+        });
+        // What matters least goes first where there is not enough room.
+        for (column, room) in [(1, 72), (2, 64), (4, 56)] {
+            if self.width < room {
+                widths[column] = 0;
+            }
+        }
+        self.widths = Some(widths);
+        self.head(out, rows)?;
+        waiting
+            .iter()
+            .try_for_each(|line| self.print(out, &widths, line))
+    }
+
+    fn head(&self, out: &mut Output, rows: &Rows<'_>) -> io::Result<()> {
+        const MOST_MAPPERS: usize = 6;
+        let mapped = place::mapped(rows.catalog, self.query.object);
+        let mut who: Vec<String> = Vec::new();
+        for m in &mapped {
+            let inside = self
+                .query
+                .offset
+                .checked_sub(m.offset)
+                .filter(|&d| d < m.len);
+            if let Some(distance) = inside {
+                let program = rows.program(m.recording).unwrap_or("?");
+                who.push(format!(
+                    "{} {program} at {:#x}",
+                    m.recording,
+                    m.addr + distance
+                ));
+            }
+        }
+        let more = who.len().saturating_sub(MOST_MAPPERS);
+        who.truncate(MOST_MAPPERS);
+        if more > 0 {
+            who.push(format!("{more} more (orch shm)"));
+        }
+        let range = rows.range(self.query);
+        writeln!(out, "{}", out.style(Style::Bold, &cut(&range, self.width)))?;
+        let mappers = match who.is_empty() {
+            true => "nobody maps these bytes".to_owned(),
+            false => format!("mapped by {}", who.join(", ")),
+        };
+        for line in wrapped(&mappers, self.width) {
+            writeln!(out, "{}", out.style(Style::Dim, &line))?;
+        }
+        if self.estimated && self.widths.is_some_and(|w| w[1] > 0) {
+            let known = rows.clock.known();
+            let text = format!("times are estimated between the {known} that are known");
+            writeln!(out, "{}", out.style(Style::Dim, &text))?;
+        }
+        Ok(())
+    }
+
+    fn print(&self, out: &mut Output, widths: &[usize; COLUMNS], line: &Line) -> io::Result<()> {
+        let mut used = 0;
+        for (n, (cell, &width)) in line.cells.iter().zip(widths).enumerate() {
+            if width == 0 {
+                continue;
+            }
+            let cell = cut(cell, width);
+            let cell = match n {
+                1 => format!("{cell:>width$}"),
+                _ => format!("{cell:<width$}"),
+            };
+            let style = match (n, line.kind) {
+                (0, _) if line.kind.is_recorded() => Style::Of(line.recording),
+                (1, _) => Style::Dim,
+                (3, Kind::Outside) => Style::Warn,
+                (_, Kind::Initial) => Style::Dim,
+                _ => Style::Plain,
+            };
+            write!(out, "{} ", out.style(style, &cell))?;
+            used += width + 1;
+        }
+        let left = self.width.saturating_sub(used);
+        let code = if left >= 8 {
+            cut(&line.code, left)
+        } else {
+            String::new()
+        };
+        writeln!(out, "{code}")
+    }
+}
+
+/// Seconds since the session began.
+fn seconds(nanos: u64) -> String {
+    format!("{}.{:06}", nanos / 1_000_000_000, nanos / 1000 % 1_000_000)
+}
+
+/// Function and line, as short as they are still clear.
+fn code(code: &Code) -> String {
+    let Some(frame) = code.frames.first() else {
+        return String::new();
+    };
+    let function = frame.function.as_deref().unwrap_or("?");
+    let file = frame.file.as_deref().and_then(|f| f.rsplit('/').next());
+    match (file, frame.line) {
+        (Some(file), Some(line)) => format!("{function} {file}:{line}"),
+        (Some(file), None) => format!("{function} {file}"),
+        _ => function.to_owned(),
+    }
+}
+
+/// Words in lines of at most `width`, the second and later ones indented.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for part in text.split_inclusive(", ") {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + part.trim_end().chars().count() <= width => {
+                line.push_str(part);
+            }
+            Some(_) => lines.push(format!("  {part}")),
+            None => lines.push(part.to_owned()),
+        }
+    }
+    lines
+        .iter()
+        .map(|line| cut(line.trim_end(), width))
+        .collect()
+}
