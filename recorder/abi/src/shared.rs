@@ -56,6 +56,8 @@ pub struct Control {
     pub files_dir: [u8; 4096],
     /// Files already captured, looked up before a file mapping.
     pub files: [FileRow; 8192],
+    /// Path of the arena's file, NUL-terminated: opened before execve.
+    pub arena: [u8; 4096],
 }
 
 /// Bits of [`Control::options`].
@@ -112,7 +114,8 @@ pub mod state {
 pub mod request {
     /// Nothing is asked.
     pub const NONE: u32 = 0;
-    /// Attach before execve of thread `args[0]`; reply 1 when attached.
+    /// Attach before execve of thread `args[0]`; reply 1 when attached. The new
+    /// image will have the arena open as descriptor `args[3] - 1`, if that is not 0.
     pub const EXEC: u32 = 1;
     /// That execve failed: let go; reply 1.
     pub const EXEC_FAILED: u32 = 2;
