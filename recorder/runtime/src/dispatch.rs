@@ -31,6 +31,11 @@ pub extern "C" fn patched(t: &mut Thread, site: u32) {
         return;
     }
     let s = patch::site(site);
+    if s.number == patch::CPUID {
+        insn::cpuid(&mut t.regs);
+        t.resume_ip = s.resume;
+        return;
+    }
     t.regs.rip = s.after;
     if s.number != u32::MAX {
         t.regs.rax = u64::from(s.number);
