@@ -89,6 +89,11 @@ pub fn init(entry: u64) {
     patches().hint = entry;
 }
 
+/// Where the program began.
+pub fn entry() -> u64 {
+    patches().hint
+}
+
 /// A site by its index.
 pub fn site(index: u32) -> &'static Site {
     &patches().sites[index as usize]

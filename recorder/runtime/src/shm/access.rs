@@ -116,7 +116,11 @@ pub fn interrupted_again(t: &mut Thread) -> bool {
 fn note_interruption(t: &mut Thread, ip: u64) {
     let ordinal = count(t);
     if log::recording() {
-        let body = Shared { ip, ordinal };
+        let body = Shared {
+            ip,
+            ordinal,
+            caller: 0,
+        };
         let parts = [log::bytes_of(&body)];
         log::write(Kind::Shared, 0, flag::INTERRUPTED, log::tick(), &parts);
         arm(t, NEVER);
@@ -295,6 +299,7 @@ pub extern "C" fn failed(t: &mut Thread) {
     let body = Shared {
         ip: t.regs.rip,
         ordinal,
+        caller: 0,
     };
     let parts = [log::bytes_of(&body)];
     log::write(Kind::Shared, 0, flag::INTERRUPTED, log::tick(), &parts);
@@ -346,6 +351,19 @@ fn remember(t: &mut Thread, addr: u64, region: Option<&Region>) {
     };
 }
 
+/// Where the function that accesses memory at `ip` was called from, perhaps.
+fn caller(t: &mut Thread, ip: u64) -> u64 {
+    /// How far from its entry a program's own code reaches.
+    const OWN: u64 = 256 << 20;
+    if ip.abs_diff(patch::entry()) < OWN {
+        return 0;
+    }
+    let (rsp, mut word) = (t.regs.rsp, 0);
+    // SAFETY: guarded.
+    arch::x86_64::guarded(t, || unsafe { word = (rsp as *const u64).read_unaligned() });
+    word
+}
+
 // ------------------------------------------------------------------ seeing
 
 /// Brings the copy of `len` bytes at `addr` up to date: what others changed is
@@ -360,12 +378,16 @@ pub fn see(t: &mut Thread, r: &Region, ip: u64, ordinal: u64, addr: u64, len: u6
         return;
     }
     if len > LINE {
-        see_spans(r, ip, ordinal, addr, len, flags);
+        see_spans(t, r, ip, ordinal, addr, len, flags);
         return;
     }
     // Taken into the copy first: what is logged is what is used.
     copy_bytes(r.alias(addr), r.copy(addr), len);
-    let body = Shared { ip, ordinal };
+    let body = Shared {
+        ip,
+        ordinal,
+        caller: caller(t, ip),
+    };
     let size = size_of::<Shared>() + size_of::<Chunk>() + pad8(len as usize);
     log::begin(Kind::Shared, flags, size);
     log::part(log::bytes_of(&body));
@@ -375,10 +397,14 @@ pub fn see(t: &mut Thread, r: &Region, ip: u64, ordinal: u64, addr: u64, len: u6
 
 /// As `see`, of so many bytes that only what changed is logged.
 #[cold]
-fn see_spans(r: &Region, ip: u64, ordinal: u64, addr: u64, len: u64, flags: u8) {
+fn see_spans(t: &mut Thread, r: &Region, ip: u64, ordinal: u64, addr: u64, len: u64, flags: u8) {
     let mut spans = [Span::default(); 32];
     let n = changes(r.alias(addr), r.copy(addr), len, &mut spans);
-    let body = Shared { ip, ordinal };
+    let body = Shared {
+        ip,
+        ordinal,
+        caller: caller(t, ip),
+    };
     let size: usize = spans[..n]
         .iter()
         .map(|s| size_of::<Chunk>() + pad8(s.len as usize))
@@ -470,7 +496,12 @@ pub fn stored_at(
         return;
     }
     let flags = flags | if old.is_some() { flag::UNSEEN } else { 0 };
-    let body = Store { ip, addr, len };
+    let body = Store {
+        ip,
+        addr,
+        len,
+        caller: caller(t, ip),
+    };
     // SAFETY: within the region's copy.
     let new = unsafe { core::slice::from_raw_parts(r.copy(addr) as *const u8, len as usize) };
     let old = old.unwrap_or(&[]);
@@ -600,6 +631,20 @@ pub fn changes(a: u64, b: u64, len: u64, spans: &mut [Span; 32]) -> usize {
         at += step;
     }
     n
+}
+
+/// A span without the bytes at its ends that are equal.
+pub fn trim(a: u64, b: u64, mut span: Span) -> Span {
+    // SAFETY: as for `changes`.
+    let equal = |at: u64| unsafe { read_part(a + at, 1) == read_part(b + at, 1) };
+    while span.len > 1 && equal(span.from) {
+        span.from += 1;
+        span.len -= 1;
+    }
+    while span.len > 1 && equal(span.from + span.len - 1) {
+        span.len -= 1;
+    }
+    span
 }
 
 /// Whether what others see at `addr` is not what this process saw last.

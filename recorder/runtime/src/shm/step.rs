@@ -135,6 +135,7 @@ fn begin(t: &mut Thread, c: &mut Context) {
     }
     s.mask = c.mask();
     s.ip = site::program_ip(c.regs.rip);
+    t.regs.rsp = c.regs.rsp;
     c.block_all();
     match rep_len(t, c.regs.rip) {
         // A trap for each of its rounds would take too long.
@@ -199,6 +200,7 @@ fn close_page(t: &mut Thread, page: u64) {
     let n = access::changes(r.alias(page), r.copy(page), PAGE, &mut spans);
     let ip = step().ip;
     for span in &spans[..n] {
+        let span = access::trim(r.alias(page), r.copy(page), *span);
         let at = page + span.from;
         access::copy_bytes(r.alias(at), r.copy(at), span.len);
         let tick = if log::recording() { log::tick() } else { 0 };
