@@ -111,16 +111,13 @@ fn remove(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Bytes of the files in `p1`, `p2`, … of a session.
+/// Bytes of `p1.events`, `p2.events`, … of a session.
 fn recordings(session: &Path) -> Result<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(session).context("nothing was recorded")? {
-        let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if path.is_dir() && name.starts_with('p') {
-            for file in fs::read_dir(&path)? {
-                bytes += file?.metadata()?.len();
-            }
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().ends_with(b".events") {
+            bytes += entry.metadata()?.len();
         }
     }
     Ok(bytes)

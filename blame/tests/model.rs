@@ -171,6 +171,7 @@ impl Model {
         let shared = Shared {
             ip: 0x2000,
             ordinal: 1,
+            caller: 0,
         };
         let record = build::shared(self.tick, 0, &shared, &chunks);
         self.records[who].push(record);

@@ -57,6 +57,11 @@ impl Arena {
             .control()
             .supervisor
             .store(std::process::id(), Ordering::Relaxed);
+        // SAFETY: only computes the field's address.
+        arena.set_path(
+            unsafe { &raw mut (*arena.base.cast::<Control>().as_ptr()).arena },
+            path,
+        );
         arena.control().clock.store(1, Ordering::Relaxed);
         arena.control().next_recording.store(1, Ordering::Relaxed);
         Ok(arena)
@@ -250,13 +255,19 @@ impl Arena {
     /// # Panics
     /// If the path is longer than the kernel allows.
     pub fn set_files_dir(&self, dir: &Path) {
+        // SAFETY: only computes the field's address.
+        self.set_path(
+            unsafe { &raw mut (*self.base.cast::<Control>().as_ptr()).files_dir },
+            dir,
+        );
+    }
+
+    fn set_path(&self, field: *mut [u8; 4096], path: &Path) {
         use std::os::unix::ffi::OsStrExt as _;
-        let bytes = dir.as_os_str().as_bytes();
-        let control = self.base.cast::<Control>();
+        let bytes = path.as_os_str().as_bytes();
+        assert!(bytes.len() < 4096, "path within PATH_MAX");
         // SAFETY: set before any process runs; the assertion keeps it in bounds.
         unsafe {
-            let field = &raw mut (*control.as_ptr()).files_dir;
-            assert!(bytes.len() < 4096, "path within PATH_MAX");
             field.cast::<u8>().copy_from(bytes.as_ptr(), bytes.len());
             field.cast::<u8>().add(bytes.len()).write(0);
         }
@@ -380,9 +391,10 @@ impl Arena {
     }
 
     /// Waits until a slot rings, `seen` being the doorbell's value before the
-    /// slots were last looked at, or until the time is over.
-    pub fn wait_doorbell(&self, seen: u32, time: Duration) {
+    /// slots were last looked at; true if it did not until the time was over.
+    pub fn wait_doorbell(&self, seen: u32, time: Duration) -> bool {
         futex_wait(&self.control().doorbell, seen, time);
+        self.control().doorbell.load(Ordering::Acquire) == seen
     }
 }
 

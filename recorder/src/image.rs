@@ -4,7 +4,7 @@
 use crate::trace::record::build;
 use orch_abi::layout::{PAGE, is_ours};
 use orch_abi::record::Map;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
@@ -22,6 +22,8 @@ pub struct Mapping {
     pub shared: bool,
     /// Offset in the file, bytes.
     pub offset: u64,
+    /// Device, major and minor number.
+    pub device: (u32, u32),
     /// Inode, 0 if there is no file.
     pub inode: u64,
     /// Path or `[name]`.
@@ -36,7 +38,8 @@ impl Mapping {
         let (start, end) = fields.next()?.split_once('-')?;
         let perms = fields.next()?.as_bytes();
         let offset = u64::from_str_radix(fields.next()?, 16).ok()?;
-        fields.next()?;
+        let (major, minor) = fields.next()?.split_once(':')?;
+        let number = |text| u32::from_str_radix(text, 16).ok();
         let inode = fields.next()?.parse().ok()?;
         let bit = |i: usize, c: u8, value: u32| if perms.get(i) == Some(&c) { value } else { 0 };
         Some(Self {
@@ -45,6 +48,7 @@ impl Mapping {
             prot: bit(0, b'r', 1) | bit(1, b'w', 2) | bit(2, b'x', 4),
             shared: perms.get(3) == Some(&b's'),
             offset,
+            device: (number(major)?, number(minor)?),
             inode,
             name: fields.next().unwrap_or("").trim_start().to_owned(),
         })
@@ -68,22 +72,34 @@ pub fn mappings(pid: i32) -> io::Result<Vec<Mapping>> {
         .collect()
 }
 
-/// Records that rebuild the image of `pid`, which is stopped after exec.
-/// `keep` makes the session's copy of a file and tells its number.
+/// The session's copies of files.
+pub trait Copies {
+    /// The number of the copy of this version of a file, if there is one.
+    fn known(&self, version: &Metadata) -> Option<u64>;
+    /// Makes a copy of a file that was at `path`; its number.
+    ///
+    /// # Errors
+    /// If it cannot be read, or not be kept.
+    fn keep(&mut self, file: &File, path: &Path) -> io::Result<u64>;
+}
+
+/// Records that rebuild the image of `pid`, which is stopped after exec and has `maps`.
 ///
 /// # Errors
 /// If the process or one of its files cannot be read.
 pub fn records(
     pid: i32,
+    maps: &[Mapping],
     memory: &File,
     tick: u64,
-    mut keep: impl FnMut(&File, &Path) -> io::Result<u64>,
+    copies: &mut impl Copies,
 ) -> io::Result<Vec<u8>> {
     const MAP_PRIVATE: u32 = 2;
     const MAP_GROWSDOWN: u32 = 0x100;
     let pagemap = File::open(format!("/proc/{pid}/pagemap"))?;
     let mut out = Vec::new();
-    for m in mappings(pid)? {
+    let mut last = ((0, 0), 0, 0);
+    for m in maps {
         if is_ours(m.start)
             || matches!(
                 m.name.as_str(),
@@ -92,11 +108,11 @@ pub fn records(
         {
             continue;
         }
-        let file = if m.inode == 0 {
-            0
-        } else {
-            capture(pid, &m, &mut keep)? + 1
-        };
+        // The segments of a program follow one another.
+        if m.inode != 0 && (m.device, m.inode) != (last.0, last.1) {
+            last = (m.device, m.inode, capture(pid, m, copies)? + 1);
+        }
+        let file = if m.inode == 0 { 0 } else { last.2 };
         let flags = if m.name == "[stack]" {
             MAP_PRIVATE | MAP_GROWSDOWN
         } else {
@@ -111,7 +127,7 @@ pub fn records(
             offset: m.offset,
         };
         out.extend(build::map(tick, &map));
-        for (start, len) in private_pages(&pagemap, &m)? {
+        for (start, len) in private_pages(&pagemap, m)? {
             let mut bytes = vec![0; usize::try_from(len).expect("64 bits")];
             memory.read_exact_at(&mut bytes, start)?;
             out.extend(build::data(tick, start, &bytes));
@@ -120,11 +136,7 @@ pub fn records(
     Ok(out)
 }
 
-fn capture(
-    pid: i32,
-    m: &Mapping,
-    keep: &mut impl FnMut(&File, &Path) -> io::Result<u64>,
-) -> io::Result<u64> {
+fn capture(pid: i32, m: &Mapping, copies: &mut impl Copies) -> io::Result<u64> {
     let path = m.name.strip_suffix(" (deleted)").unwrap_or(&m.name);
     let candidates = [
         format!("/proc/{pid}/map_files/{:x}-{:x}", m.start, m.end),
@@ -132,10 +144,16 @@ fn capture(
         format!("/proc/{pid}/exe"),
     ];
     for candidate in &candidates {
+        if let Ok(meta) = std::fs::metadata(candidate)
+            && meta.ino() == m.inode
+            && let Some(number) = copies.known(&meta)
+        {
+            return Ok(number);
+        }
         if let Ok(file) = File::open(candidate)
             && file.metadata()?.ino() == m.inode
         {
-            return keep(&file, Path::new(path));
+            return copies.keep(&file, Path::new(path));
         }
     }
     Err(io::Error::other(format!(

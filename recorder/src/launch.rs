@@ -2,6 +2,7 @@
 
 use crate::tracee;
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::unistd::{ForkResult, Pid, execvp, fork, pipe2};
 use std::ffi::{CString, OsStr};
@@ -42,12 +43,12 @@ pub struct Waiting {
     program: String,
 }
 
-/// Starts a child that will run `command`.
+/// Starts a child that will run `command` with `inherited` open, as the same descriptor.
 ///
 /// # Errors
 /// If there is no memory, or an argument cannot be passed.
 #[expect(unsafe_code, reason = "fork")]
-pub fn prepare<A: AsRef<OsStr>>(command: &[A]) -> Result<Waiting, Error> {
+pub fn prepare<A: AsRef<OsStr>>(command: &[A], inherited: &File) -> Result<Waiting, Error> {
     let args: Vec<CString> = command
         .iter()
         .map(|a| CString::new(a.as_ref().as_bytes()).map_err(|_| Error::Nul))
@@ -69,6 +70,7 @@ pub fn prepare<A: AsRef<OsStr>>(command: &[A]) -> Result<Waiting, Error> {
             // SAFETY: restores the default, which Rust's start-up code changed.
             unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
             let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
+            let _ = fcntl(inherited, FcntlArg::F_SETFD(FdFlag::empty()));
             if nix::unistd::read(&go_read, &mut byte) == Ok(1) {
                 let Err(errno) = execvp(&args[0], &args);
                 let _ = nix::unistd::write(&failed_write, &(errno as i32).to_le_bytes());

@@ -213,8 +213,7 @@ fn complete(session: &Session, arena: &Arena) -> Result<usize, RecoverError> {
         if writer.offset() == 0 {
             // It died before its first event: nothing to keep.
             drop(writer);
-            let dir = session.recording_dir(id);
-            let _nothing_in_it: io::Result<()> = fs::remove_dir_all(dir);
+            let _nothing_in_it: io::Result<()> = fs::remove_file(session.events_path(id));
             continue;
         }
         if writer.summary().end.is_none() {
@@ -237,7 +236,7 @@ pub fn stillborn(session: &Session, arena: &Arena, slot: u32) -> Result<(), Trac
     let id = RecordingId(slot.recording.load(Ordering::Acquire));
     let parent = slot.parent.load(Ordering::Relaxed);
     // A number without a parent, or one that was used, is left from the slot's last use.
-    if id.0 == 0 || parent == 0 || session.recording_dir(id).exists() {
+    if id.0 == 0 || parent == 0 || session.events_path(id).exists() {
         return Ok(());
     }
     let tick = arena.control().clock.fetch_add(2, Ordering::AcqRel);

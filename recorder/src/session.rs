@@ -1,8 +1,9 @@
 //! Sessions: the directory of one `orch record` run.
 //!
 //! A session holds `session.json` ([`Meta`]), the captured files in `files/`
-//! ([`FileStore`]), a directory for each recording (`p3/`, its records in
-//! `p3/events`), and while it runs the arena that its processes share.
+//! ([`FileStore`]), a file for each recording (`p3.events`), and while it runs
+//! the arena that its processes share. (A directory for each recording would be
+//! tidier, but making one costs as much as the file in it.)
 
 mod meta;
 mod place;
@@ -19,8 +20,8 @@ use std::path::{Path, PathBuf};
 
 /// Name of the file that makes a directory a session.
 const META_FILE: &str = "session.json";
-/// Name of the records in a recording's directory.
-const EVENTS_FILE: &str = "events";
+/// What follows a recording's name in that of its file.
+const EVENTS: &str = ".events";
 
 /// A session that cannot be made, found, opened or changed.
 #[derive(Debug, thiserror::Error)]
@@ -196,16 +197,10 @@ impl Session {
         FileStore::open(&self.files_dir())
     }
 
-    /// Directory of a recording, for what belongs to it beside its records.
-    #[must_use]
-    pub fn recording_dir(&self, id: RecordingId) -> PathBuf {
-        self.dir.join(id.to_string())
-    }
-
     /// Path of a recording's records.
     #[must_use]
     pub fn events_path(&self, id: RecordingId) -> PathBuf {
-        self.recording_dir(id).join(EVENTS_FILE)
+        self.dir.join(format!("{id}{EVENTS}"))
     }
 
     /// All recordings, in order.
@@ -217,7 +212,7 @@ impl Session {
             let id = entry
                 .file_name()
                 .to_str()
-                .and_then(|name| name.parse::<RecordingId>().ok());
+                .and_then(|name| name.strip_suffix(EVENTS)?.parse::<RecordingId>().ok());
             ids.extend(id);
         }
         ids.sort_unstable();
@@ -226,10 +221,6 @@ impl Session {
 
     /// Makes a recording.
     pub fn writer(&self, id: RecordingId) -> Result<RecordingWriter, TraceError> {
-        let dir = self.recording_dir(id);
-        let made = DirBuilder::new().mode(0o700).create(&dir);
-        made.or_else(|e| if dir.is_dir() { Ok(()) } else { Err(e) })
-            .map_err(TraceError::io("make a directory for", &dir))?;
         RecordingWriter::create(&self.events_path(id), id)
     }
 

@@ -5,6 +5,7 @@
 //! instruction pointer that an inherited filter sees can be set here).
 
 use crate::arena::Arena;
+use crate::image::Mapping;
 use crate::{blob, fd_passing};
 use nix::errno::Errno;
 use nix::sys::ptrace;
@@ -148,10 +149,9 @@ pub fn poll_exec(thread: Pid, process: Pid) -> Result<Next, Error> {
 
 impl Stopped {
     fn after_exec(pid: Pid) -> Result<Self, Error> {
-        // The result of execve still overwrites rax: step out of the call.
-        request("step out of execve", ptrace::syscall(pid, None))?;
-        wait_syscall_stop(pid)?;
-        let regs = request("read registers", ptrace::getregs(pid))?;
+        let mut regs = request("read registers", ptrace::getregs(pid))?;
+        // The result of execve, which overwrites it when the process goes on.
+        regs.rax = 0;
         const USER_CS_64: u64 = 0x33;
         if regs.cs != USER_CS_64 {
             return Err(Error::Architecture);
@@ -202,11 +202,53 @@ impl Stopped {
     }
 
     /// Puts the runtime in and lets the process go. It starts in the
-    /// runtime, which finds its slot by `slot`.
+    /// runtime, which finds its slot by `slot`. The process has `maps`, and maybe
+    /// the arena's descriptor.
     ///
     /// # Errors
     /// If the process cannot open `arena` or map it.
-    pub fn start_runtime(self, arena: &Arena, slot: u32) -> Result<(), Error> {
+    pub fn start_runtime(
+        self,
+        arena: &Arena,
+        slot: u32,
+        maps: &[Mapping],
+        fd: Option<u64>,
+    ) -> Result<(), Error> {
+        let end = RUNTIME_BASE + RUNTIME_LEN;
+        let free = maps.iter().all(|m| m.end <= RUNTIME_BASE || m.start >= end);
+        let vdso = maps.iter().find(|m| m.name == "[vdso]");
+        match (vdso, fd) {
+            (Some(vdso), Some(fd)) if free => self.start_by_itself(slot, vdso, fd),
+            _ => self.start_by_hand(arena, slot, fd),
+        }
+    }
+
+    /// The process maps the runtime by code in its vDSO, which the program never uses
+    /// (the runtime hides it), without a further stop. The filter lets that call pass.
+    fn start_by_itself(self, slot: u32, vdso: &Mapping, fd: u64) -> Result<(), Error> {
+        const CODE: [u8; 15] = [
+            0xb8, 0x09, 0x00, 0x00, 0x00, // mov $9 (mmap),%eax
+            0x0f, 0x05, // syscall
+            0x44, 0x89, 0xe7, // mov %r12d,%edi
+            0x44, 0x89, 0xc6, // mov %r8d,%esi
+            0xff, 0xe3, // jmp *%rbx
+        ];
+        let at = vdso.end - 64;
+        self.memory.write_all_at(&CODE, at)?;
+        let mut regs = self.regs;
+        regs.rip = at;
+        regs.rbx = blob::image().entry;
+        regs.r12 = u64::from(slot);
+        [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9] = map_runtime(fd);
+        request("set registers", ptrace::setregs(self.pid, regs))?;
+        request("detach", ptrace::detach(self.pid, None))
+    }
+
+    /// As above, call by call.
+    fn start_by_hand(self, arena: &Arena, slot: u32, fd: Option<u64>) -> Result<(), Error> {
+        // The result of execve still overwrites rax: step out of the call.
+        request("step out of execve", ptrace::syscall(self.pid, None))?;
+        wait_syscall_stop(self.pid)?;
         let at = self.regs.rip;
         let mut original = [0; 2];
         self.memory.read_exact_at(&mut original, at)?;
@@ -214,7 +256,8 @@ impl Stopped {
         // What execve put on the stack is part of the recording: below it, and
         // zeroed again afterwards.
         let scratch = (self.regs.rsp - 8192) & !0xfff;
-        let fd = match self.open_arena(arena.path(), scratch) {
+        let opened = fd.map_or_else(|| self.open_arena(arena.path(), scratch), Ok);
+        let fd = match opened {
             // Another root directory, or another user.
             Err(Error::Remote {
                 errno: Errno::ENOENT | Errno::EACCES | Errno::ENOTDIR,
@@ -223,13 +266,7 @@ impl Stopped {
             other => other?,
         };
         self.memory.write_all_at(&[0; 4096], scratch)?;
-        let prot = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
-        let flags = libc::MAP_PRIVATE | libc::MAP_FIXED_NOREPLACE;
-        self.remote(
-            "map the runtime",
-            libc::SYS_mmap,
-            [RUNTIME_BASE, RUNTIME_LEN, prot as u64, flags as u64, fd, 0],
-        )?;
+        self.remote("map the runtime", libc::SYS_mmap, map_runtime(fd))?;
         self.memory.write_all_at(&original, at)?;
         let mut regs = self.regs;
         regs.rip = blob::image().entry;
@@ -327,6 +364,13 @@ impl Stopped {
         let _ = nix::sys::signal::kill(self.pid, Signal::SIGKILL);
         let _ = ptrace::detach(self.pid, Signal::SIGKILL);
     }
+}
+
+/// Arguments of the mmap that puts the runtime in.
+fn map_runtime(fd: u64) -> [u64; 6] {
+    let prot = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
+    let flags = libc::MAP_PRIVATE | libc::MAP_FIXED_NOREPLACE;
+    [RUNTIME_BASE, RUNTIME_LEN, prot as u64, flags as u64, fd, 0]
 }
 
 /// waitpid, whatever signal handlers run meanwhile.

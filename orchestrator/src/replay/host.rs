@@ -7,7 +7,7 @@ use nix::sys::wait::{WaitPidFlag, waitpid};
 use orch_abi::shared::boot;
 use orch_recorder::arena::Arena;
 use orch_recorder::trace::RecordingId;
-use orch_recorder::{launch, tracee};
+use orch_recorder::{image, launch, tracee};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -49,7 +49,7 @@ pub fn start(arena: &Arena, root: RecordingId) -> Result<(u32, i32)> {
     }
     slot.boot_flags.store(flags, Ordering::Relaxed);
     // Any program will do: nothing of it is ever run.
-    let child = launch::prepare(&["/proc/self/exe", "replay-host"])?;
+    let child = launch::prepare(&["/proc/self/exe", "replay-host"], arena.file())?;
     let pid = child.pid;
     attach(arena, index, child).inspect_err(|_| {
         let _ = kill(pid, Signal::SIGKILL);
@@ -76,6 +76,8 @@ fn attach(arena: &Arena, index: u32, mut child: launch::Waiting) -> Result<()> {
     };
     slot.pid
         .store(child.pid.as_raw().cast_unsigned(), Ordering::Relaxed);
-    stopped.start_runtime(arena, index)?;
+    let maps = image::mappings(child.pid.as_raw())?;
+    let fd = Some(arena.file().as_raw_fd().cast_unsigned().into());
+    stopped.start_runtime(arena, index, &maps, fd)?;
     Ok(())
 }

@@ -125,6 +125,10 @@ impl Supervisor<'_> {
         self.reap_children();
         let mut busy = false;
         for index in self.gone() {
+            if self.live.get(&index).is_some_and(|l| l.end.is_none()) {
+                // What others were told of it may still be in their rings.
+                self.drain_all()?;
+            }
             let live = self.live.get_mut(&index).expect("a live recording");
             let since = live.gone.get_or_insert_with(Instant::now).elapsed();
             if live.end.is_none() {
@@ -132,8 +136,8 @@ impl Supervisor<'_> {
                 live.end = told().or_else(|| self.waited_for.remove(&live.pid));
             }
             // Its parent may have been told, and may just be logging that.
-            if live.end.is_some() || since > HEARSAY {
-                self.finish(index, None)?;
+            if live.end.or(live.left).is_some() || since > HEARSAY {
+                self.finish(index)?;
                 busy = true;
             }
         }

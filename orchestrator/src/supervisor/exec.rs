@@ -1,14 +1,17 @@
 //! execve: attached before, injected after.
 
-use super::Supervisor;
+use super::{Supervisor, slots};
 use anyhow::{Context as _, Result};
 use nix::unistd::Pid;
 use orch_abi::record::{Ended, Start, ended};
 use orch_abi::shared::boot;
-use orch_recorder::image;
+use orch_recorder::image::{self, Copies, Mapping};
 use orch_recorder::trace::record::build;
 use orch_recorder::tracee::{self, Next, Stopped};
 use std::ffi::{OsStr, OsString};
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -25,16 +28,19 @@ pub struct Pending {
     vfork: bool,
     /// Signals that the new image has blocked without the kernel's knowing.
     mask: u64,
+    /// The arena's descriptor in the new image.
+    arena: Option<u64>,
 }
 
 impl Pending {
-    pub(super) fn root(pid: Pid) -> Self {
+    pub(super) fn root(pid: Pid, arena: &File) -> Self {
         Self {
             thread: pid,
             process: pid,
             slot: None,
             vfork: false,
             mask: 0,
+            arena: Some(arena.as_raw_fd().cast_unsigned().into()),
         }
     }
 
@@ -43,15 +49,14 @@ impl Pending {
     }
 }
 
-fn process_of(thread: Pid) -> Option<Pid> {
-    let status = std::fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
-    let id = status
-        .lines()
-        .find_map(|l| l.strip_prefix("Tgid:"))?
-        .trim()
-        .parse()
-        .ok()?;
-    Some(Pid::from_raw(id))
+impl Copies for Supervisor<'_> {
+    fn known(&self, version: &Metadata) -> Option<u64> {
+        self.kept.get(&slots::version(version)).copied()
+    }
+
+    fn keep(&mut self, file: &File, path: &Path) -> io::Result<u64> {
+        self.keep_file(file, path).map_err(io::Error::other)
+    }
 }
 
 impl Supervisor<'_> {
@@ -62,15 +67,19 @@ impl Supervisor<'_> {
             Pid::from_raw(i32::try_from(slot.args[0].load(Ordering::Relaxed)).unwrap_or(0));
         let vfork = slot.args[1].load(Ordering::Relaxed) != 0;
         let mask = slot.args[2].load(Ordering::Relaxed);
+        let arena = slot.args[3].load(Ordering::Relaxed).checked_sub(1);
         match tracee::seize(thread) {
             Ok(()) => {
-                let process = process_of(thread).unwrap_or(thread);
+                // A vfork child is a process of its own, with one thread.
+                let live = self.live.get(&index).filter(|_| !vfork);
+                let process = live.map_or(thread, |l| Pid::from_raw(l.pid));
                 self.pending.push(Pending {
                     thread,
                     process,
                     slot: Some(index),
                     vfork,
                     mask,
+                    arena,
                 });
                 self.arena.answer(index, 1);
             }
@@ -163,10 +172,12 @@ impl Supervisor<'_> {
         slot.boot_flags.store(flags, Ordering::Relaxed);
         slot.boot_mask.store(pending.mask, Ordering::Relaxed);
         self.arena.set_boot_regs(index, stopped.regs());
-        match self.first_records(&stopped, parent, pending.vfork || pending.slot.is_none()) {
-            Ok(first) => {
+        let spawned = pending.vfork || pending.slot.is_none();
+        let maps = match self.first_records(&stopped, parent, spawned) {
+            Ok((first, maps)) => {
                 self.begin(index, number, pid.as_raw());
                 self.put_first(index, &first)?;
+                maps
             }
             Err(e) => {
                 super::warn(&format!("pid {pid} cannot be recorded and is ended: {e:#}"));
@@ -175,16 +186,17 @@ impl Supervisor<'_> {
                 self.arena.release(index);
                 return Ok(());
             }
-        }
+        };
         if pid == self.root {
             self.root_started = true;
         }
-        if let Err(e) = stopped.start_runtime(&self.arena, index) {
+        if let Err(e) = stopped.start_runtime(&self.arena, index, &maps, pending.arena) {
             super::warn(&format!("pid {pid} cannot be recorded and is ended: {e}"));
             let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
         }
         // The new image runs by now.
-        self.leave_image(pending, number)
+        self.leave_image(pending, number);
+        Ok(())
     }
 
     /// The process is ended before its new image has run.
@@ -195,15 +207,14 @@ impl Supervisor<'_> {
     }
 
     /// Ends the recording of the image that called execve.
-    fn leave_image(&mut self, pending: &Pending, number: u32) -> Result<()> {
-        let Some(old) = pending.slot.filter(|_| !pending.vfork) else {
-            return Ok(());
-        };
-        let how = Ended {
-            how: ended::EXECED,
-            value: number,
-        };
-        self.finish(old, Some(how))
+    fn leave_image(&mut self, pending: &Pending, number: u32) {
+        let old = pending.slot.filter(|_| !pending.vfork);
+        if let Some(live) = old.and_then(|index| self.live.get_mut(&index)) {
+            live.left = Some(Ended {
+                how: ended::EXECED,
+                value: number,
+            });
+        }
     }
 
     /// Who may not record a setuid program's privileges runs it without them
@@ -226,7 +237,12 @@ impl Supervisor<'_> {
     }
 
     /// Start record and image of a program that is about to run.
-    fn first_records(&mut self, stopped: &Stopped, parent: u32, spawned: bool) -> Result<Vec<u8>> {
+    fn first_records(
+        &mut self,
+        stopped: &Stopped,
+        parent: u32,
+        spawned: bool,
+    ) -> Result<(Vec<u8>, Vec<Mapping>)> {
         let pid = stopped.pid().as_raw();
         let (path, args, cwd) = image::identity(pid).context("cannot read /proc")?;
         self.tell_of_privileges(&path);
@@ -245,12 +261,8 @@ impl Supervisor<'_> {
         let args: Vec<OsString> = args.into_iter().map(OsString::from_vec).collect();
         let path: &OsStr = path.as_os_str();
         let mut out = build::start(tick, &start, path, &args, cwd.as_os_str());
-        out.extend(image::records(
-            pid,
-            stopped.memory(),
-            tick,
-            |file, path| self.keep(file, path).map_err(std::io::Error::other),
-        )?);
-        Ok(out)
+        let maps = image::mappings(pid)?;
+        out.extend(image::records(pid, &maps, stopped.memory(), tick, self)?);
+        Ok((out, maps))
     }
 }

@@ -66,6 +66,8 @@ pub struct Supervisor<'a> {
     kept: HashMap<[u64; 5], u64>,
     /// Programs of which the user was told that they run without privileges.
     told: HashSet<PathBuf>,
+    /// The slot to tidy up next.
+    next_slot: u32,
     /// Slots that have room on the disk.
     reserved: u32,
     shared_files: sharing::SharedFiles,
@@ -107,14 +109,14 @@ pub fn record(session: &Session, command: &[OsString], options: &Options) -> Res
     watch::children(control);
     watch::signals();
     let had_children = ending::have_children();
-    let mut root = launch::prepare(command)?;
+    let mut root = launch::prepare(command, arena.file())?;
     tracee::seize(root.pid)?;
     root.go()?;
     let mut s = Supervisor {
         session,
         files: session.files()?,
         live: HashMap::new(),
-        pending: vec![exec::Pending::root(root.pid)],
+        pending: vec![exec::Pending::root(root.pid, arena.file())],
         root: root.pid,
         had_children,
         root_started: false,
@@ -124,6 +126,7 @@ pub fn record(session: &Session, command: &[OsString], options: &Options) -> Res
         kept: HashMap::new(),
         shared_files: sharing::SharedFiles::default(),
         told: HashSet::new(),
+        next_slot: 0,
         reserved: 0,
         no_new_privs: !watch::may_filter(),
         filter_installed: false,
@@ -152,13 +155,15 @@ fn warn(text: &str) {
 
 impl Supervisor<'_> {
     fn run(&mut self, options: &Options) -> Result<()> {
-        let mut idle = 0_u32;
+        let mut idle = false;
         loop {
             let seen = self.arena.control().doorbell.load(Ordering::Acquire);
             self.forward_signals();
             self.reserve_slots()?;
-            let mut busy = self.look_at_slots()?;
+            // First those who wait for an answer.
+            let mut busy = self.answer_requests();
             busy |= self.poll_execs()?;
+            busy |= self.tidy_slots(seen, idle)?;
             busy |= self.reap()?;
             if self.root_status.is_some() && self.pending.is_empty() {
                 if options.until_root {
@@ -169,11 +174,11 @@ impl Supervisor<'_> {
                     return self.note_stillborn();
                 }
             }
-            idle = if busy { 0 } else { idle + 1 };
+            idle = false;
             if !busy {
                 // The doorbell cuts this short for all that is urgent.
                 let wait = if self.pending.is_empty() { 5 } else { 1 };
-                self.arena.wait_doorbell(seen, Duration::from_millis(wait));
+                idle = self.arena.wait_doorbell(seen, Duration::from_millis(wait));
             }
         }
     }
@@ -227,8 +232,10 @@ impl Supervisor<'_> {
             let _ = kill(Pid::from_raw(live.pid), Signal::SIGTERM);
         }
         while !self.live.is_empty() && start.elapsed() < Duration::from_secs(5) {
-            self.look_at_slots()?;
+            self.answer_requests();
             self.poll_execs()?;
+            let seen = self.arena.control().doorbell.load(Ordering::Acquire);
+            self.tidy_slots(seen, true)?;
             self.reap()?;
             if !hard && start.elapsed() > Duration::from_secs(2) {
                 hard = true;

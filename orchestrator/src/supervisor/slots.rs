@@ -7,7 +7,7 @@ use orch_abi::record::{Ended, Kind, ended, flag};
 use orch_abi::shared::{request, state};
 use orch_recorder::trace::record::build;
 use orch_recorder::trace::{RecordingId, RecordingWriter};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -25,6 +25,8 @@ pub struct Live {
     taken: u64,
     /// `None` once the process is known to be gone.
     pub(super) pidfd: Option<OwnedFd>,
+    /// It went on as another recording (execve): nothing more comes.
+    pub(super) left: Option<Ended>,
     /// How it ended, as far as its own log or the kernel tells.
     pub(super) end: Option<Ended>,
     /// When the process was found to be gone.
@@ -33,10 +35,26 @@ pub struct Live {
     progress: (u64, Instant),
 }
 
+/// Less than so many bytes can wait in the ring until there is nothing else to do.
+const LITTLE: u64 = 64 << 10;
+/// So many recordings may have ended and still wait to be completed.
+const BACKLOG: usize = 16;
 /// How long a caught signal may wait for a safe point of its thread.
 const SIGNAL_PATIENCE: Duration = Duration::from_millis(3);
 /// How long a thread may compute while others of its process wait.
 const TIME_SLICE: Duration = Duration::from_millis(15);
+
+/// What identifies a file's version.
+pub(super) fn version(meta: &Metadata) -> [u64; 5] {
+    let nanos = |s: i64, n: i64| {
+        s.wrapping_mul(1_000_000_000)
+            .wrapping_add(n)
+            .cast_unsigned()
+    };
+    let modified = nanos(meta.mtime(), meta.mtime_nsec());
+    let changed = nanos(meta.ctime(), meta.ctime_nsec());
+    [meta.dev(), meta.ino(), meta.size(), modified, changed]
+}
 
 impl Supervisor<'_> {
     /// Starts keeping the recording in slot `index`. Its file is made with the
@@ -48,6 +66,7 @@ impl Supervisor<'_> {
             writer: None,
             taken: 0,
             pidfd: watch::pidfd(pid),
+            left: None,
             end: None,
             gone: None,
             progress: (0, Instant::now()),
@@ -84,28 +103,26 @@ impl Supervisor<'_> {
         })
     }
 
-    /// Drains, answers and ends; true if there was anything to do.
-    pub(super) fn look_at_slots(&mut self) -> Result<bool> {
+    /// Slots that are in use, and whether their processes have closed them.
+    fn slots(&self) -> impl Iterator<Item = (u32, bool)> + use<> {
+        let arena = Arc::clone(&self.arena);
+        let used = arena.control().slots_used.load(Ordering::Acquire);
+        (0..used).filter_map(move |index| {
+            let life = arena.slot(index).state.load(Ordering::Acquire);
+            matches!(life, state::ACTIVE | state::DONE).then_some((index, life == state::DONE))
+        })
+    }
+
+    /// Answers the processes that wait for it; true if there was any.
+    pub(super) fn answer_requests(&mut self) -> bool {
         let mut busy = false;
-        let used = self.arena.control().slots_used.load(Ordering::Acquire);
-        for index in 0..used {
+        for (index, _) in self.slots() {
             let slot = self.arena.slot(index);
-            let life = slot.state.load(Ordering::Acquire);
-            if life != state::ACTIVE && life != state::DONE {
-                continue;
-            }
             if !self.live.contains_key(&index) {
                 let recording = slot.recording.load(Ordering::Relaxed);
                 let pid = slot.pid.load(Ordering::Relaxed).cast_signed();
                 self.begin(index, recording, pid);
                 busy = true;
-            }
-            busy |= self.drain(index)?;
-            self.hurry(index);
-            if life == state::DONE {
-                self.finish(index, None)?;
-                busy = true;
-                continue;
             }
             match self.arena.slot(index).request.load(Ordering::Acquire) {
                 request::NONE => {}
@@ -122,6 +139,46 @@ impl Supervisor<'_> {
                 _ => self.arena.answer(index, 0),
             }
         }
+        busy
+    }
+
+    /// Drains and ends, one slot after the other, as long as nobody waits: until
+    /// the doorbell differs from `seen`, unless many have ended already. What is little can wait, unless `all` is
+    /// wanted. True if there was anything to do.
+    pub(super) fn tidy_slots(&mut self, seen: u32, all: bool) -> Result<bool> {
+        let mut busy = false;
+        let mut slots: Vec<(u32, bool)> = self.slots().collect();
+        // Where it was interrupted: each has its turn.
+        let first = slots.partition_point(|&(index, _)| index < self.next_slot);
+        slots.rotate_left(first);
+        let ended =
+            |s: &Self, index, done| done || s.live.get(&index).is_some_and(|l| l.left.is_some());
+        let mut backlog = slots
+            .iter()
+            .filter(|&&(i, done)| ended(self, i, done))
+            .count();
+        for (index, done) in slots {
+            let Some(live) = self.live.get(&index) else {
+                continue;
+            };
+            let over = ended(self, index, done);
+            let head = self.arena.slot(index).head.load(Ordering::Acquire);
+            let much = head.saturating_sub(live.taken) >= LITTLE;
+            self.hurry(index);
+            if over {
+                self.finish(index)?;
+                backlog -= 1;
+            } else if !(much || all) || !self.drain(index)? {
+                continue;
+            }
+            busy = true;
+            self.next_slot = index + 1;
+            let rung = self.arena.control().doorbell.load(Ordering::Acquire) != seen;
+            if rung && backlog <= BACKLOG {
+                return Ok(true);
+            }
+        }
+        self.next_slot = 0;
         Ok(busy)
     }
 
@@ -149,7 +206,7 @@ impl Supervisor<'_> {
     }
 
     /// Takes what is in the ring.
-    fn drain(&mut self, index: u32) -> Result<bool> {
+    pub(super) fn drain(&mut self, index: u32) -> Result<bool> {
         self.buffer.clear();
         let Some(live) = self.live.get_mut(&index) else {
             return Ok(false);
@@ -217,13 +274,25 @@ impl Supervisor<'_> {
         Ok(true)
     }
 
+    pub(super) fn drain_all(&mut self) -> Result<()> {
+        let all: Vec<u32> = self.live.keys().copied().collect();
+        all.into_iter()
+            .try_for_each(|index| self.drain(index).map(drop))
+    }
+
     /// Ends a recording and frees its slot.
-    pub(super) fn finish(&mut self, index: u32, how: Option<Ended>) -> Result<()> {
+    pub(super) fn finish(&mut self, index: u32) -> Result<()> {
         self.drain(index)?;
         let Some(mut live) = self.live.remove(&index) else {
             return Ok(());
         };
-        let how = how.or(live.end).unwrap_or(Ended {
+        if self.arena.slot(index).state.load(Ordering::Acquire) == state::CLAIMED {
+            let (pid, number) = (live.pid, live.recording);
+            super::warn(&format!(
+                "p{number}: pid {pid} ended before it could be recorded"
+            ));
+        }
+        let how = live.left.or(live.end).unwrap_or(Ended {
             how: ended::UNKNOWN,
             value: 0,
         });
@@ -248,7 +317,7 @@ impl Supervisor<'_> {
         let path = std::fs::read_link(&link).unwrap_or_default();
         match File::open(&link)
             .map_err(anyhow::Error::from)
-            .and_then(|file| self.keep(&file, &path))
+            .and_then(|file| self.keep_file(&file, &path))
         {
             Ok(number) => number + 1,
             Err(e) => {
@@ -263,16 +332,8 @@ impl Supervisor<'_> {
     }
 
     /// Captures a file and tells the runtimes.
-    pub(super) fn keep(&mut self, file: &File, path: &Path) -> Result<u64> {
-        let meta = file.metadata()?;
-        let nanos = |s: i64, n: i64| {
-            s.wrapping_mul(1_000_000_000)
-                .wrapping_add(n)
-                .cast_unsigned()
-        };
-        let modified = nanos(meta.mtime(), meta.mtime_nsec());
-        let changed = nanos(meta.ctime(), meta.ctime_nsec());
-        let key = [meta.dev(), meta.ino(), meta.size(), modified, changed];
+    pub(super) fn keep_file(&mut self, file: &File, path: &Path) -> Result<u64> {
+        let key = version(&file.metadata()?);
         if let Some(&number) = self.kept.get(&key) {
             return Ok(number);
         }

@@ -206,7 +206,7 @@ impl TestSession {
     /// Spoils the first block of p1.
     pub fn damage(&self) {
         use std::os::unix::fs::FileExt as _;
-        let path = self.dir.join("p1/events");
+        let path = self.dir.join("p1.events");
         let file = std::fs::OpenOptions::new()
             .write(true)
             .open(path)

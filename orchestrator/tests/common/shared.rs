@@ -144,6 +144,7 @@ impl TestSession {
             let shared = Shared {
                 ip: pop,
                 ordinal: 1,
+                caller: 0,
             };
             build::shared(tick, 0, &shared, &[(P2 + 0x40, &word(n))])
         };
@@ -184,6 +185,7 @@ impl TestSession {
                         &Shared {
                             ip: pop,
                             ordinal: 1,
+                            caller: 0,
                         },
                         &[(P1 + 0x40, &word(99))],
                     ),

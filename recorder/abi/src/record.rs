@@ -337,6 +337,8 @@ pub struct Shared {
     pub ip: u64,
     /// Which of the thread's shared accesses, counted from 1.
     pub ordinal: u64,
+    /// As in [`Store`].
+    pub caller: u64,
 }
 
 /// Payload of [`Kind::Object`]. An object has the same `id` in all recordings of a session.
@@ -392,6 +394,9 @@ pub struct Store {
     pub addr: u64,
     /// Bytes.
     pub len: u64,
+    /// The word on top of the stack, if the instruction is not in the program's own
+    /// file, or 0: where a function of a library that has not pushed anything was called from.
+    pub caller: u64,
 }
 
 /// Payload of [`Kind::Boot`].

@@ -65,6 +65,8 @@ pub struct Control {
     pub objects: [ObjectRow; MAX_OBJECTS],
     /// Locks of shared memory's lines, by hash: the thread that stores there, or 0.
     pub lines: [AtomicU32; LINES],
+    /// Path of the arena's file, NUL-terminated: opened before execve.
+    pub arena: [u8; 4096],
 }
 
 /// How many objects of shared memory a session can have.
@@ -139,7 +141,8 @@ pub mod state {
 pub mod request {
     /// Nothing is asked.
     pub const NONE: u32 = 0;
-    /// Attach before execve of thread `args[0]`; reply 1 when attached.
+    /// Attach before execve of thread `args[0]`; reply 1 when attached. The new
+    /// image will have the arena open as descriptor `args[3] - 1`, if that is not 0.
     pub const EXEC: u32 = 1;
     /// That execve failed: let go; reply 1.
     pub const EXEC_FAILED: u32 = 2;

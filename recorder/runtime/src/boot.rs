@@ -148,7 +148,9 @@ pub fn trap_instructions() {
     }
 }
 
-/// Every system call from outside the runtime's 4 GiB raises SIGSYS.
+/// Every system call from outside the runtime's 4 GiB raises SIGSYS, but for the
+/// one that maps the runtime (recorder/src/tracee.rs): where the runtime is, it
+/// fails with EEXIST, recorded or replayed.
 fn install_filter(no_new_privs: bool) {
     const PR_SET_NO_NEW_PRIVS: u64 = 38;
     const SET_MODE_FILTER: u64 = 1;
@@ -156,7 +158,16 @@ fn install_filter(no_new_privs: bool) {
     const RET_TRAP: u64 = 0x0003_0000;
     const RET_ALLOW: u64 = 0x7fff_0000;
     const ARCH_X86_64: u64 = 0xc000_003e;
-    // struct sock_filter { u16 code; u8 jt, jf; u32 k; }, seccomp_data: nr, arch, ip.
+    const MAP_IT: u64 = mm::PRIVATE | mm::FIXED_NOREPLACE;
+    // Offsets in struct seccomp_data: number, architecture, halves of the instruction
+    // pointer and of the arguments.
+    const NR: u64 = 0;
+    const ARCH: u64 = 4;
+    const IP_HIGH: u64 = 12;
+    const ADDRESS: u64 = 16;
+    const LENGTH: u64 = 24;
+    const FLAGS: u64 = 40;
+    // struct sock_filter { u16 code; u8 jt, jf; u32 k; }
     const fn op(code: u64, jt: u64, jf: u64, k: u64) -> u64 {
         code | jt << 16 | jf << 24 | k << 32
     }
@@ -164,9 +175,19 @@ fn install_filter(no_new_privs: bool) {
     const JEQ: u64 = 0x15;
     const RET: u64 = 0x06;
     let program = [
-        op(LOAD, 0, 0, 12),
-        op(JEQ, 0, 3, RUNTIME_HIGH as u64),
-        op(LOAD, 0, 0, 4),
+        op(LOAD, 0, 0, IP_HIGH),
+        op(JEQ, 10, 0, RUNTIME_HIGH as u64),
+        op(LOAD, 0, 0, NR),
+        op(JEQ, 0, 11, nr::MMAP),
+        op(LOAD, 0, 0, ADDRESS + 4),
+        op(JEQ, 0, 9, RUNTIME_BASE >> 32),
+        op(LOAD, 0, 0, ADDRESS),
+        op(JEQ, 0, 7, RUNTIME_BASE & 0xffff_ffff),
+        op(LOAD, 0, 0, LENGTH),
+        op(JEQ, 0, 5, RUNTIME_LEN),
+        op(LOAD, 0, 0, FLAGS),
+        op(JEQ, 0, 3, MAP_IT),
+        op(LOAD, 0, 0, ARCH),
         op(JEQ, 0, 1, ARCH_X86_64),
         op(RET, 0, 0, RET_ALLOW),
         op(RET, 0, 0, RET_TRAP),

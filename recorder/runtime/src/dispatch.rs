@@ -31,6 +31,11 @@ pub extern "C" fn patched(t: &mut Thread, site: u32) {
         return;
     }
     let s = patch::site(site);
+    if s.number == patch::CPUID {
+        insn::cpuid(&mut t.regs);
+        t.resume_ip = s.resume;
+        return;
+    }
     t.regs.rip = s.after;
     if s.number != u32::MAX {
         t.regs.rax = u64::from(s.number);
@@ -190,8 +195,12 @@ pub fn input(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
     b.result = if c.blocks && process().threads > 1 {
         blocking(t, c, args, tick, &mut b)
     } else {
+        let mut kernel = shm::Arguments::new(args);
+        kernel.translate(t, c);
         // SAFETY: the program's own call with its own arguments.
-        unsafe { window_syscall(u64::from(c.nr), shm::for_kernel(c, args).as_ptr()) }
+        let result = unsafe { window_syscall(u64::from(c.nr), kernel.args.as_ptr()) };
+        kernel.finish(t, args);
+        result
     };
     if b.result == ABANDONED {
         return Outcome::SignalFirst;
@@ -225,7 +234,9 @@ fn blocking(t: &mut Thread, c: &Call, args: &[u64; 6], tick: u64, b: &mut Syscal
     }
     let tick = if tick == 0 { log::tick() } else { tick };
     log::syscall(Kind::Enter, c.nr, 0, tick, b, &Pieces::new());
-    let mut kernel_args = shm::for_kernel(c, args);
+    let mut kernel = shm::Arguments::new(args);
+    kernel.translate(t, c);
+    let mut kernel_args = kernel.args;
     let moved = scratch::redirect(t, c, args, &mut kernel_args);
     thread::release_baton();
     t.kicked = 0;
@@ -242,6 +253,7 @@ fn blocking(t: &mut Thread, c: &Call, args: &[u64; 6], tick: u64, b: &mut Syscal
         result = -errno::EINTR;
     }
     thread::acquire_baton(t);
+    kernel.finish(t, args);
     scratch::deliver(t, c, args, result, &moved);
     result
 }

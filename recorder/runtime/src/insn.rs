@@ -5,9 +5,9 @@ use crate::log;
 use crate::signal::Context;
 use crate::sys::{call, nr};
 use crate::thread::Thread;
-use crate::{preempt, replay, signal};
+use crate::{patch, preempt, replay, signal};
 use core::sync::atomic::Ordering;
-use orch_abi::record::{Insn, Kind};
+use orch_abi::record::{Insn, Kind, Regs};
 
 /// If the instruction at the fault is one of ours: emulates it.
 pub fn emulate(t: &mut Thread, c: &mut Context) -> bool {
@@ -26,13 +26,18 @@ pub fn emulate(t: &mut Thread, c: &mut Context) -> bool {
         return false;
     }
     match code {
-        [0x0f, 0xa2, _] => cpuid(c),
+        [0x0f, 0xa2, _] => {
+            cpuid(&mut c.regs);
+            patch::consider_cpuid(ip + 2);
+            c.regs.rip = patch::resume_address(ip + 2);
+            return true;
+        }
         [0x0f, 0x31, _] => tsc(t, c, false),
         [0x0f, 0x01, 0xf9] => tsc(t, c, true),
         _ => return false,
     }
     c.regs.rip += if code[1] == 0x01 { 3 } else { 2 };
-    if code[1] != 0xa2 && !log::recording() {
+    if !log::recording() {
         replay::after_event(t, c);
     }
     true
@@ -76,9 +81,9 @@ fn tsc(t: &mut Thread, c: &mut Context, with_aux: bool) {
 }
 
 /// Answers from the session's table, the same in every process and replay.
-fn cpuid(c: &mut Context) {
+pub fn cpuid(regs: &mut Regs) {
     let control = log::control();
-    let (leaf, subleaf) = (c.regs.rax as u32, c.regs.rcx as u32);
+    let (leaf, subleaf) = (regs.rax as u32, regs.rcx as u32);
     let rows = control.cpuid_rows.load(Ordering::Relaxed) as usize;
     let mut out = [0; 4];
     let mut best = None;
@@ -99,7 +104,7 @@ fn cpuid(c: &mut Context) {
             *to = u64::from(from.load(Ordering::Relaxed));
         }
     }
-    [c.regs.rax, c.regs.rbx, c.regs.rcx, c.regs.rdx] = out;
+    [regs.rax, regs.rbx, regs.rcx, regs.rdx] = out;
 }
 
 /// The thread was stopped between two instructions: by a fault of its own, or

@@ -1,12 +1,14 @@
 //! Patched system-call sites: after a second hit, `mov $nr,%eax; syscall`, or
 //! `syscall` and a known follower, becomes a jump to a trampoline, so that
 //! the site no longer costs a trap. Sites that fit no pattern keep trapping.
+//! `cpuid`, of which the start of a program executes dozens, is treated likewise.
 
 use crate::sys::{call, mm, nr};
 use crate::{log, replay, shm, thread};
 use orch_abi::layout::PAGE;
 use orch_abi::record::{Kind, Map};
 use orch_abi::shared::option;
+use orch_abi::window;
 
 /// A patched site.
 #[derive(Clone, Copy)]
@@ -15,23 +17,39 @@ pub struct Site {
     pub after: u64,
     /// Where to go on: behind the site, or the displaced follower.
     pub resume: u64,
-    /// System-call number that the patched `mov` loads, or `u32::MAX`.
+    /// System-call number that the patched `mov` loads, `u32::MAX`, or [`CPUID`].
     pub number: u32,
     /// First patched byte.
     start: u64,
+    /// Bytes of the displaced instructions.
+    follower: u32,
     live: bool,
 }
 
+/// [`Site::number`] of a `cpuid`.
+pub const CPUID: u32 = u32::MAX - 1;
+
 const MAX_SITES: usize = 2048;
 const TABLE: usize = 4096;
+const NEAR: usize = 256;
+const NEAR_MOST: usize = 192;
+const MAX_CPUIDS: usize = 8;
 const AREA_LEN: u64 = 16 * PAGE;
 const MAX_AREAS: usize = 32;
 
 struct Patches {
+    /// Open-addressed: hash of `after` -> index + 1; or, with bit 31, a site seen once.
+    /// The first go to a page of their own, as most processes have no more, and each
+    /// page that is written to must be copied.
+    near: [(u64, u32); NEAR],
+    table: [(u64, u32); TABLE],
+    /// How many keys there are.
+    seen: usize,
     sites: [Site; MAX_SITES],
     count: usize,
-    /// Open-addressed: hash of `after` -> index + 1; or, with bit 31, a site seen once.
-    table: [(u64, u32); TABLE],
+    /// Sites of `cpuid`.
+    cpuids: [u32; MAX_CPUIDS],
+    cpuid_count: usize,
     areas: [(u64, u64); MAX_AREAS],
     area_count: usize,
     hint: u64,
@@ -42,15 +60,20 @@ const NONE: Site = Site {
     resume: 0,
     number: 0,
     start: 0,
+    follower: 0,
     live: false,
 };
 const REJECTED: u32 = 1 << 30;
 const SEEN: u32 = 1 << 31;
 
 static mut PATCHES: Patches = Patches {
+    near: [(0, 0); NEAR],
+    table: [(0, 0); TABLE],
+    seen: 0,
     sites: [NONE; MAX_SITES],
     count: 0,
-    table: [(0, 0); TABLE],
+    cpuids: [0; MAX_CPUIDS],
+    cpuid_count: 0,
     areas: [(0, 0); MAX_AREAS],
     area_count: 0,
     hint: 0,
@@ -66,22 +89,32 @@ pub fn init(entry: u64) {
     patches().hint = entry;
 }
 
+/// Where the program began.
+pub fn entry() -> u64 {
+    patches().hint
+}
+
 /// A site by its index.
 pub fn site(index: u32) -> &'static Site {
     &patches().sites[index as usize]
 }
 
+/// The entry of a site, or the one that it would have.
 fn probe(after: u64) -> Option<&'static mut (u64, u32)> {
-    let table = &mut patches().table;
-    let start = (after.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52) as usize;
-    let mut i = start;
-    for _ in 0..64 {
-        if table[i].0 == after || table[i].0 == 0 {
-            return Some(&mut table[i]);
-        }
-        i = (i + 1) % TABLE;
+    let p = patches();
+    match lookup(&mut p.near, after) {
+        Some(entry) if entry.0 == after || p.seen < NEAR_MOST => Some(entry),
+        _ => lookup(&mut p.table, after),
     }
-    None
+}
+
+fn lookup(table: &mut [(u64, u32)], after: u64) -> Option<&mut (u64, u32)> {
+    let start = (after.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52) as usize;
+    let n = table.len();
+    (start..start + 64)
+        .map(|i| i % n)
+        .find(|&i| table[i].0 == after || table[i].0 == 0)
+        .map(|i| &mut table[i])
 }
 
 /// Where the program goes on when its instruction pointer is `ip`: `ip`,
@@ -92,8 +125,20 @@ pub fn resume_address(ip: u64) -> u64 {
             let s = &patches().sites[n as usize - 1];
             if s.live { s.resume } else { ip }
         }
-        _ => shm::resume_address(ip).unwrap_or_else(|| crate::stub::resume_address(ip)),
+        _ => within_cpuid_site(ip)
+            .or_else(|| shm::resume_address(ip))
+            .unwrap_or_else(|| crate::stub::resume_address(ip)),
     }
+}
+
+/// Behind `cpuid` several instructions may have been displaced.
+fn within_cpuid_site(ip: u64) -> Option<u64> {
+    let p = patches();
+    p.cpuids[..p.cpuid_count].iter().find_map(|&i| {
+        let s = &p.sites[i as usize];
+        let inside = s.live && (s.after..s.after + u64::from(s.follower)).contains(&ip);
+        inside.then(|| s.resume + (ip - s.after))
+    })
 }
 
 /// Whether `ip` lies in a trampoline.
@@ -138,36 +183,61 @@ pub fn consider(after: u64, number: u64) {
     if crate::process::process().options & option::NO_PATCH != 0 {
         return;
     }
-    let Some(entry) = probe(after) else { return };
-    if entry.0 == 0 {
-        *entry = (after, SEEN);
-        return;
+    if let Some(entry) = second_hit(after) {
+        let shape = || shape(after, number);
+        entry.1 = patch(after, shape).map_or(REJECTED, |i| i + 1);
     }
-    if entry.1 != SEEN {
-        return;
-    }
-    entry.1 = patch(after, number).map_or(REJECTED, |i| i + 1);
 }
 
-fn patch(after: u64, number: u64) -> Option<u32> {
+/// A `cpuid` faulted that ends at `after`: patches it at the second hit, while
+/// no other thread can be stopped within its followers.
+pub fn consider_cpuid(after: u64) {
+    let p = patches();
+    let no_patch = crate::process::process().options & option::NO_PATCH != 0;
+    if no_patch || crate::process::process().threads > 1 || p.cpuid_count == MAX_CPUIDS {
+        return;
+    }
+    if let Some(entry) = second_hit(after) {
+        let site = patch(after, || cpuid_shape(after));
+        entry.1 = site.map_or(REJECTED, |i| i + 1);
+        if let Some(i) = site {
+            p.cpuids[p.cpuid_count] = i;
+            p.cpuid_count += 1;
+        }
+    }
+}
+
+fn second_hit(after: u64) -> Option<&'static mut (u64, u32)> {
+    let entry = probe(after)?;
+    if entry.0 == 0 {
+        *entry = (after, SEEN);
+        patches().seen += 1;
+        return None;
+    }
+    (entry.1 == SEEN).then_some(entry)
+}
+
+type Shape = (u64, usize, usize, u32);
+
+fn patch(after: u64, shape: impl FnOnce() -> Option<Shape>) -> Option<u32> {
     let p = patches();
     if p.count == MAX_SITES {
         return None;
     }
-    let (start, len, follower, nr) = shape(after, number)?;
-    let (tramp, size) = write_trampoline(p.count as u32, start, len, follower, after)?;
+    let (start, len, follower, nr) = shape()?;
+    let tramp = write_trampoline(p.count as u32, start, len, follower, after)?;
     let resume = if follower > 0 {
         tramp + TRAMPOLINE_HEAD
     } else {
         after
     };
-    let _ = size;
     write_jump(start, tramp, len)?;
     p.sites[p.count] = Site {
         after,
         resume,
         number: nr,
         start,
+        follower: follower as u32,
         live: true,
     };
     p.count += 1;
@@ -176,7 +246,7 @@ fn patch(after: u64, number: u64) -> Option<u32> {
 
 /// First byte, length, follower's length and number to load, if the code
 /// around the site has a form that can be patched.
-fn shape(after: u64, number: u64) -> Option<(u64, usize, usize, u32)> {
+fn shape(after: u64, number: u64) -> Option<Shape> {
     let mut code = [0_u8; 18];
     let t = thread::current();
     // SAFETY: guarded.
@@ -201,6 +271,64 @@ fn shape(after: u64, number: u64) -> Option<(u64, usize, usize, u32)> {
     Some((after - 2, 2 + f.len(), f.len(), u32::MAX))
 }
 
+/// As [`shape`], for `cpuid`: what follows must be plain moves and arithmetic in
+/// registers, into which no branch nearby leads.
+fn cpuid_shape(after: u64) -> Option<Shape> {
+    const CODE: usize = 16;
+    const AROUND: usize = 256;
+    let mut code = [0_u8; AROUND + CODE + AROUND];
+    let base = after - AROUND as u64;
+    let t = thread::current();
+    // SAFETY: guarded.
+    if !crate::arch::x86_64::guarded(t, || unsafe {
+        (base as *const u8).copy_to(code.as_mut_ptr(), code.len());
+    }) {
+        return None;
+    }
+    let mut n = 0;
+    while n < 3 {
+        let rest = &code[AROUND + n..AROUND + CODE];
+        n += window::decode(rest).filter(|_| in_registers(rest))?.len;
+    }
+    let displaced = after..after + n as u64;
+    let leads_in = |at: usize| {
+        let target = |len: usize, offset: i32| {
+            let ip = base + (at + len) as u64;
+            displaced.contains(&ip.wrapping_add_signed(offset.into()))
+        };
+        let near = |k: usize| {
+            let bytes = code.get(at + k..at + k + 4);
+            bytes.is_some_and(|b| target(k + 4, i32::from_le_bytes([b[0], b[1], b[2], b[3]])))
+        };
+        match code[at] {
+            0x70..=0x7f | 0xe0..=0xe3 | 0xeb => code
+                .get(at + 1)
+                .is_some_and(|&b| target(2, i32::from(b as i8))),
+            0xe8 | 0xe9 => near(1),
+            0x0f => near(2),
+            _ => false,
+        }
+    };
+    if (0..code.len()).any(leads_in) {
+        return None;
+    }
+    Some((after - 2, 2 + n, n, CPUID))
+}
+
+/// Whether an instruction only works on general registers.
+fn in_registers(code: &[u8]) -> bool {
+    let at = usize::from(code[0] & 0xf0 == 0x40);
+    match code[at] {
+        // add … cmp, test, mov; groups 1 and 2 with an immediate: register forms.
+        op if op < 0x40 && op & 7 < 4 => code[at + 1] >> 6 == 3,
+        0x81 | 0x83 | 0x84 | 0x85 | 0x88..=0x8b | 0xc0 | 0xc1 => code[at + 1] >> 6 == 3,
+        // The same with al or eax; mov of an immediate.
+        op if op < 0x40 && op & 7 < 6 => true,
+        0xb0..=0xbf => true,
+        _ => false,
+    }
+}
+
 /// Bytes of the part of a trampoline before the displaced follower.
 const TRAMPOLINE_HEAD: u64 = 9 + 9 + 5 + 9;
 
@@ -210,10 +338,10 @@ fn write_trampoline(
     len: usize,
     follower: usize,
     after: u64,
-) -> Option<(u64, u64)> {
+) -> Option<u64> {
     use crate::thread::Thread;
     use core::mem::offset_of;
-    let mut code = [0x90_u8; 64];
+    let mut code = [0x90_u8; 80];
     let mut n = 0;
     let mut put = |bytes: &[u8]| {
         code[n..n + bytes.len()].copy_from_slice(bytes);
@@ -229,7 +357,7 @@ fn write_trampoline(
     put(&[0x65, 0x48, 0xff, 0x24, 0x25]); // rex.w jmp *%gs:...
     put(&(offset_of!(Thread, entry) as u32).to_le_bytes());
     if follower > 0 {
-        let mut bytes = [0; 8];
+        let mut bytes = [0; 32];
         // SAFETY: `shape` has read these bytes.
         unsafe { (after as *const u8).copy_to(bytes.as_mut_ptr(), follower) };
         put(&bytes[..follower]);
@@ -241,7 +369,7 @@ fn write_trampoline(
     code[n..n + 5].copy_from_slice(&jump);
     // SAFETY: `allocate` gave out these bytes of a writable area.
     unsafe { (at as *mut u8).copy_from(code.as_ptr(), size) };
-    Some((at, size as u64))
+    Some(at)
 }
 
 fn jump_to(from: u64, to: u64) -> Option<[u8; 5]> {

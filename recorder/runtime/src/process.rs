@@ -45,6 +45,8 @@ pub struct Process {
     pub mapped: [bool; MAX],
     /// End of the heap.
     pub brk: u64,
+    /// Another process may have the same table of descriptors (CLONE_FILES).
+    pub shares_files: bool,
     /// Number of the recording.
     pub recording: u32,
     /// The seccomp filter needs no_new_privs (kept for reports).
@@ -63,6 +65,7 @@ static mut PROCESS: Process = Process {
     hurry: AtomicU32::new(0),
     mapped: [false; MAX],
     brk: 0,
+    shares_files: false,
     recording: 0,
     options: 0,
 };

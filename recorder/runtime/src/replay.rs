@@ -55,6 +55,11 @@ fn next(t: &mut Thread) -> Head {
     head
 }
 
+/// Whether no event follows: the process was killed here (or its supervisor).
+pub fn at_end() -> bool {
+    log::peek().is_none_or(|head| head.kind == Kind::Ended as u8)
+}
+
 /// Takes the next record's head, which must be of `kind`.
 pub fn expect_kind(t: &mut Thread, kind: Kind) -> Head {
     let head = next(t);

@@ -140,6 +140,7 @@ fn vectors(
 }
 
 fn copy(t: &mut Thread, from: u64, to: u64, len: u64) -> bool {
+    let (from, to) = (shm::alias(from), shm::alias(to));
     arch::guarded(t, || {
         // SAFETY: guarded; one side is the runtime's, the other the program's own buffer.
         unsafe { (from as *const u8).copy_to_nonoverlapping(to as *mut u8, len as usize) };

@@ -138,7 +138,7 @@ const SS_ONSTACK: u64 = 1;
 const SS_AUTODISARM: u64 = 1 << 31;
 
 /// Signals that the runtime itself needs unblocked.
-pub const NEVER_BLOCKED: u64 = bit(sig::SYS) | bit(sig::SEGV) | bit(sig::TRAP);
+pub const NEVER_BLOCKED: u64 = bit(sig::SYS) | bit(sig::SEGV) | bit(sig::TRAP) | bit(sig::BUS);
 
 const fn bit(signal: u32) -> u64 {
     1 << (signal - 1)
@@ -197,6 +197,11 @@ pub fn install_own() {
         arch::enter_fault as *const () as u64,
         SA_SIGINFO | SA_ONSTACK | SA_NODEFER,
     );
+    kernel_action(
+        sig::BUS,
+        arch::enter_fault as *const () as u64,
+        SA_SIGINFO | SA_ONSTACK | SA_NODEFER,
+    );
 }
 
 /// Which signals are ignored (after exec the only disposition besides the default).
@@ -228,7 +233,7 @@ pub fn set_action(signal: u32, act: Action) {
     if !log::recording() && FAULTS & bit(signal) == 0 {
         return;
     }
-    if matches!(signal, sig::SYS | sig::SEGV | sig::TRAP) {
+    if matches!(signal, sig::SYS | sig::SEGV | sig::TRAP | sig::BUS) {
         return;
     }
     let own = SA_SIGINFO | SA_ONSTACK | act.flags & SA_FOR_KERNEL;
@@ -372,6 +377,9 @@ pub extern "C" fn on_fault(signal: u32, info: &Info, c: &mut Context) {
     // Bit 1 of a page fault's error code.
     const WRITE: u64 = 2;
     let ip = c.regs.rip;
+    if signal == sig::BUS && shm::bus(t, c, info.rest[0]) {
+        return;
+    }
     if is_ours(ip) {
         if t.guard.rsp != 0 {
             c.regs.rip = arch::guard_failed();
@@ -409,6 +417,24 @@ pub extern "C" fn on_fault(signal: u32, info: &Info, c: &mut Context) {
     t.regs = c.regs;
     catch(t, signal, info, c, 1);
     send_to(c, arch::interrupted_entry as *const () as u64, t.stack_top);
+}
+
+/// Recording: the thread gets a bus error for an access at `addr` (sigaction(2), BUS_ADRERR).
+pub fn raise_bus(t: &mut Thread, addr: u64) {
+    const BUS_ADRERR: u64 = 2;
+    let mut info = [0; 16];
+    info[0] = sig::BUS.into();
+    info[1] = BUS_ADRERR;
+    info[2] = addr;
+    t.pending = PendingSignal {
+        number: sig::BUS,
+        fault: 0,
+        err: 0,
+        trapno: 0,
+        cr2: 0,
+        info,
+    };
+    t.caught = 1;
 }
 
 /// Dies of `signal`, as the program would have.

@@ -123,7 +123,8 @@ pub fn create(index: u32) -> Option<&'static mut Thread> {
     let base = THREADS_BASE + u64::from(index) * THREAD_AREA_LEN;
     let start = base + ALT_STACK.0;
     let p = process();
-    if !p.mapped[index as usize] {
+    let used = p.mapped[index as usize];
+    if !used {
         if sys::map_anonymous(start, THREAD_AREA_LEN - ALT_STACK.0, mm::READ | mm::WRITE) < 0 {
             return None;
         }
@@ -134,7 +135,10 @@ pub fn create(index: u32) -> Option<&'static mut Thread> {
     // `Thread` is valid (null pointer, zeros, `Life::Unused`, `None`).
     let t = unsafe {
         let t = address as *mut Thread;
-        t.cast::<u8>().write_bytes(0, size_of::<Thread>());
+        // New memory is zero already, and most of it is never touched.
+        if used {
+            t.cast::<u8>().write_bytes(0, size_of::<Thread>());
+        }
         &mut *t
     };
     t.this = t;

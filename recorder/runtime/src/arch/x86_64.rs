@@ -44,6 +44,8 @@ unsafe extern "C" {
     pub fn patched_entry();
     /// Where a stub jumps to before a shared access.
     pub fn access_before();
+    /// Where a thread goes on whose access to shared memory failed; `Thread::regs` are set.
+    pub fn access_failed();
     /// Where a stub jumps to after a shared store.
     pub fn access_after();
     /// Where a trapped call continues after the SIGSYS handler has returned.
@@ -131,6 +133,13 @@ global_asm!(
     // Shared accesses (recorder/abi/src/access.rs). Rust keeps the other registers.
     ".global access_before",
     "access_before:",
+    // All registers: the thread may go on from elsewhere.
+    "mov gs:[{rbx}], rbx",
+    "mov gs:[{rbp}], rbp",
+    "mov gs:[{r12}], r12",
+    "mov gs:[{r13}], r13",
+    "mov gs:[{r14}], r14",
+    "mov gs:[{r15}], r15",
     "mov gs:[{rax}], rax",
     "mov gs:[{rcx}], rcx",
     "mov gs:[{rdx}], rdx",
@@ -182,14 +191,24 @@ global_asm!(
     "jmp qword ptr gs:[{back}]",
     "",
     "5:",
-    "mov gs:[{rbx}], rbx",
-    "mov gs:[{rbp}], rbp",
-    "mov gs:[{r12}], r12",
-    "mov gs:[{r13}], r13",
-    "mov gs:[{r14}], r14",
-    "mov gs:[{r15}], r15",
     "mov rdi, gs:[{this}]",
     "call {at_access}",
+    "jmp {resume}",
+    "",
+    // Where the fault handler sends an access beyond a file's end.
+    ".global access_failed",
+    "access_failed:",
+    "cld",
+    "cmp dword ptr gs:[{guarded}], 0",
+    "je 9f",
+    "xor ecx, ecx",
+    "rdpkru",
+    "and eax, gs:[{grant}]",
+    "xor edx, edx",
+    "wrpkru",
+    "9:",
+    "mov rdi, gs:[{this}]",
+    "call {failed}",
     "jmp {resume}",
     "",
     // The instruction's flags are the program's.
@@ -446,6 +465,7 @@ global_asm!(
     before = sym crate::shm::before,
     after = sym crate::shm::after,
     at_access = sym crate::shm::at_access,
+    failed = sym crate::shm::failed,
     back = const offset_of!(Thread, access) + offset_of!(Access, back),
     this = const offset_of!(Thread, this),
     stack_top = const offset_of!(Thread, stack_top),

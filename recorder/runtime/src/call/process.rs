@@ -17,6 +17,7 @@ use orch_abi::syscalls::Call;
 #[allow(missing_docs)]
 mod flag {
     pub const VM: u64 = 0x100;
+    pub const FILES: u64 = 0x400;
     pub const PIDFD: u64 = 0x1000;
     pub const VFORK: u64 = 0x4000;
     pub const PARENT_SETTID: u64 = 0x10_0000;
@@ -99,6 +100,7 @@ fn spawn(t: &mut Thread, c: &Call, args: &[u64; 6], w: Wish) -> Outcome {
         return refuse(t, Some(c), u64::from(c.nr), args, errno::EPERM, true);
     }
     let b = body(t, c, args, &mut Pieces::new());
+    process().shares_files |= w.flags & (flag::FILES | flag::THREAD) == flag::FILES;
     if w.flags & flag::THREAD != 0 {
         new_thread(t, c, w, b)
     } else if w.flags & flag::VM != 0 {
@@ -362,7 +364,12 @@ fn replay_fork(t: &mut Thread, c: &Call, w: Wish, b: Syscall) -> Outcome {
     } else {
         None
     };
-    let result = finish(t, c, &w, b, 0);
+    // A parent that is killed in the call may leave a child all the same.
+    let result = if replay::at_end() {
+        1
+    } else {
+        finish(t, c, &w, b, 0)
+    };
     if result <= 0 {
         return Outcome::Done(result);
     }
@@ -472,13 +479,16 @@ fn exec(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
     } else {
         let vfork = u64::from(t.life == Life::Vfork);
         let tid = call(nr::GETTID, &[]) as u64;
-        let mut r = ABANDONED;
-        if log::ask(request::EXEC, &[tid, vfork, t.mask & signal::NEVER_BLOCKED]) == 1 {
+        let arena = open_arena();
+        let blocked = t.mask & signal::NEVER_BLOCKED;
+        let mut r = -errno::EAGAIN;
+        if log::ask(request::EXEC, &[tid, vfork, blocked, (arena + 1) as u64]) == 1 {
             // SAFETY: as the program asked; on success nothing of us is left.
             r = unsafe { arch::window_syscall(number, args.as_ptr()) };
             log::ask(request::EXEC_FAILED, &[tid, vfork]);
-        } else {
-            r = if r == ABANDONED { -errno::EAGAIN } else { r };
+        }
+        if arena >= 0 {
+            call(nr::CLOSE, &[arena as u64]);
         }
         r
     };
@@ -488,6 +498,19 @@ fn exec(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
     b.result = result;
     log::syscall(Kind::Syscall, c.nr, 0, log::tick(), &b, &Pieces::new());
     Outcome::Done(result)
+}
+
+/// The descriptor of the arena that the new image maps the runtime from, or -1:
+/// then the supervisor finds another way.
+fn open_arena() -> i64 {
+    const O_RDWR: u64 = 2;
+    const AT_FDCWD: u64 = -100_i64 as u64;
+    // Who shares the table of descriptors would keep it.
+    if process().shares_files {
+        return -1;
+    }
+    let path = log::control().arena.as_ptr() as u64;
+    call(nr::OPENAT, &[AT_FDCWD, path, O_RDWR]).max(-1)
 }
 
 /// Whether execve will surely fail: the search along PATH need not bother

@@ -1,14 +1,15 @@
 //! What stubs ask the runtime, and what all accesses have in common: seeing
 //! what others stored, and storing.
 
-use super::{Region, find, lock, site};
+use super::{Region, find, lock, site, step};
 use crate::log;
 use crate::process::process;
+use crate::signal::Context;
 use crate::thread::{self, Thread};
 use crate::{arch, patch, preempt, replay, signal};
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use orch_abi::access::{NO_PAGE, PAGES, Page, Site, kind};
-use orch_abi::layout::PAGE;
+use orch_abi::layout::{PAGE, is_ours};
 use orch_abi::record::{Chunk, Kind, Regs, Shared, Store, flag, pad8};
 use orch_abi::shared::LINE;
 
@@ -103,10 +104,23 @@ fn interrupted(t: &mut Thread) -> bool {
         })
 }
 
+/// Replay: the recording's access failed here. Takes the record that says so.
+pub fn interrupted_again(t: &mut Thread) -> bool {
+    let stops = !log::recording() && interrupted(t);
+    if stops {
+        note_interruption(t, 0);
+    }
+    stops
+}
+
 fn note_interruption(t: &mut Thread, ip: u64) {
     let ordinal = count(t);
     if log::recording() {
-        let body = Shared { ip, ordinal };
+        let body = Shared {
+            ip,
+            ordinal,
+            caller: 0,
+        };
         let parts = [log::bytes_of(&body)];
         log::write(Kind::Shared, 0, flag::INTERRUPTED, log::tick(), &parts);
         arm(t, NEVER);
@@ -221,6 +235,19 @@ fn finish(t: &mut Thread, s: &Site, p: &Pending) {
 /// The thread was interrupted before an access: what was waiting happens now,
 /// and then the program comes to the access again.
 pub extern "C" fn at_access(t: &mut Thread) {
+    unwind(t);
+    if log::recording() {
+        signal::deliver_pending(t);
+        thread::maybe_yield(t);
+    } else {
+        replay::settle(t);
+    }
+    rearm(t);
+    t.resume_ip = patch::resume_address(t.regs.rip);
+}
+
+/// The thread's registers as they were before the instruction of its stub.
+fn unwind(t: &mut Thread) {
     let s = site::site(t.access.site as u32);
     for (number, value) in s.scratch.iter().zip(t.access.scratch) {
         *register(&mut t.regs, *number) = value;
@@ -232,13 +259,54 @@ pub extern "C" fn at_access(t: &mut Thread) {
     let overflow = if saved & 1 != 0 { OVERFLOW } else { 0 };
     t.regs.rflags = t.regs.rflags & !ARITHMETIC | saved >> 8 & 0xd5 | overflow;
     t.regs.rip = s.ip;
-    if log::recording() {
-        signal::deliver_pending(t);
-        thread::maybe_yield(t);
-    } else {
-        replay::settle(t);
+}
+
+/// A bus error at `addr`: true if it is an access of the program's, beyond the
+/// end of a file that it maps, which the runtime or a stub was making for it.
+pub fn bus(t: &mut Thread, c: &mut Context, addr: u64) -> bool {
+    let Some(r) = super::regions()
+        .iter()
+        .find(|r| addr.wrapping_sub(r.alias) < r.len)
+    else {
+        return false;
+    };
+    if !log::recording() || t.guard.rsp != 0 {
+        return false;
     }
-    rearm(t);
+    let program = step::address().unwrap_or(r.start + (addr - r.alias));
+    if is_ours(c.regs.rip) && step::abort(t) {
+        // What a step was about to do is undone.
+    } else if is_ours(c.regs.rip) {
+        unwind(t);
+    } else {
+        site::original(t, c);
+        t.regs = c.regs;
+    }
+    abandon();
+    t.access.address = program;
+    signal::send_to(
+        c,
+        arch::x86_64::access_failed as *const () as u64,
+        t.stack_top,
+    );
+    true
+}
+
+/// The access failed: the program gets its bus error at a place that replay,
+/// whose memory has no end, knows by the number of accesses.
+pub extern "C" fn failed(t: &mut Thread) {
+    let ordinal = ordinal(t);
+    let body = Shared {
+        ip: t.regs.rip,
+        ordinal,
+        caller: 0,
+    };
+    let parts = [log::bytes_of(&body)];
+    log::write(Kind::Shared, 0, flag::INTERRUPTED, log::tick(), &parts);
+    arm(t, NEVER);
+    signal::raise_bus(t, t.access.address);
+    signal::deliver_pending(t);
+    signal::apply_mask(t);
     t.resume_ip = patch::resume_address(t.regs.rip);
 }
 
@@ -283,6 +351,19 @@ fn remember(t: &mut Thread, addr: u64, region: Option<&Region>) {
     };
 }
 
+/// Where the function that accesses memory at `ip` was called from, perhaps.
+fn caller(t: &mut Thread, ip: u64) -> u64 {
+    /// How far from its entry a program's own code reaches.
+    const OWN: u64 = 256 << 20;
+    if ip.abs_diff(patch::entry()) < OWN {
+        return 0;
+    }
+    let (rsp, mut word) = (t.regs.rsp, 0);
+    // SAFETY: guarded.
+    arch::x86_64::guarded(t, || unsafe { word = (rsp as *const u64).read_unaligned() });
+    word
+}
+
 // ------------------------------------------------------------------ seeing
 
 /// Brings the copy of `len` bytes at `addr` up to date: what others changed is
@@ -297,12 +378,16 @@ pub fn see(t: &mut Thread, r: &Region, ip: u64, ordinal: u64, addr: u64, len: u6
         return;
     }
     if len > LINE {
-        see_spans(r, ip, ordinal, addr, len, flags);
+        see_spans(t, r, ip, ordinal, addr, len, flags);
         return;
     }
     // Taken into the copy first: what is logged is what is used.
     copy_bytes(r.alias(addr), r.copy(addr), len);
-    let body = Shared { ip, ordinal };
+    let body = Shared {
+        ip,
+        ordinal,
+        caller: caller(t, ip),
+    };
     let size = size_of::<Shared>() + size_of::<Chunk>() + pad8(len as usize);
     log::begin(Kind::Shared, flags, size);
     log::part(log::bytes_of(&body));
@@ -312,10 +397,14 @@ pub fn see(t: &mut Thread, r: &Region, ip: u64, ordinal: u64, addr: u64, len: u6
 
 /// As `see`, of so many bytes that only what changed is logged.
 #[cold]
-fn see_spans(r: &Region, ip: u64, ordinal: u64, addr: u64, len: u64, flags: u8) {
+fn see_spans(t: &mut Thread, r: &Region, ip: u64, ordinal: u64, addr: u64, len: u64, flags: u8) {
     let mut spans = [Span::default(); 32];
     let n = changes(r.alias(addr), r.copy(addr), len, &mut spans);
-    let body = Shared { ip, ordinal };
+    let body = Shared {
+        ip,
+        ordinal,
+        caller: caller(t, ip),
+    };
     let size: usize = spans[..n]
         .iter()
         .map(|s| size_of::<Chunk>() + pad8(s.len as usize))
@@ -407,7 +496,12 @@ pub fn stored_at(
         return;
     }
     let flags = flags | if old.is_some() { flag::UNSEEN } else { 0 };
-    let body = Store { ip, addr, len };
+    let body = Store {
+        ip,
+        addr,
+        len,
+        caller: caller(t, ip),
+    };
     // SAFETY: within the region's copy.
     let new = unsafe { core::slice::from_raw_parts(r.copy(addr) as *const u8, len as usize) };
     let old = old.unwrap_or(&[]);
@@ -537,6 +631,20 @@ pub fn changes(a: u64, b: u64, len: u64, spans: &mut [Span; 32]) -> usize {
         at += step;
     }
     n
+}
+
+/// A span without the bytes at its ends that are equal.
+pub fn trim(a: u64, b: u64, mut span: Span) -> Span {
+    // SAFETY: as for `changes`.
+    let equal = |at: u64| unsafe { read_part(a + at, 1) == read_part(b + at, 1) };
+    while span.len > 1 && equal(span.from) {
+        span.from += 1;
+        span.len -= 1;
+    }
+    while span.len > 1 && equal(span.from + span.len - 1) {
+        span.len -= 1;
+    }
+    span
 }
 
 /// Whether what others see at `addr` is not what this process saw last.

@@ -151,11 +151,8 @@ fn wait(lock: &AtomicU32, tid: u32) {
 fn is_dead(tid: u32) -> bool {
     let mut path = [0_u8; 24];
     path[..6].copy_from_slice(b"/proc/");
-    let mut n = 6 + sys::decimal(tid.into(), &mut path[6..]);
-    for b in b"/stat" {
-        path[n] = *b;
-        n += 1;
-    }
+    let n = 6 + sys::decimal(tid.into(), &mut path[6..]);
+    path[n..n + 5].copy_from_slice(b"/stat");
     const AT_FDCWD: u64 = -100_i64 as u64;
     let fd = call(nr::OPENAT, &[AT_FDCWD, path.as_ptr() as u64, 0]);
     const ENOENT: i64 = -2;

@@ -14,13 +14,15 @@
 
 mod access;
 mod code;
+mod kernel;
 mod lock;
 mod object;
 mod site;
 mod step;
 
-pub use access::{abandon, after, at_access, before, hurry, rearm, written};
+pub use access::{abandon, after, at_access, before, bus, failed, hurry, rearm, written};
 pub use code::generated;
+pub use kernel::Arguments;
 pub use object::is_known;
 pub use site::{displaces, forget, in_stub, original, resume_address};
 pub use step::{close, fault, stepped, stepping};
@@ -419,25 +421,6 @@ pub fn sync_range(addr: u64, len: u64) {
             at = next;
         }
     }
-}
-
-/// Arguments as the kernel must get them: pointers into shared memory lead to the alias.
-pub fn for_kernel(call: &orch_abi::syscalls::Call, args: &[u64; 6]) -> [u64; 6] {
-    use orch_abi::syscalls::Ty;
-    let mut out = *args;
-    if !any() {
-        return out;
-    }
-    for i in 0..call.args.len() {
-        let pointer = matches!(
-            call.ty(i, args),
-            Ty::Addr | Ty::Path | Ty::In(_) | Ty::Out(_) | Ty::InOut(_) | Ty::OutAlways(_)
-        );
-        if pointer {
-            out[i] = alias(args[i]);
-        }
-    }
-    out
 }
 
 /// Forgets what `t` knows about pages; its access data start from nothing.

@@ -4,12 +4,12 @@
 
 use super::access::{self, Span};
 use super::{Region, find, lock, regions, site};
-use crate::signal::Context;
+use crate::signal::{self, Context};
 use crate::sys::{call, mm, nr};
 use crate::thread::Thread;
 use crate::{arch, log, preempt, replay};
 use orch_abi::layout::PAGE;
-use orch_abi::record::flag;
+use orch_abi::record::{Regs, flag};
 
 const TF: u64 = 0x100;
 
@@ -25,6 +25,8 @@ struct Step {
     ip: u64,
     /// A `rep` instruction runs to a breakpoint behind it: address, byte that belongs there.
     behind: Option<(u64, u8)>,
+    /// The access whose page is being opened, and the program's registers.
+    opening: Option<(u64, Regs)>,
 }
 
 static mut STEP: Step = Step {
@@ -34,6 +36,7 @@ static mut STEP: Step = Step {
     mask: 0,
     ip: 0,
     behind: None,
+    opening: None,
 };
 
 fn step() -> &'static mut Step {
@@ -80,7 +83,48 @@ pub fn fault(t: &mut Thread, c: &mut Context, addr: u64, write: bool) -> bool {
         // The instruction has moved on from its first pages.
         close_all(t);
     }
+    s.opening = Some((addr, c.regs));
+    if access::interrupted_again(t) {
+        // The recording came this far, and got a bus error.
+        abort(t);
+        t.preempted = 1;
+        let entry = arch::x86_64::interrupted_entry as *const () as u64;
+        signal::send_to(c, entry, t.stack_top);
+        return true;
+    }
     open_page(t, &r, page);
+    s.opening = None;
+    true
+}
+
+/// Address of the access that is about to be made.
+pub fn address() -> Option<u64> {
+    step().opening.map(|(addr, _)| addr)
+}
+
+/// The page that was to be opened is not there (beyond a file's end): closes
+/// the others. `t.regs` become the program's. False if none was being opened.
+pub fn abort(t: &mut Thread) -> bool {
+    let s = step();
+    let Some((addr, regs)) = s.opening.take() else {
+        return false;
+    };
+    t.regs = regs;
+    t.regs.rip = s.ip;
+    t.regs.rflags &= !TF;
+    if log::recording()
+        && s.locked[s.count]
+        && let Some(r) = find(addr)
+    {
+        lock::unlock_page(r.object, r.object_offset(addr));
+    }
+    close_all(t);
+    if let Some((at, byte)) = s.behind.take() {
+        preempt::poke(at, byte);
+    }
+    if log::recording() {
+        lock::unlock_pages();
+    }
     true
 }
 
@@ -91,6 +135,7 @@ fn begin(t: &mut Thread, c: &mut Context) {
     }
     s.mask = c.mask();
     s.ip = site::program_ip(c.regs.rip);
+    t.regs.rsp = c.regs.rsp;
     c.block_all();
     match rep_len(t, c.regs.rip) {
         // A trap for each of its rounds would take too long.
@@ -155,6 +200,7 @@ fn close_page(t: &mut Thread, page: u64) {
     let n = access::changes(r.alias(page), r.copy(page), PAGE, &mut spans);
     let ip = step().ip;
     for span in &spans[..n] {
+        let span = access::trim(r.alias(page), r.copy(page), *span);
         let at = page + span.from;
         access::copy_bytes(r.alias(at), r.copy(at), span.len);
         let tick = if log::recording() { log::tick() } else { 0 };

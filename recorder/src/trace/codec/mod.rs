@@ -116,10 +116,10 @@ fn shape(kind: u8, len: usize) -> Shape {
     const STORE: u8 = Kind::Store as u8;
     let (site, words, chunks) = match kind {
         SYSCALL | ENTER | EXEC => (true, 8, true),
-        SHARED => (true, 1, true),
-        // Address, length, and what a single store can store.
-        STORE if len <= 24 + 128 => (true, ALL, false),
-        STORE => (true, 2, false),
+        SHARED => (true, 2, true),
+        // Address, length, caller, and what a single store can store.
+        STORE if len <= 32 + 128 => (true, ALL, false),
+        STORE => (true, 3, false),
         SIGNAL | INSN => (true, ALL, false),
         START => (false, 21, false),
         DATA => (false, 2, false),

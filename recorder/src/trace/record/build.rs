@@ -211,7 +211,14 @@ pub fn view(tick: u64, view: &View) -> Vec<u8> {
 pub fn store(tick: u64, flags: u8, ip: u64, addr: u64, new: &[u8], old: Option<&[u8]>) -> Vec<u8> {
     let mut payload = Vec::new();
     let len = new.len() as u64;
-    Store { ip, addr, len }.write(&mut payload);
+    let caller = 0;
+    Store {
+        ip,
+        addr,
+        len,
+        caller,
+    }
+    .write(&mut payload);
     payload.extend_from_slice(new);
     payload.resize(pad8(payload.len()), 0);
     let mut flags = flags;

@@ -114,9 +114,9 @@ plain! {
     Forked { parent: u32, pid: u32, tick: u64 }
     Digest { digest: u64, pages: u64 }
     Ended { how: u32, value: u32 }
-    Shared { ip: u64, ordinal: u64 }
+    Shared { ip: u64, ordinal: u64, caller: u64 }
     Object { id: u64, what: u64, dev: u64, ino: u64 }
     View { addr: u64, len: u64, object: u64, offset: u64, prot: u64 }
-    Store { ip: u64, addr: u64, len: u64 }
+    Store { ip: u64, addr: u64, len: u64, caller: u64 }
     Boot { mask: u64, ignored: u64, brk: u64 }
 }

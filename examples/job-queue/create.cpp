@@ -1,0 +1,4 @@
+// Makes an empty queue.
+#include "queue.h"
+
+int main() { open_queue(true); }
