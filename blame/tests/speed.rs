@@ -28,6 +28,7 @@ fn ring(dir: &std::path::Path) -> Session {
         let shared = |ordinal| Shared {
             ip: 0x2000 + ordinal % 2,
             ordinal,
+            ..Shared::default()
         };
         reader.push(build::shared(tick + 2, 0, &shared(2 * n), &[(from, &head)]));
         reader.push(build::shared(

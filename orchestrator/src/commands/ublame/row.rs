@@ -59,6 +59,7 @@ const NOWHERE: Site = Site {
     recording: RecordingId(0),
     tid: 0,
     ip: 0,
+    caller: 0,
     kind: Kind::Outside,
     by_page: false,
 };
@@ -116,7 +117,7 @@ impl<'c> Rows<'c> {
         let site = self.site(access);
         let code = self.code(access);
         let recorded = site.kind.is_recorded();
-        let inner = code.frames.first().cloned().unwrap_or_default();
+        let inner = code.main().cloned().unwrap_or_default();
         let info = self.catalog.recording(site.recording);
         let time = self.clock.at(access.tick);
         Row {

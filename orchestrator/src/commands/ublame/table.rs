@@ -94,7 +94,8 @@ impl<'q> Table<'q> {
             Kind::CallStore => "syscall",
             kind => kind_name(kind),
         };
-        let place = format!("{:+#x}/{}", access.offset, access.new.len());
+        let by_page = if site.by_page { "~" } else { "" };
+        let place = format!("{:+#x}/{}{by_page}", access.offset, access.new.len());
         let new = show(self.format, &access.new);
         let value = match (&access.old, site.kind) {
             (_, Kind::Load | Kind::CallLoad) => format!("sees {new}"),
@@ -220,16 +221,20 @@ fn seconds(nanos: u64) -> String {
 
 /// Function and line, as short as they are still clear.
 fn code(code: &Code) -> String {
-    let Some(frame) = code.frames.first() else {
+    let Some(frame) = code.main() else {
         return String::new();
     };
     let function = frame.function.as_deref().unwrap_or("?");
     let file = frame.file.as_deref().and_then(|f| f.rsplit('/').next());
-    match (file, frame.line) {
+    let mut text = match (file, frame.line) {
         (Some(file), Some(line)) => format!("{function} {file}:{line}"),
         (Some(file), None) => format!("{function} {file}"),
         _ => function.to_owned(),
+    };
+    if let Some(called) = code.called().and_then(|frame| frame.function.as_deref()) {
+        text += &format!(", by {called}");
     }
+    text
 }
 
 /// Words in lines of at most `width`, the second and later ones indented.
