@@ -1,6 +1,6 @@
 //! Records that are not of calls or signals.
 
-use super::{Told, Value};
+use super::{Told, Value, safe};
 use orch_abi::record::{Kind, ended, flag, object};
 use orch_recorder::print::{self, quote};
 use orch_recorder::trace::{Record, RecordError, RecordingId};
@@ -192,7 +192,7 @@ pub(super) fn object(record: &Record<'_>) -> Answer {
     let name = match object.what {
         object::ANONYMOUS => format!("anon:{}", object.id),
         object::SYSV => format!("sysv:{}", object.ino),
-        _ => String::from_utf8_lossy(name).into_owned(),
+        _ => safe(name),
     };
     let text = format!("shared object {}: {name}", object.id);
     let args = vec![pair("object", object.id), pair("name", name)];

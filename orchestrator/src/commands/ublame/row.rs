@@ -1,5 +1,6 @@
 //! What there is to say about an access.
 
+use crate::describe::safe;
 use crate::position::Position;
 use orch_blame::access::{Access, Kind, Old, Site};
 use orch_blame::catalog::Catalog;
@@ -106,11 +107,8 @@ impl<'c> Rows<'c> {
             1 => "1 byte".to_owned(),
             n => format!("{n} bytes"),
         };
-        format!(
-            "{}+{:#x} ({bytes})",
-            self.object(query.object),
-            query.offset
-        )
+        let object = safe(self.object(query.object).as_bytes());
+        format!("{object}+{:#x} ({bytes})", query.offset)
     }
 
     pub fn json(&mut self, query: &Query, access: &Access) -> Row<'c> {

@@ -2,6 +2,7 @@
 
 use super::row::{Rows, kind_name};
 use super::value::{Format, show, show_old};
+use crate::describe::safe;
 use crate::output::{self, Output, Style, cut};
 use orch_blame::access::{Access, Kind};
 use orch_blame::index::Query;
@@ -106,6 +107,7 @@ impl<'q> Table<'q> {
         Line {
             recording: site.recording,
             kind: site.kind,
+            code: safe(code(&rows.code(access)).as_bytes()),
             cells: [
                 if recorded {
                     position
@@ -113,12 +115,11 @@ impl<'q> Table<'q> {
                     format!("<{position}")
                 },
                 time,
-                who,
+                safe(who.as_bytes()),
                 kind.to_owned(),
                 place,
                 value,
             ],
-            code: code(&rows.code(access)),
         }
     }
 
@@ -172,7 +173,7 @@ impl<'q> Table<'q> {
             true => "nobody maps these bytes".to_owned(),
             false => format!("mapped by {}", who.join(", ")),
         };
-        for line in wrapped(&mappers, self.width) {
+        for line in wrapped(&safe(mappers.as_bytes()), self.width) {
             writeln!(out, "{}", out.style(Style::Dim, &line))?;
         }
         if self.estimated && self.widths.is_some_and(|w| w[1] > 0) {
