@@ -229,3 +229,31 @@ fn shm_lists_objects_and_who_used_them() {
     assert!(text.lines().all(|l| l.chars().count() <= 100), "{text}");
     assert_eq!(TestSession::ended().orch(&["shm"]).code, 1);
 }
+
+#[test]
+fn graph_of_what_depends_on_what() {
+    let s = TestSession::shared(false);
+    let edges = s.orch(&["graph", "--json"]).json();
+    let has = |from: &str, to: &str, cause: &str| {
+        let one = |e: &Value| e["from"] == from && e["to"] == to && e["cause"] == cause;
+        assert!(edges.iter().any(one), "{from} {to} {cause}: {edges:?}");
+    };
+    has("p1@3", "p2@4", "fork");
+    has("p1@12", "p2@20", "memory");
+    has("p1@3", "p1@12", "program");
+    let text = s.orch(&["graph", "-p", "p1", "-p", "p2"]).stdout;
+    assert_eq!(text.lines().count(), 2, "{text}");
+    assert!(
+        text.contains("p1@12 → p2@20  memory /dev/shm/q+0x40..0x48"),
+        "{text}"
+    );
+    let near = s.orch(&["graph", "--around", "p2@20", "--hops", "1"]);
+    assert_eq!(near.stdout.lines().count(), 1, "{near:?}");
+    let dot = s.orch(&["graph", "--dot"]).stdout;
+    assert!(
+        dot.starts_with("digraph orch {") && dot.trim_end().ends_with('}'),
+        "{dot}"
+    );
+    assert_eq!(s.orch(&["graph", "--from", "100"]).code, 1);
+    assert_eq!(s.orch(&["graph", "--around", "p9@1"]).code, 2);
+}

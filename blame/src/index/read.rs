@@ -145,6 +145,14 @@ impl Index {
         &self.catalog
     }
 
+    /// First offsets of the windows of an object that were accessed, in order.
+    pub fn windows_of(&self, object: u64) -> Vec<u64> {
+        let mine = self.segments.iter().filter(|s| s.object == object);
+        let mut windows: Vec<u64> = mine.map(|s| s.window.saturating_mul(WINDOW)).collect();
+        windows.dedup();
+        windows
+    }
+
     /// Gives the accesses that `query` asks for to `visit`, earliest first. Of
     /// long accesses, the parts within the range.
     ///

@@ -1,0 +1,221 @@
+//! What happened before what: events of different recordings, and the edges
+//! between them.
+//!
+//! Within a recording all events are in order (its threads take turns). Between
+//! recordings there is an edge where one event cannot have happened without
+//! another: what a process read of what another wrote, what it was started,
+//! woken or ended by. Only events with such edges are nodes.
+
+mod descriptors;
+mod facts;
+mod memory;
+mod pipes;
+mod processes;
+
+use crate::error::BlameError;
+use crate::index::Index;
+use facts::Facts;
+use orch_recorder::session::Session;
+use orch_recorder::trace::{Position, RecordingId, Tick};
+use petgraph::graph::{DiGraph, NodeIndex};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Why one event is before another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// They are of the same recording.
+    Program,
+    /// A process forked; the child's first event.
+    Fork,
+    /// A program was executed; its first event.
+    Exec,
+    /// A process ended, and its parent was told.
+    Exit,
+    /// A signal was sent and delivered.
+    Signal,
+    /// A load saw what a store had stored.
+    Memory,
+    /// Bytes of a pipe were written and read.
+    Pipe,
+    /// Bytes of a pair of sockets were sent and received.
+    Socket,
+}
+
+/// One event is before another.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Edge {
+    /// The earlier event.
+    pub from: Position,
+    /// The later one.
+    pub to: Position,
+    /// Why.
+    pub cause: Cause,
+    /// What it is about, in words.
+    pub about: String,
+}
+
+/// Which part of the graph is wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Part {
+    /// No events before this tick.
+    pub from: Option<Tick>,
+    /// No events after this tick.
+    pub to: Option<Tick>,
+    /// Events of these recordings only; of all, if there are none.
+    pub recordings: Vec<RecordingId>,
+    /// Only what is at most so many edges away from an event.
+    pub around: Option<(Position, usize)>,
+}
+
+/// The graph of a session.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    /// Edges between recordings, in the order of their later events.
+    edges: Vec<Edge>,
+    /// Edges that would lead back in time, and were left out.
+    refused: u64,
+}
+
+impl Graph {
+    /// Reads it from the recordings and the index, up to a tick.
+    ///
+    /// # Errors
+    /// If the index cannot be read.
+    pub fn read(session: &Session, index: &Index, to: Tick) -> Result<Self, BlameError> {
+        let facts = Facts::read(session, to)?;
+        let mut edges = Vec::new();
+        processes::edges(index.catalog(), &facts, &mut edges);
+        pipes::edges(facts.calls, &mut edges);
+        memory::edges(index, to, &mut edges)?;
+        Ok(Self::new(edges))
+    }
+
+    /// A graph of these edges. Those that would lead back in time are left out.
+    #[must_use]
+    pub fn new(mut edges: Vec<Edge>) -> Self {
+        edges.retain(|e| e.from.recording != e.to.recording);
+        let all = edges.len();
+        edges.retain(|e| e.from.tick < e.to.tick);
+        let refused = (all - edges.len()) as u64;
+        edges.sort_by_cached_key(|e| (e.to.tick, e.from.tick, e.clone()));
+        edges.dedup();
+        Self { edges, refused }
+    }
+
+    /// Edges between recordings, in the order of their later events.
+    #[must_use]
+    pub fn edges(&self) -> &[Edge] {
+        &self.edges
+    }
+
+    /// How many edges were left out as they would lead back in time.
+    #[must_use]
+    pub const fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// Part of the graph, with edges of the program's order between the events
+    /// of each recording.
+    #[must_use]
+    pub fn part(&self, part: &Part) -> DiGraph<Position, Edge> {
+        let wanted = |p: &Position| {
+            part.from.is_none_or(|from| p.tick >= from)
+                && part.to.is_none_or(|to| p.tick <= to)
+                && (part.recordings.is_empty() || part.recordings.contains(&p.recording))
+        };
+        let across = self.edges.iter();
+        let across = across.filter(|e| wanted(&e.from) && wanted(&e.to)).cloned();
+        let mut edges: Vec<Edge> = across.collect();
+        let centre = part.around.map(|(position, _)| position);
+        edges.extend(in_order(&edges, centre.as_ref()));
+        if let Some((position, hops)) = part.around {
+            let near = near(&edges, position, hops);
+            edges.retain(|e| near.contains(&e.from) && near.contains(&e.to));
+        }
+        edges.sort_by_cached_key(|e| (e.to.tick, e.from.tick, e.clone()));
+        petgraph_of(edges, centre)
+    }
+
+    /// Whether `a` happened before `b` by what is known: by the program's order
+    /// and the edges.
+    #[must_use]
+    pub fn precedes(&self, a: Position, b: Position) -> bool {
+        if a.recording == b.recording {
+            return a.tick < b.tick;
+        }
+        // From each recording the earliest tick that is known to be after `a`:
+        // edges are in the order of time, so that one pass will do.
+        let mut after: HashMap<RecordingId, Tick> = HashMap::from([(a.recording, a.tick)]);
+        for edge in &self.edges {
+            if edge.to.tick > b.tick {
+                break;
+            }
+            let reached = after.get(&edge.from.recording);
+            if reached.is_some_and(|&tick| tick <= edge.from.tick) {
+                let known = after.entry(edge.to.recording).or_insert(edge.to.tick);
+                *known = (*known).min(edge.to.tick);
+            }
+        }
+        after.get(&b.recording).is_some_and(|&tick| tick <= b.tick)
+    }
+}
+
+/// The order of each recording's events that have edges (or are `also`).
+fn in_order(edges: &[Edge], also: Option<&Position>) -> Vec<Edge> {
+    let mut events: BTreeMap<RecordingId, BTreeSet<Tick>> = BTreeMap::new();
+    let ends = edges.iter().flat_map(|e| [&e.from, &e.to]).chain(also);
+    for position in ends {
+        let ticks = events.entry(position.recording).or_default();
+        ticks.insert(position.tick);
+    }
+    let mut out = Vec::new();
+    for (recording, ticks) in events {
+        let at = |tick| Position { recording, tick };
+        let next = ticks.iter().skip(1);
+        out.extend(ticks.iter().zip(next).map(|(&from, &to)| Edge {
+            from: at(from),
+            to: at(to),
+            cause: Cause::Program,
+            about: String::new(),
+        }));
+    }
+    out
+}
+
+/// The events at most `hops` edges away from `centre`, in either direction.
+fn near(edges: &[Edge], centre: Position, hops: usize) -> BTreeSet<Position> {
+    let mut beside: HashMap<Position, Vec<Position>> = HashMap::new();
+    for edge in edges {
+        beside.entry(edge.from).or_default().push(edge.to);
+        beside.entry(edge.to).or_default().push(edge.from);
+    }
+    let mut found = BTreeSet::from([centre]);
+    let mut border = vec![centre];
+    for _ in 0..hops {
+        let next = border.iter().filter_map(|p| beside.get(p)).flatten();
+        border = next.copied().filter(|&p| found.insert(p)).collect();
+        if border.is_empty() {
+            break;
+        }
+    }
+    found
+}
+
+fn petgraph_of(edges: Vec<Edge>, centre: Option<Position>) -> DiGraph<Position, Edge> {
+    let mut graph = DiGraph::new();
+    let mut nodes: HashMap<Position, NodeIndex> = HashMap::new();
+    if let Some(centre) = centre {
+        nodes.insert(centre, graph.add_node(centre));
+    }
+    for edge in edges {
+        let mut node = |p: Position| *nodes.entry(p).or_insert_with(|| graph.add_node(p));
+        let (from, to) = (node(edge.from), node(edge.to));
+        graph.add_edge(from, to, edge);
+    }
+    graph
+}
+
+#[cfg(test)]
+mod tests;
