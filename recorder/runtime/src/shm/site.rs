@@ -13,7 +13,7 @@ use crate::signal::Context;
 use crate::sys::{self, call, mm, nr};
 use crate::thread::Thread;
 use crate::{arch, log, patch, replay};
-use orch_abi::access::{Moved, Site, Stub};
+use orch_abi::access::{Moved, Site, Stub, kind};
 use orch_abi::layout::{PAGE, SHARED_BASE, TASK_END, is_ours};
 use orch_abi::record::{Kind, Map};
 use orch_abi::shared::{option, request};
@@ -190,6 +190,17 @@ pub fn original(t: &Thread, c: &mut Context) {
     to_original(c);
 }
 
+/// If a stub at `ip` looks for changes: the site that it does so for.
+pub fn comparing(ip: u64) -> Option<u32> {
+    let tables = tables()?;
+    let w = tables.window_at(ip)?;
+    let sites = &tables.sites[w.sites as usize..(w.sites + w.site_count) as usize];
+    // What is performed follows the comparison.
+    let next = (0..).zip(sites).filter(|(_, s)| s.perform >= ip);
+    let (i, s) = next.min_by_key(|(_, s)| s.perform)?;
+    (s.perform != ip && s.kind == kind::LOAD).then_some(w.sites + i)
+}
+
 /// An instruction that was moved as it is: its address in the program.
 pub fn to_original(c: &mut Context) {
     let Some(tables) = tables() else { return };
@@ -282,7 +293,10 @@ pub fn send_to_stub(t: &mut Thread, c: &mut Context) -> bool {
         }
         return false;
     }
-    match make(t, tables, ip) {
+    let made = make(t, tables, ip);
+    // Where it went was the next record.
+    super::rearm(t);
+    match made {
         Some(to) => {
             c.regs.rip = to;
             true
