@@ -11,7 +11,9 @@
 use crate::assembler::{Assembler, Block, Label, at, gs, gs_at};
 use crate::operand::{self, Operand};
 use core::mem::offset_of;
-use iced_x86::{Code, Instruction, InstructionInfoFactory, MemoryOperand, Register};
+use iced_x86::{
+    Code, Instruction, InstructionInfoFactory, MemoryOperand, Mnemonic, OpKind, Register,
+};
 use orch_abi::access::{ACCESS_OFFSET, Access, PAGES, Page, Site, kind};
 
 /// `log2` of the bytes of a page.
@@ -56,6 +58,7 @@ pub struct Sequence {
     private: Label,
     other: Label,
     exhausted: Label,
+    differ: Label,
     ask: Label,
     done: Label,
 }
@@ -85,6 +88,7 @@ impl Sequence {
             private: label(),
             other: label(),
             exhausted: label(),
+            differ: label(),
             ask: label(),
             done: label(),
         })
@@ -133,7 +137,9 @@ impl Sequence {
             asm.bind(self.private);
         }
         self.perform(asm);
-        asm.load(self.s1, field!(scratch, 0));
+        if !overwrites(&self.instruction, self.s1) {
+            asm.load(self.s1, field!(scratch, 0));
+        }
     }
 
     /// The part that goes to the runtime.
@@ -147,11 +153,13 @@ impl Sequence {
 
     fn load_cold(&self, asm: &mut Assembler) {
         asm.bind(self.exhausted);
-        asm.put(Instruction::with2(
-            Code::Add_rm64_imm8,
-            gs(field!(countdown)),
-            1,
-        ));
+        let countdown = gs(field!(countdown));
+        asm.put(Instruction::with2(Code::Add_rm64_imm8, countdown, 1));
+        asm.bind(self.differ);
+        if self.single() {
+            asm.put(Instruction::with2(Code::Sub_r64_rm64, self.s1, RAX));
+            asm.save(field!(address), self.s1);
+        }
         asm.jump(self.ask);
         asm.bind(self.other);
         self.compare_page(asm, page!(private));
@@ -233,27 +241,41 @@ impl Sequence {
 
     /// Asks if alias and copy differ; s1 becomes the address in the copy.
     fn compare_contents(&self, asm: &mut Assembler) {
-        asm.save(field!(address), self.s1);
-        asm.put(Instruction::with2(
-            Code::Mov_r64_rm64,
-            self.s2,
-            gs_at(RAX, page!(alias)),
-        ));
-        asm.put(Instruction::with2(
-            Code::Mov_r64_rm64,
-            RAX,
-            gs_at(RAX, page!(copy)),
-        ));
+        if !self.single() {
+            asm.save(field!(address), self.s1);
+        }
+        asm.load_at(self.s2, RAX, page!(alias));
+        asm.load_at(RAX, RAX, page!(copy));
+        if self.single() {
+            let part = Part::of(self.operand.size, self.s2);
+            let place = MemoryOperand::with_base_index(self.s1, self.s2);
+            asm.put(Instruction::with2(part.load, part.to, place));
+            asm.put(Instruction::with2(Code::Add_r64_rm64, self.s1, RAX));
+            self.compare_part(asm, &part, 0);
+            return;
+        }
         asm.put(Instruction::with2(Code::Add_r64_rm64, self.s2, self.s1));
         asm.put(Instruction::with2(Code::Add_r64_rm64, self.s1, RAX));
         let mut offset = 0;
         while offset < self.operand.size {
-            let (size, load, compare, part) = chunk(self.operand.size - offset);
-            asm.put(Instruction::with2(load, part.1, at(self.s2, offset)));
-            asm.put(Instruction::with2(compare, part.0, at(self.s1, offset)));
-            asm.branch(Code::Jne_rel32_64, self.ask);
-            offset += size;
+            let part = Part::of(self.operand.size - offset, RAX);
+            let place = at(self.s2, offset);
+            asm.put(Instruction::with2(part.load, part.to, place));
+            self.compare_part(asm, &part, offset);
+            offset += part.size;
         }
+    }
+
+    fn compare_part(&self, asm: &mut Assembler, part: &Part, offset: u32) {
+        let place = at(self.s1, offset);
+        asm.put(Instruction::with2(part.compare, part.with, place));
+        asm.branch(Code::Jne_rel32_64, self.differ);
+    }
+
+    /// Whether alias and copy are compared at once; rax then still has what was
+    /// added to the address.
+    fn single(&self) -> bool {
+        self.operand.size.is_power_of_two() && self.operand.size <= 8
     }
 
     /// All but s1 as the program has it.
@@ -313,19 +335,68 @@ impl Sequence {
     }
 }
 
-/// Bytes of the largest load for `left` bytes, how to load and compare them, and
-/// rax's part that is compared and that is loaded.
-fn chunk(left: u32) -> (u32, Code, Code, (Register, Register)) {
-    use Register as R;
-    match left {
-        8.. => (8, Code::Mov_r64_rm64, Code::Cmp_r64_rm64, (R::RAX, R::RAX)),
-        4.. => (4, Code::Mov_r32_rm32, Code::Cmp_r32_rm32, (R::EAX, R::EAX)),
-        2.. => (2, Code::Movzx_r32_rm16, Code::Cmp_r16_rm16, (R::AX, R::EAX)),
-        _ => (1, Code::Movzx_r32_rm8, Code::Cmp_r8_rm8, (R::AL, R::EAX)),
+/// How to compare some bytes.
+struct Part {
+    size: u32,
+    load: Code,
+    /// The register that is loaded, and the part of it that is compared.
+    to: Register,
+    compare: Code,
+    with: Register,
+}
+
+impl Part {
+    /// As many of `left` bytes as can be compared at once, through `register`.
+    fn of(left: u32, register: Register) -> Self {
+        let n = register.number();
+        let [byte, word, double] = [BYTES[n], Register::AX + n as u32, Register::EAX + n as u32];
+        let (size, load, to, compare, with) = match left {
+            8.. => (
+                8,
+                Code::Mov_r64_rm64,
+                register,
+                Code::Cmp_r64_rm64,
+                register,
+            ),
+            4.. => (4, Code::Mov_r32_rm32, double, Code::Cmp_r32_rm32, double),
+            2.. => (2, Code::Movzx_r32_rm16, double, Code::Cmp_r16_rm16, word),
+            _ => (1, Code::Movzx_r32_rm8, double, Code::Cmp_r8_rm8, byte),
+        };
+        Self {
+            size,
+            load,
+            to,
+            compare,
+            with,
+        }
     }
 }
 
-/// Two registers that `i` does not use. The first can be its base: an
+/// The lowest bytes of registers, by number.
+const BYTES: [Register; 16] = {
+    use Register as R;
+    [
+        R::AL,
+        R::CL,
+        R::DL,
+        R::BL,
+        R::SPL,
+        R::BPL,
+        R::SIL,
+        R::DIL,
+        R::R8L,
+        R::R9L,
+        R::R10L,
+        R::R11L,
+        R::R12L,
+        R::R13L,
+        R::R14L,
+        R::R15L,
+    ]
+};
+
+/// s1 and s2: registers that `i` does not use. But s1 is best the one that `i`
+/// loads, if all of that is overwritten. It can be the base of any `i`: an
 /// instruction with `ah` and its like has no bit for `r8` and above.
 fn scratch(i: &Instruction) -> Option<(Register, Register)> {
     use Register as R;
@@ -350,5 +421,19 @@ fn scratch(i: &Instruction) -> Option<(Register, Register)> {
     let mut free = ALL
         .into_iter()
         .filter(|&r| used.iter().all(|u| u.register().full_register() != r));
-    Some((free.next()?, free.next()?))
+    let loaded = ALL.into_iter().find(|&r| overwrites(i, r));
+    Some((loaded.or_else(|| free.next())?, free.next()?))
+}
+
+/// Whether `i` gives `register` another value, which does not depend on the one it has.
+fn overwrites(i: &Instruction, register: Register) -> bool {
+    let moves = matches!(
+        i.mnemonic(),
+        Mnemonic::Mov | Mnemonic::Movzx | Mnemonic::Movsx | Mnemonic::Movsxd
+    );
+    let to = i.op0_register();
+    moves
+        && i.op0_kind() == OpKind::Register
+        && (to.is_gpr32() || to.is_gpr64())
+        && to.full_register() == register
 }
