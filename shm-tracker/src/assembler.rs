@@ -103,6 +103,12 @@ impl Assembler {
         self.put(Instruction::with2(Code::Mov_r64_rm64, register, gs(field)));
     }
 
+    /// `mov register,gs:[row + field]`
+    pub fn load_at(&mut self, register: Register, row: Register, field: usize) {
+        let operand = gs_at(row, field);
+        self.put(Instruction::with2(Code::Mov_r64_rm64, register, operand));
+    }
+
     /// The code as it is at `at`, if everything that it points to is in reach there.
     pub fn finish(mut self, at: u64) -> Option<Block> {
         if self.failed {

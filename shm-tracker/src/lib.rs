@@ -4,13 +4,14 @@
 //! [`stub`] takes the program's code at an instruction that met shared memory.
 //! `window` decides how many instructions the stub stands for, `operand` what
 //! each does to memory, `flags` whether the program's flags matter there;
-//! `sequence` writes what comes in place of an access, with `assembler`, and
-//! `answer` puts it all into the bytes that the runtime gets.
+//! `sequence` writes what comes in place of an access, with the `registers` it
+//! may use and the `assembler`, and `answer` puts it all into the bytes that the runtime gets.
 
 mod answer;
 mod assembler;
 mod flags;
 mod operand;
+mod registers;
 mod sequence;
 mod window;
 

@@ -39,7 +39,7 @@ pub fn operand(i: &Instruction) -> Option<Operand> {
     let mut info = InstructionInfoFactory::new();
     let kind = match info.info(i).op_access(n) {
         OpAccess::Read | OpAccess::CondRead => kind::LOAD,
-        OpAccess::Write if !i.has_op_mask() => kind::STORE,
+        OpAccess::Write if !masked(i) => kind::STORE,
         OpAccess::Write | OpAccess::CondWrite | OpAccess::ReadWrite | OpAccess::ReadCondWrite => {
             kind::UPDATE
         }
@@ -51,6 +51,13 @@ pub fn operand(i: &Instruction) -> Option<Operand> {
         value: value_move(i).is_some(),
         atomic: i.has_lock_prefix() || i.mnemonic() == Mnemonic::Xchg,
     })
+}
+
+/// Whether a store may leave some of its bytes as they are.
+fn masked(i: &Instruction) -> bool {
+    use Mnemonic as M;
+    let moves = [M::Vmaskmovps, M::Vmaskmovpd, M::Vpmaskmovd, M::Vpmaskmovq];
+    i.has_op_mask() || moves.contains(&i.mnemonic())
 }
 
 /// Whether the operand is in the frame of a function, as `rsp` and `rbp` are used for.
@@ -83,6 +90,7 @@ fn refused(i: &Instruction) -> bool {
         M::Xlatb | M::Enqcmd | M::Enqcmds | M::Movdir64b | M::Ldtilecfg | M::Sttilecfg => true,
         M::Wrssd | M::Wrssq | M::Wrussd | M::Wrussq | M::Rstorssp | M::Clrssbsy => true,
         M::Fldenv | M::Fnstenv | M::Fstenv | M::Bndmov | M::Bndmk | M::Ptwrite => true,
+        M::Clflush | M::Clflushopt | M::Clwb | M::Cldemote => true,
         M::Sgdt | M::Sidt | M::Sldt | M::Str | M::Smsw | M::Xbegin => true,
         _ => false,
     }

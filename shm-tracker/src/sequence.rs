@@ -10,8 +10,9 @@
 
 use crate::assembler::{Assembler, Block, Label, at, gs, gs_at};
 use crate::operand::{self, Operand};
+use crate::registers::{Part, overwrites, scratch};
 use core::mem::offset_of;
-use iced_x86::{Code, Instruction, InstructionInfoFactory, MemoryOperand, Register};
+use iced_x86::{Code, Instruction, MemoryOperand, Register};
 use orch_abi::access::{ACCESS_OFFSET, Access, PAGES, Page, Site, kind};
 
 /// `log2` of the bytes of a page.
@@ -56,6 +57,7 @@ pub struct Sequence {
     private: Label,
     other: Label,
     exhausted: Label,
+    differ: Label,
     ask: Label,
     done: Label,
 }
@@ -85,6 +87,7 @@ impl Sequence {
             private: label(),
             other: label(),
             exhausted: label(),
+            differ: label(),
             ask: label(),
             done: label(),
         })
@@ -133,7 +136,9 @@ impl Sequence {
             asm.bind(self.private);
         }
         self.perform(asm);
-        asm.load(self.s1, field!(scratch, 0));
+        if !overwrites(&self.instruction, self.s1) {
+            asm.load(self.s1, field!(scratch, 0));
+        }
     }
 
     /// The part that goes to the runtime.
@@ -147,11 +152,13 @@ impl Sequence {
 
     fn load_cold(&self, asm: &mut Assembler) {
         asm.bind(self.exhausted);
-        asm.put(Instruction::with2(
-            Code::Add_rm64_imm8,
-            gs(field!(countdown)),
-            1,
-        ));
+        let countdown = gs(field!(countdown));
+        asm.put(Instruction::with2(Code::Add_rm64_imm8, countdown, 1));
+        asm.bind(self.differ);
+        if self.single() {
+            asm.put(Instruction::with2(Code::Sub_r64_rm64, self.s1, RAX));
+            asm.save(field!(address), self.s1);
+        }
         asm.jump(self.ask);
         asm.bind(self.other);
         self.compare_page(asm, page!(private));
@@ -233,27 +240,41 @@ impl Sequence {
 
     /// Asks if alias and copy differ; s1 becomes the address in the copy.
     fn compare_contents(&self, asm: &mut Assembler) {
-        asm.save(field!(address), self.s1);
-        asm.put(Instruction::with2(
-            Code::Mov_r64_rm64,
-            self.s2,
-            gs_at(RAX, page!(alias)),
-        ));
-        asm.put(Instruction::with2(
-            Code::Mov_r64_rm64,
-            RAX,
-            gs_at(RAX, page!(copy)),
-        ));
+        if !self.single() {
+            asm.save(field!(address), self.s1);
+        }
+        asm.load_at(self.s2, RAX, page!(alias));
+        asm.load_at(RAX, RAX, page!(copy));
+        if self.single() {
+            let part = Part::of(self.operand.size, self.s2);
+            let place = MemoryOperand::with_base_index(self.s1, self.s2);
+            asm.put(Instruction::with2(part.load, part.to, place));
+            asm.put(Instruction::with2(Code::Add_r64_rm64, self.s1, RAX));
+            self.compare_part(asm, &part, 0);
+            return;
+        }
         asm.put(Instruction::with2(Code::Add_r64_rm64, self.s2, self.s1));
         asm.put(Instruction::with2(Code::Add_r64_rm64, self.s1, RAX));
         let mut offset = 0;
         while offset < self.operand.size {
-            let (size, load, compare, part) = chunk(self.operand.size - offset);
-            asm.put(Instruction::with2(load, part.1, at(self.s2, offset)));
-            asm.put(Instruction::with2(compare, part.0, at(self.s1, offset)));
-            asm.branch(Code::Jne_rel32_64, self.ask);
-            offset += size;
+            let part = Part::of(self.operand.size - offset, RAX);
+            let place = at(self.s2, offset);
+            asm.put(Instruction::with2(part.load, part.to, place));
+            self.compare_part(asm, &part, offset);
+            offset += part.size;
         }
+    }
+
+    fn compare_part(&self, asm: &mut Assembler, part: &Part, offset: u32) {
+        let place = at(self.s1, offset);
+        asm.put(Instruction::with2(part.compare, part.with, place));
+        asm.branch(Code::Jne_rel32_64, self.differ);
+    }
+
+    /// Whether alias and copy are compared at once; rax then still has what was
+    /// added to the address.
+    fn single(&self) -> bool {
+        self.operand.size.is_power_of_two() && self.operand.size <= 8
     }
 
     /// All but s1 as the program has it.
@@ -311,44 +332,4 @@ impl Sequence {
         asm.bind(back);
         asm.load(self.s1, field!(address));
     }
-}
-
-/// Bytes of the largest load for `left` bytes, how to load and compare them, and
-/// rax's part that is compared and that is loaded.
-fn chunk(left: u32) -> (u32, Code, Code, (Register, Register)) {
-    use Register as R;
-    match left {
-        8.. => (8, Code::Mov_r64_rm64, Code::Cmp_r64_rm64, (R::RAX, R::RAX)),
-        4.. => (4, Code::Mov_r32_rm32, Code::Cmp_r32_rm32, (R::EAX, R::EAX)),
-        2.. => (2, Code::Movzx_r32_rm16, Code::Cmp_r16_rm16, (R::AX, R::EAX)),
-        _ => (1, Code::Movzx_r32_rm8, Code::Cmp_r8_rm8, (R::AL, R::EAX)),
-    }
-}
-
-/// Two registers that `i` does not use. The first can be its base: an
-/// instruction with `ah` and its like has no bit for `r8` and above.
-fn scratch(i: &Instruction) -> Option<(Register, Register)> {
-    use Register as R;
-    const ALL: [Register; 14] = [
-        R::RCX,
-        R::RDX,
-        R::RSI,
-        R::RDI,
-        R::RBX,
-        R::RBP,
-        R::R8,
-        R::R9,
-        R::R10,
-        R::R11,
-        R::R12,
-        R::R13,
-        R::R14,
-        R::R15,
-    ];
-    let mut info = InstructionInfoFactory::new();
-    let used = info.info(i).used_registers();
-    let mut free = ALL
-        .into_iter()
-        .filter(|&r| used.iter().all(|u| u.register().full_register() != r));
-    Some((free.next()?, free.next()?))
 }

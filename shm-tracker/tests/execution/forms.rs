@@ -116,15 +116,21 @@ pub fn instance(code: Code, ip: u64, target: u64, rng: &mut Random) -> Option<Fo
     i.set_is_broadcast(op.can_broadcast() && rng.one_in(2));
     let mut encoder = Encoder::new(64);
     encoder.encode(&i, ip).ok()?;
-    let bytes = encoder.take_buffer();
-    let instruction = Decoder::with_ip(64, &bytes, ip, DecoderOptions::NONE).decode();
-    let number = |r: Register| r.is_gpr64().then(|| r.number());
-    Some(Form {
-        bytes,
-        instruction,
-        base: number(instruction.memory_base()),
-        index: number(instruction.memory_index()),
-    })
+    Some(Form::of(&encoder.take_buffer(), ip))
+}
+
+impl Form {
+    /// The instruction that these bytes are at `ip`.
+    pub fn of(bytes: &[u8], ip: u64) -> Self {
+        let instruction = Decoder::with_ip(64, bytes, ip, DecoderOptions::NONE).decode();
+        let number = |r: Register| r.is_gpr64().then(|| r.number());
+        Self {
+            bytes: bytes.to_vec(),
+            instruction,
+            base: number(instruction.memory_base()),
+            index: number(instruction.memory_index()),
+        }
+    }
 }
 
 fn address(i: &mut Instruction, target: u64, rng: &mut Random) {

@@ -10,9 +10,10 @@ use std::ptr;
 pub const COMPONENTS: u64 = 0xe7;
 /// Bytes of their state, generously.
 pub const XSAVE: usize = 3072;
-/// Bytes of a region: code, stub, stack, and three places for two pages.
+/// Bytes of a page.
 pub const PAGE: usize = 4096;
 
+/// All that instructions work with but memory.
 #[repr(C, align(64))]
 #[derive(Clone)]
 pub struct State {
@@ -21,6 +22,7 @@ pub struct State {
     pub flags: u64,
 }
 
+/// What GS leads to: like the runtime's, `Access` behind 8 bytes.
 #[repr(C)]
 struct Thread {
     this: *mut Thread,
@@ -56,11 +58,10 @@ pub struct Runtime {
     pub asked: Vec<(usize, u64)>,
     /// What it was told after.
     pub told: usize,
+    /// `Access::value` each time.
     pub values: Vec<u64>,
-    /// General registers and flags that the program had at `before`, put
-    /// together from what is in registers and in `Access`.
+    /// General registers that the program had at `before`, but for rsp.
     pub seen: Vec<[u64; 16]>,
-    pub flags: Vec<u64>,
     pub pending: Option<(u64, usize)>,
 }
 
@@ -236,7 +237,6 @@ extern "C" fn before(thread: &mut Thread, registers: &Pushed) {
         gpr[usize::from(n)] = value;
     }
     r.seen.push(gpr);
-    r.flags.push(a.flags);
     let Some(view) = r.view.filter(|v| (*v..v + 2 * PAGE as u64).contains(&at)) else {
         return;
     };
@@ -283,7 +283,8 @@ pub struct Machine {
     pub base: u64,
 }
 
-/// Offsets in the region.
+/// Offsets in the region: the program's code, the stub, a stack, two pages each
+/// for the view, its alias, its copy, and memory of the program's own.
 pub const CODE: u64 = 0x1000;
 pub const STUB: u64 = 0x4000;
 pub const STACK: u64 = 0x8000;

@@ -7,6 +7,8 @@
 
 mod forms;
 mod machine;
+mod measure;
 mod random;
 mod scenario;
 mod singles;
+mod windows;
