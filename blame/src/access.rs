@@ -46,6 +46,9 @@ pub struct Site {
     pub tid: u32,
     /// Address of the instruction, or behind the `syscall` instruction.
     pub ip: u64,
+    /// If that is in a library: perhaps where its function was called from
+    /// ([`orch_abi::record::Store::caller`]); 0 otherwise.
+    pub caller: u64,
     /// What kind of access.
     pub kind: Kind,
     /// Found by comparing a page: not each of the bytes was necessarily accessed.
@@ -83,7 +86,7 @@ pub struct Access {
     pub new: Vec<u8>,
     /// The bytes before; none of a load, or where nothing is known.
     pub old: Option<Old>,
-    /// It is a piece of a longer one, cut at the bounds of pages.
+    /// It is long, or a piece of a long one: these are cut at the bounds of pages.
     pub piece: bool,
 }
 

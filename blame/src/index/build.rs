@@ -19,7 +19,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Longer accesses are cut at the bounds of pages.
+/// Longer accesses are cut at the bounds of pages, and in answers at the range asked for.
 const LONG: usize = 256;
 const PAGE: u64 = 4096;
 /// So many places of damage are told.
@@ -275,6 +275,7 @@ impl Builder {
             recording,
             tid: 0,
             ip: 0,
+            caller: 0,
             kind,
             by_page: false,
         })
@@ -317,6 +318,7 @@ impl Sink for Builder {
             recording: seen.recording,
             tid: seen.tid,
             ip: seen.ip,
+            caller: seen.caller,
             kind: seen.kind,
             by_page: seen.by_page,
         });
@@ -342,7 +344,7 @@ impl Sink for Builder {
                 offset: (offset % WINDOW) as u32,
                 since: seen.since,
                 site,
-                piece: to - from < seen.new.len(),
+                piece: seen.new.len() > LONG || to - from < seen.new.len(),
                 new: &seen.new[from..to],
                 old: seen.old.map(|old| &old[from..to]),
             };

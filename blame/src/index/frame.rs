@@ -1,11 +1,12 @@
 //! Some thousand accesses as columns of differences.
 
+use super::{FrameEntry, may_touch};
 use crate::access::{Access, Old};
 use orch_recorder::trace::Tick;
 use serde::{Deserialize, Serialize};
 
 /// Accesses in a frame.
-pub const MOST: usize = 8 << 10;
+pub const MOST: usize = 4 << 10;
 /// Bytes that the accesses of a frame stored, replaced or saw.
 pub const MOST_BYTES: usize = 512 << 10;
 /// No frame is longer, before compression.
@@ -122,6 +123,11 @@ pub struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
+    /// Whether any of it may be in a frame, by its place.
+    pub fn may_be_in(&self, frame: &FrameEntry) -> bool {
+        may_touch(self.from, self.to, frame.first, frame.last, frame.levels)
+    }
+
     fn wants(&self, tick: u64, site: u32, offset: u32, size: u32) -> bool {
         (self.ticks.0..=self.ticks.1).contains(&tick)
             && offset <= self.to

@@ -2,7 +2,7 @@
 
 use super::file::{self, HEAD_LEN, TAIL_LEN};
 use super::frame::{self, MAX_RAW, Wanted};
-use super::{FrameEntry, INDEX_FILE, Segment, build, may_touch};
+use super::{FrameEntry, INDEX_FILE, Segment, build};
 use crate::access::{Access, Old};
 use crate::catalog::Catalog;
 use crate::error::BlameError;
@@ -222,13 +222,14 @@ impl Index {
                 if found.len() > n.saturating_mul(PIECES) {
                     break;
                 }
-                let mut part = self.read_segment(segment, query, &sites)?;
+                let enough = n.saturating_mul(PIECES).saturating_add(1);
+                let mut part = self.read_segment(segment, query, &sites, enough)?;
                 part.append(&mut found);
                 found = part;
             }
             all.append(&mut found);
         }
-        all.sort_by_cached_key(|access| order(self, access));
+        all.sort_by_key(|access| order(self, access));
         // Pieces of one access count once.
         let mut kept = 0;
         let mut from = all.len();
@@ -248,12 +249,14 @@ impl Index {
         self.catalog.sites.iter().map(wants).collect()
     }
 
-    /// What `query` wants of a segment, in the order of time.
+    /// What `query` wants of a segment, in the order of time; of more than
+    /// `enough`, perhaps only the last.
     fn read_segment(
         &self,
         segment: &Segment,
         query: &Query,
         sites: &[bool],
+        enough: usize,
     ) -> Result<Vec<Access>, BlameError> {
         let base = segment.window.saturating_mul(WINDOW);
         let end = query.offset.saturating_add(query.len.max(1)) - 1;
@@ -273,16 +276,24 @@ impl Index {
         }
         let (from, to) = wanted.ticks;
         let of_time = |first: u64, last: u64| first <= to && last >= from;
-        if of_time(segment.first_tick, segment.last_tick) {
-            for frame in &segment.frames {
-                if of_time(frame.first_tick, frame.last_tick)
-                    && may_touch(wanted.from, wanted.to, frame.first, frame.last)
-                {
-                    self.read_frame(frame, &wanted, &mut out)?;
-                }
-            }
+        if !of_time(segment.first_tick, segment.last_tick) {
+            return Ok(out);
         }
-        out.sort_by_cached_key(|access| order(self, access));
+        let mut frames: Vec<&FrameEntry> = segment
+            .frames
+            .iter()
+            .filter(|f| of_time(f.first_tick, f.last_tick) && wanted.may_be_in(f))
+            .collect();
+        frames.sort_by_key(|f| std::cmp::Reverse(f.last_tick));
+        for frame in frames {
+            // Earlier than all of those that are enough.
+            if out.len() >= enough && out.iter().all(|a: &Access| a.tick.0 > frame.last_tick) {
+                break;
+            }
+            self.read_frame(frame, &wanted, &mut out)?;
+        }
+        // Mostly it is in order already.
+        out.sort_by_key(|access| order(self, access));
         Ok(out)
     }
 
@@ -375,7 +386,7 @@ impl<'i> Stream<'i> {
                 return Ok(None);
             };
             self.segments = rest;
-            self.ready = index.read_segment(first, query, sites)?;
+            self.ready = index.read_segment(first, query, sites, usize::MAX)?;
             self.ready.reverse();
         }
         Ok(self.ready.pop())

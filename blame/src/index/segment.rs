@@ -2,7 +2,7 @@
 //! order of place.
 
 use super::frame::{Entry, Writer};
-use super::{FrameEntry, Segment, centre};
+use super::{FrameEntry, Segment, centre, level};
 use std::fs::File;
 use std::io::{self, Write as _};
 use xxhash_rust::xxh3::xxh3_64;
@@ -113,6 +113,7 @@ impl SegmentWriter {
             checksum: xxh3_64(&body),
             first: slots.first().map_or(0, |slot| slot.centre),
             last: slots.last().map_or(0, |slot| slot.centre),
+            levels: slots.iter().fold(0, |all, s| all | 1 << level(s.centre)),
             first_tick: ticks.clone().min().unwrap_or(0),
             last_tick: ticks.max().unwrap_or(0),
         };

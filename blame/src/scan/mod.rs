@@ -28,6 +28,8 @@ pub struct Seen<'a> {
     pub tid: u32,
     /// Address of the instruction.
     pub ip: u64,
+    /// See [`crate::Site::caller`].
+    pub caller: u64,
     /// What it is; never outside or initial.
     pub kind: Kind,
     /// Found by comparing a page.

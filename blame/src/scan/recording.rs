@@ -127,8 +127,9 @@ impl Scan {
         } else {
             Access::Store
         };
-        let (ip, addr) = (view.store.ip, view.store.addr);
-        self.access(record, kind, ip, addr, view.new, view.old, sink)?;
+        let code = (view.store.ip, view.store.caller);
+        let addr = view.store.addr;
+        self.access(record, kind, code, addr, view.new, view.old, sink)?;
         Ok(Ok(()))
     }
 
@@ -147,8 +148,8 @@ impl Scan {
             Access::Load
         };
         for chunk in view.chunks {
-            let ip = view.shared.ip;
-            self.access(record, kind, ip, chunk.addr, chunk.bytes, None, sink)?;
+            let code = (view.shared.ip, view.shared.caller);
+            self.access(record, kind, code, chunk.addr, chunk.bytes, None, sink)?;
         }
         Ok(Ok(()))
     }
@@ -159,7 +160,7 @@ impl Scan {
         &mut self,
         record: &Record<'_>,
         kind: Access,
-        ip: u64,
+        (ip, caller): (u64, u64),
         addr: u64,
         new: &[u8],
         old: Option<&[u8]>,
@@ -177,6 +178,7 @@ impl Scan {
                 since: self.tick,
                 tid: self.tid,
                 ip,
+                caller,
                 kind,
                 by_page: record.head.flags & flag::BY_PAGE != 0,
                 object: piece.what,

@@ -5,6 +5,7 @@ use super::elf::{self, DataSymbol, Elf, Link};
 use addr2line::Loader;
 use std::fs::File;
 use std::io::Read as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 /// A captured file, and what tells about its code.
@@ -13,6 +14,7 @@ pub struct Debug {
     /// The file's own information, and that of its separate debugging file.
     loaders: Vec<Loader>,
     paths: Vec<PathBuf>,
+    file: File,
     /// Its name, for what has no other.
     name: String,
 }
@@ -36,6 +38,7 @@ impl Debug {
             elf,
             loaders,
             paths,
+            file: File::open(copy).ok()?,
             name: name.to_string_lossy().into_owned(),
         })
     }
@@ -59,6 +62,21 @@ impl Debug {
             }],
             None => vec![self.unnamed(vaddr)],
         }
+    }
+
+    /// Whether a call instruction ends at an offset of the file (Intel SDM volume 2,
+    /// CALL: `e8` and 4 bytes, or `ff /2` of 2 to 7 bytes with a prefix).
+    pub fn is_call(&self, end: u64) -> bool {
+        let mut bytes = [0; 7];
+        let mut read = || {
+            let start = end.checked_sub(7)?;
+            self.file.read_exact_at(&mut bytes, start).ok()
+        };
+        if read().is_none() {
+            return false;
+        }
+        let indirect = |n: usize| bytes[n] == 0xff && bytes[n + 1] >> 3 & 7 == 2;
+        bytes[2] == 0xe8 || (0..6).any(indirect)
     }
 
     fn unnamed(&self, at: u64) -> Frame {

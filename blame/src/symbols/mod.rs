@@ -13,7 +13,7 @@ use orch_recorder::files::{FileId, FileStore};
 use orch_recorder::session::Session;
 use orch_recorder::trace::{RecordingId, Tick};
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// A function that runs.
@@ -30,8 +30,25 @@ pub struct Frame {
 /// Code at an address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Code {
-    /// The functions, innermost first; all but the last are inlined.
+    /// The functions, innermost first: what is inlined, what that is in, and
+    /// where it is in a library, the same of who called it, if that is known.
     pub frames: Vec<Frame>,
+    /// How many of them are the library's.
+    library: usize,
+}
+
+impl Code {
+    /// The function that the access is put down to: in a library's, who called it.
+    #[must_use]
+    pub fn main(&self) -> Option<&Frame> {
+        self.frames.get(self.library)
+    }
+
+    /// The library's function that [`main`](Self::main) called.
+    #[must_use]
+    pub fn called(&self) -> Option<&Frame> {
+        self.frames.get(self.library.checked_sub(1)?)
+    }
 }
 
 /// Names the code of a session. Keeps what it has read of files.
@@ -68,7 +85,31 @@ impl Symbols {
         // The call is before the address that it returns to.
         let by_call = matches!(site.kind, Kind::CallStore | Kind::CallLoad);
         let ip = site.ip.saturating_sub(by_call.into());
-        self.at(catalog, site.recording, tick, ip)
+        let code = self.at(catalog, site.recording, tick, ip);
+        match self.caller(catalog, site, tick) {
+            None => code,
+            Some(caller) => Rc::new(Code {
+                frames: [&code.frames[..], &caller.frames[..]].concat(),
+                library: code.frames.len(),
+            }),
+        }
+    }
+
+    /// The code that called the function of a library which made an access. The
+    /// recorder does not know whether it is really a return address: it must be
+    /// behind a call.
+    fn caller(&mut self, catalog: &Catalog, site: &Site, tick: Tick) -> Option<Rc<Code>> {
+        let at = site.caller.checked_sub(1)?;
+        let program = &catalog.recording(site.recording)?.program;
+        let (own, _) = self.file_at(catalog, site.recording, tick, site.ip)?;
+        if self.path(own) == Path::new(program) {
+            return None;
+        }
+        let (file, offset) = self.file_at(catalog, site.recording, tick, at)?;
+        if !self.debug(file)?.is_call(offset + 1) {
+            return None;
+        }
+        Some(self.at(catalog, site.recording, tick, at))
     }
 
     /// The code at an address of a recording.
@@ -80,6 +121,7 @@ impl Symbols {
                     function,
                     ..Frame::default()
                 }],
+                library: 0,
             });
         };
         if let Some(code) = self.code.get(&(file, offset)) {
@@ -92,7 +134,7 @@ impl Symbols {
                 ..Frame::default()
             }],
         };
-        let code = Rc::new(Code { frames });
+        let code = Rc::new(Code { frames, library: 0 });
         self.code.insert((file, offset), Rc::clone(&code));
         code
     }

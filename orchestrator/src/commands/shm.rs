@@ -1,5 +1,6 @@
 //! `orch shm`.
 
+use crate::describe::safe;
 use crate::output::{self, Output, Style, cut};
 use anyhow::Result;
 use orch_blame::catalog::{Catalog, ObjectInfo, Traffic};
@@ -120,7 +121,8 @@ fn prot(bits: u64) -> String {
 fn print(out: &mut Output, catalog: &Catalog, info: &ObjectInfo) -> io::Result<()> {
     let width = output::width().unwrap_or(100).min(100);
     let whole = object(catalog, info);
-    let head = format!("{}, {}", whole.object, output::bytes(whole.size));
+    let name = safe(whole.object.as_bytes());
+    let head = format!("{name}, {}", output::bytes(whole.size));
     let totals = counts(whole.stores, whole.stored, whole.loads);
     let head = cut(&head, width.saturating_sub(totals.len() + 2).max(20));
     writeln!(out, "{}: {totals}", out.style(Style::Bold, &head))?;
@@ -138,7 +140,10 @@ fn print(out: &mut Output, catalog: &Catalog, info: &ObjectInfo) -> io::Result<(
             Some(t) => counts(t.stores, t.stored, t.loads),
             None => "no access seen".to_owned(),
         };
-        let text = cut(&format!("{program}: {done}"), width.saturating_sub(10));
+        let text = cut(
+            &format!("{}: {done}", safe(program.as_bytes())),
+            width.saturating_sub(10),
+        );
         let name = id.to_string();
         writeln!(out, "  {:<6} {text}", out.style(Style::Of(id), &name))?;
         for m in mapped {

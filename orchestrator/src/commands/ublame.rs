@@ -32,7 +32,8 @@ Examples:
 
 Stores, and loads that saw what another process had stored, in the order in which
 they happened. `outside` is what no recorded process did, `initial` what was there
-before. An object may also be named by the end of its path (q+0x40); `orch shm`
+before; a position with `<` is where that was noticed. A size with `~` was found by
+comparing a page, so that it may be off. An object may also be named by the end of its path (q+0x40); `orch shm`
 lists them. Of accesses of more than 256 bytes, the part within the range is shown.
 
 With --json, each access is an object with position, tick, recording, pid, program,

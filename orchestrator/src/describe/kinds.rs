@@ -1,6 +1,6 @@
 //! Records that are not of calls or signals.
 
-use super::{Told, Value};
+use super::{Told, Value, safe};
 use orch_abi::record::{Kind, ended, flag, object};
 use orch_recorder::print::{self, quote};
 use orch_recorder::trace::{Record, RecordError, RecordingId};
@@ -143,6 +143,9 @@ pub(super) fn shared(record: &Record<'_>) -> Answer {
         pair("pc", format!("{:#x}", view.shared.ip)),
         pair("access", view.shared.ordinal),
     ];
+    if view.shared.caller != 0 {
+        args.push(pair("caller", format!("{:#x}", view.shared.caller)));
+    }
     let mut text = String::from("sees");
     for chunk in view.chunks {
         args.push(pair("address", format!("{:#x}", chunk.addr)));
@@ -159,11 +162,14 @@ pub(super) fn store(record: &Record<'_>) -> Answer {
     let view = record.store()?;
     let address = format!("{:#x}", view.store.addr);
     let text = format!("stores {address}: {}", hex(view.new));
-    let args = vec![
+    let mut args = vec![
         pair("pc", format!("{:#x}", view.store.ip)),
         pair("address", address),
         pair("bytes", hex(view.new)),
     ];
+    if view.store.caller != 0 {
+        args.push(pair("caller", format!("{:#x}", view.store.caller)));
+    }
     Ok(told("store", args, text))
 }
 
@@ -186,7 +192,7 @@ pub(super) fn object(record: &Record<'_>) -> Answer {
     let name = match object.what {
         object::ANONYMOUS => format!("anon:{}", object.id),
         object::SYSV => format!("sysv:{}", object.ino),
-        _ => String::from_utf8_lossy(name).into_owned(),
+        _ => safe(name),
     };
     let text = format!("shared object {}: {name}", object.id);
     let args = vec![pair("object", object.id), pair("name", name)];

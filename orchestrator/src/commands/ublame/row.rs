@@ -1,5 +1,6 @@
 //! What there is to say about an access.
 
+use crate::describe::safe;
 use crate::position::Position;
 use orch_blame::access::{Access, Kind, Old, Site};
 use orch_blame::catalog::Catalog;
@@ -59,6 +60,7 @@ const NOWHERE: Site = Site {
     recording: RecordingId(0),
     tid: 0,
     ip: 0,
+    caller: 0,
     kind: Kind::Outside,
     by_page: false,
 };
@@ -105,18 +107,15 @@ impl<'c> Rows<'c> {
             1 => "1 byte".to_owned(),
             n => format!("{n} bytes"),
         };
-        format!(
-            "{}+{:#x} ({bytes})",
-            self.object(query.object),
-            query.offset
-        )
+        let object = safe(self.object(query.object).as_bytes());
+        format!("{object}+{:#x} ({bytes})", query.offset)
     }
 
     pub fn json(&mut self, query: &Query, access: &Access) -> Row<'c> {
         let site = self.site(access);
         let code = self.code(access);
         let recorded = site.kind.is_recorded();
-        let inner = code.frames.first().cloned().unwrap_or_default();
+        let inner = code.main().cloned().unwrap_or_default();
         let info = self.catalog.recording(site.recording);
         let time = self.clock.at(access.tick);
         Row {

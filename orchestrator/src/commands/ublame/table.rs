@@ -2,6 +2,7 @@
 
 use super::row::{Rows, kind_name};
 use super::value::{Format, show, show_old};
+use crate::describe::safe;
 use crate::output::{self, Output, Style, cut};
 use orch_blame::access::{Access, Kind};
 use orch_blame::index::Query;
@@ -94,7 +95,8 @@ impl<'q> Table<'q> {
             Kind::CallStore => "syscall",
             kind => kind_name(kind),
         };
-        let place = format!("{:+#x}/{}", access.offset, access.new.len());
+        let by_page = if site.by_page { "~" } else { "" };
+        let place = format!("{:+#x}/{}{by_page}", access.offset, access.new.len());
         let new = show(self.format, &access.new);
         let value = match (&access.old, site.kind) {
             (_, Kind::Load | Kind::CallLoad) => format!("sees {new}"),
@@ -105,6 +107,7 @@ impl<'q> Table<'q> {
         Line {
             recording: site.recording,
             kind: site.kind,
+            code: safe(code(&rows.code(access)).as_bytes()),
             cells: [
                 if recorded {
                     position
@@ -112,12 +115,11 @@ impl<'q> Table<'q> {
                     format!("<{position}")
                 },
                 time,
-                who,
+                safe(who.as_bytes()),
                 kind.to_owned(),
                 place,
                 value,
             ],
-            code: code(&rows.code(access)),
         }
     }
 
@@ -171,7 +173,7 @@ impl<'q> Table<'q> {
             true => "nobody maps these bytes".to_owned(),
             false => format!("mapped by {}", who.join(", ")),
         };
-        for line in wrapped(&mappers, self.width) {
+        for line in wrapped(&safe(mappers.as_bytes()), self.width) {
             writeln!(out, "{}", out.style(Style::Dim, &line))?;
         }
         if self.estimated && self.widths.is_some_and(|w| w[1] > 0) {
@@ -220,16 +222,20 @@ fn seconds(nanos: u64) -> String {
 
 /// Function and line, as short as they are still clear.
 fn code(code: &Code) -> String {
-    let Some(frame) = code.frames.first() else {
+    let Some(frame) = code.main() else {
         return String::new();
     };
     let function = frame.function.as_deref().unwrap_or("?");
     let file = frame.file.as_deref().and_then(|f| f.rsplit('/').next());
-    match (file, frame.line) {
+    let mut text = match (file, frame.line) {
         (Some(file), Some(line)) => format!("{function} {file}:{line}"),
         (Some(file), None) => format!("{function} {file}"),
         _ => function.to_owned(),
+    };
+    if let Some(called) = code.called().and_then(|frame| frame.function.as_deref()) {
+        text += &format!(", by {called}");
     }
+    text
 }
 
 /// Words in lines of at most `width`, the second and later ones indented.
