@@ -7,6 +7,7 @@ mod merge;
 mod output;
 mod position;
 mod replay;
+mod stubs;
 mod supervisor;
 
 use anyhow::Result;

@@ -305,3 +305,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn data_that_is_not_compressed_is_read_all_the_same() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("events");
+    let mut writer = RecordingWriter::create(&path, ID).unwrap();
+    let mut raw = Vec::new();
+    for i in 0..20_u64 {
+        let bytes = vec![b'a' + u8::try_from(i).unwrap(); 50_000 + usize::try_from(i).unwrap()];
+        let record = build::data(i + 1, 0x1000 * i, &bytes);
+        writer.set_plain(i < 14);
+        writer.append(&record).unwrap();
+        raw.extend(record);
+    }
+    writer.finish().unwrap();
+    assert!(fs::metadata(&path).unwrap().len() > 500_000);
+    let mut reader = RecordingReader::open(&path).unwrap();
+    let mut read = Vec::new();
+    while let Some(block) = reader.next_block().unwrap() {
+        read.extend(block.raw);
+    }
+    assert_eq!(read, raw);
+}

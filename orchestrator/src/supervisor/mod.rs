@@ -3,6 +3,7 @@
 
 mod ending;
 mod exec;
+mod load;
 mod sharing;
 mod slots;
 pub(crate) mod watch;
@@ -66,6 +67,7 @@ pub struct Supervisor<'a> {
     kept: HashMap<[u64; 5], u64>,
     /// Programs of which the user was told that they run without privileges.
     told: HashSet<PathBuf>,
+    load: load::Load,
     /// The slot to tidy up next.
     next_slot: u32,
     /// Slots that have room on the disk.
@@ -126,6 +128,7 @@ pub fn record(session: &Session, command: &[OsString], options: &Options) -> Res
         kept: HashMap::new(),
         shared_files: sharing::SharedFiles::default(),
         told: HashSet::new(),
+        load: load::Load::new(),
         next_slot: 0,
         reserved: 0,
         no_new_privs: !watch::may_filter(),

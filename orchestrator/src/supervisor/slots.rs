@@ -37,6 +37,9 @@ pub struct Live {
 
 /// Less than so many bytes can wait in the ring until there is nothing else to do.
 const LITTLE: u64 = 64 << 10;
+/// From so many bytes on, a recording's data is not compressed while the programs
+/// keep all processors busy.
+const MUCH: u64 = 4 << 20;
 /// So many recordings may have ended and still wait to be completed.
 const BACKLOG: usize = 16;
 /// How long a caught signal may wait for a safe point of its thread.
@@ -129,6 +132,10 @@ impl Supervisor<'_> {
                 request::EXEC => busy |= self.exec_requested(index),
                 request::EXEC_FAILED => {
                     self.exec_failed(index);
+                    busy = true;
+                }
+                request::STUB => {
+                    crate::stubs::answer(&self.arena, index);
                     busy = true;
                 }
                 request::CAPTURE => {
@@ -263,6 +270,7 @@ impl Supervisor<'_> {
                     .context("cannot write the session")?,
             ),
         };
+        writer.set_plain(writer.offset() >= MUCH && self.load.is_full());
         writer
             .append(&self.buffer)
             .context("cannot write the session; what was recorded so far is readable")?;

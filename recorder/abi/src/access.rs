@@ -87,11 +87,14 @@ pub mod kind {
 pub struct Site {
     /// Its address in the program.
     pub ip: u64,
-    /// Address in the stub of the instruction that is performed; a fault there is the program's.
+    /// Address in the stub of the instruction that is performed after the
+    /// runtime was asked; a fault there is the program's, and but for the
+    /// first scratch register all registers are as the program has them.
     pub perform: u64,
-    /// The same where the page is private, for a store; or equal to `perform`.
+    /// The same for what goes on alone. A load has one place for both.
     pub perform_private: u64,
-    /// Address in the stub where all that is left is to restore the first scratch register.
+    /// Where `before` makes a stub go on that has nothing left to do: the
+    /// instruction was done by the runtime. 0 for a load.
     pub done: u64,
     /// Bytes that it accesses.
     pub size: u32,

@@ -282,11 +282,15 @@ pub struct Pieces {
 impl Pieces {
     /// None.
     #[inline(always)]
-    pub const fn new() -> Self {
-        Self {
-            list: [MaybeUninit::uninit(); 24],
-            count: 0,
-            bytes: 0,
+    pub fn new() -> Self {
+        let mut new = MaybeUninit::<Self>::uninit();
+        let p = new.as_mut_ptr();
+        // SAFETY: a list of `MaybeUninit` needs no value; a constant one would be
+        // copied or zeroed, 384 bytes at each call.
+        unsafe {
+            (&raw mut (*p).count).write(0);
+            (&raw mut (*p).bytes).write(0);
+            new.assume_init()
         }
     }
 
@@ -411,8 +415,16 @@ fn ask_slot(slot: &Slot, what: u32, args: &[u64]) -> u64 {
     let answered = slot.answered.load(Ordering::Acquire);
     slot.request.store(what, Ordering::Release);
     ring_doorbell();
+    // The answer is usually here before a sleeping processor would be awake again.
+    const SPINS: u32 = 1000;
+    for _ in 0..SPINS {
+        if slot.request.load(Ordering::Acquire) == request::NONE {
+            break;
+        }
+        core::hint::spin_loop();
+    }
     while slot.request.load(Ordering::Acquire) != request::NONE {
-        sys::futex_wait(&slot.answered, answered, 200);
+        sys::futex_wait(&slot.answered, answered, 20);
         if slot.request.load(Ordering::Acquire) != request::NONE && !supervisor_lives() {
             crate::fail("the recorder (orch record) is gone; ending this process");
         }

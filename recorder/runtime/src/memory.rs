@@ -17,6 +17,8 @@ const UNREADABLE: u64 = 0xbad0_bad0_bad0_bad0;
 const KNOWN: u8 = 1;
 const READS: u8 = 2;
 const WRITES: u8 = 4;
+/// Of what it writes, the size or place is in memory.
+const FINDS: u8 = 8;
 
 /// Whether any of a call's arguments leads to memory; remembered, as most calls recur.
 fn traits(call: &Call) -> u8 {
@@ -40,7 +42,11 @@ fn traits(call: &Call) -> u8 {
             )
         });
         let writes = any(|t| matches!(t, Ty::Out(_) | Ty::InOut(_) | Ty::OutAlways(_)));
-        *known = KNOWN | if reads { READS } else { 0 } | if writes { WRITES } else { 0 };
+        let finds = any(
+            |t| matches!(t, Ty::Out(b) | Ty::InOut(b) | Ty::OutAlways(b) if !matches!(b, Buf::Bytes { .. })),
+        );
+        let bit = |is, bit| if is { bit } else { 0 };
+        *known = KNOWN | bit(reads, READS) | bit(writes, WRITES) | bit(finds, FINDS);
     }
     *known
 }
@@ -200,10 +206,11 @@ pub fn collect_outputs(
     result: i64,
     out: &mut Pieces,
 ) {
-    if traits(call) & WRITES == 0 {
+    let traits = traits(call);
+    if traits & WRITES == 0 {
         return;
     }
-    guarded(t, || {
+    let mut collect = || {
         for i in 0..call.args.len() {
             let buf = match call.ty(i, args) {
                 Ty::Out(b) | Ty::InOut(b) if result >= 0 => b,
@@ -215,7 +222,12 @@ pub fn collect_outputs(
                 written_by_kernel(call.nr == SENDMMSG, buf, args[i], args, result, out);
             }
         }
-    });
+    };
+    if traits & FINDS == 0 {
+        collect();
+    } else {
+        guarded(t, collect);
+    }
 }
 
 fn written_by_kernel(

@@ -36,7 +36,12 @@ pub struct RecordingWriter {
     /// Raw bytes in the frames that are in the file.
     kept: u64,
     finished: bool,
+    /// Bulk data is stored as it is.
+    plain: bool,
 }
+
+/// Encoded bytes for each record from which on a block is bulk data.
+const BULK: usize = 2048;
 
 /// Memory for making a frame, shared by all writers of a thread.
 struct Scratch {
@@ -71,6 +76,7 @@ impl RecordingWriter {
             written: 0,
             kept: 0,
             finished: false,
+            plain: false,
         };
         writer.write()?;
         assert_eq!(writer.written, FILE_HEAD_LEN as u64);
@@ -123,6 +129,7 @@ impl RecordingWriter {
             kept: index.raw_end(),
             index,
             finished: false,
+            plain: false,
         }))
     }
 
@@ -160,6 +167,12 @@ impl RecordingWriter {
             }
         }
         failed
+    }
+
+    /// From now on, stores blocks that hold much data and few events as they are: the
+    /// processor has better things to do. (Events compress tenfold, and fast.)
+    pub fn set_plain(&mut self, plain: bool) {
+        self.plain = plain;
     }
 
     /// Writes what there is, as a short block if need be.
@@ -281,12 +294,18 @@ impl RecordingWriter {
 
                 let start = self.unwritten.len();
                 let body = start + FRAME_HEAD_LEN;
-                self.unwritten
-                    .resize(body + zstd::zstd_safe::compress_bound(encoded.len()), 0);
-                let compressed =
-                    compressor.compress_to_buffer(encoded, &mut self.unwritten[body..]);
-                let body_len = compressed.map_err(failed)?;
-                self.unwritten.truncate(body + body_len);
+                if self.plain && encoded.len() / records.max(1) as usize >= BULK {
+                    self.unwritten.resize(body, 0);
+                    store(encoded, &mut self.unwritten);
+                } else {
+                    self.unwritten
+                        .resize(body + zstd::zstd_safe::compress_bound(encoded.len()), 0);
+                    let compressed =
+                        compressor.compress_to_buffer(encoded, &mut self.unwritten[body..]);
+                    let body_len = compressed.map_err(failed)?;
+                    self.unwritten.truncate(body + body_len);
+                }
+                let body_len = self.unwritten.len() - body;
                 let head = FrameHead {
                     raw_len,
                     encoded_len: encoded.len() as u32,
@@ -314,6 +333,25 @@ impl RecordingWriter {
         self.unwritten.clear();
         self.kept = self.index.raw_end();
         Ok(())
+    }
+}
+
+/// A zstd frame of raw blocks (RFC 8878, 3.1.1: a single segment, its size in four
+/// bytes; 3.1.1.2: blocks of at most 128 KiB).
+fn store(content: &[u8], out: &mut Vec<u8>) {
+    const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+    const SIZE_IN_FOUR_BYTES: u8 = 2 << 6;
+    const SINGLE_SEGMENT: u8 = 1 << 5;
+    const BLOCK: usize = 128 << 10;
+    out.extend(MAGIC);
+    out.push(SIZE_IN_FOUR_BYTES | SINGLE_SEGMENT);
+    out.extend((content.len() as u32).to_le_bytes());
+    let count = content.len().div_ceil(BLOCK);
+    for (i, block) in content.chunks(BLOCK).enumerate() {
+        let last = u32::from(i + 1 == count);
+        let head = last | (block.len() as u32) << 3;
+        out.extend(&head.to_le_bytes()[..3]);
+        out.extend_from_slice(block);
     }
 }
 

@@ -88,6 +88,11 @@ unsafe extern "C" {
     static guarded_failed: u8;
 }
 
+/// CF, PF, AF, ZF, SF, OF in rflags.
+const ARITHMETIC: i32 = 0x8d5;
+/// Those that are set while a program runs: IF, and bit 1.
+const ALWAYS: i32 = 0x202;
+
 /// What [`window_syscall`] returns when it did not make the call
 /// (outside the range of errno values).
 pub const ABANDONED: i64 = -5000;
@@ -314,8 +319,20 @@ global_asm!(
     "xor edx, edx",
     "wrpkru",
     "9:",
-    "push qword ptr gs:[{rflags}]",
-    "popfq",
+    // popfq takes as long as all the rest: only for other flags than those of
+    // arithmetic (and IF, and the bit that is always set).
+    "mov eax, gs:[{rflags}]",
+    "test eax, {other_flags}",
+    "jnz 8f",
+    "mov ecx, eax",
+    "shr ecx, 11",
+    "and ecx, 1",
+    "mov ah, al",
+    "mov al, cl",
+    // 1 + 127 overflows; then the others, which sahf takes from ah.
+    "add al, 127",
+    "sahf",
+    "7:",
     "mov rax, gs:[{rax}]",
     "mov rbx, gs:[{rbx}]",
     "mov rcx, gs:[{rcx}]",
@@ -335,6 +352,10 @@ global_asm!(
     ".global resume_jump",
     "resume_jump:",
     "jmp qword ptr gs:[{resume_ip}]",
+    "8:",
+    "push qword ptr gs:[{rflags}]",
+    "popfq",
+    "jmp 7b",
     "",
     // rdi = nr, rsi = args[6]
     ".global window_syscall",
@@ -495,6 +516,7 @@ global_asm!(
     r15 = const reg(offset_of!(Regs, r15)),
     rflags = const reg(offset_of!(Regs, rflags)),
     abandoned = const ABANDONED,
+    other_flags = const !(ARITHMETIC | ALWAYS),
     patched = sym crate::dispatch::patched,
     trapped = sym crate::dispatch::trapped,
     interrupted = sym crate::dispatch::interrupted,

@@ -99,6 +99,10 @@ fn spawn(t: &mut Thread, c: &Call, args: &[u64; 6], w: Wish) -> Outcome {
     if w.flags & flag::NEWPID != 0 {
         return refuse(t, Some(c), u64::from(c.nr), args, errno::EPERM, true);
     }
+    if !log::recording() && log::peek().is_some_and(|h| h.kind == Kind::Syscall as u8) {
+        // There was no room for another thread or process.
+        return refuse(t, Some(c), u64::from(c.nr), args, errno::EAGAIN, true);
+    }
     let b = body(t, c, args, &mut Pieces::new());
     process().shares_files |= w.flags & (flag::FILES | flag::THREAD) == flag::FILES;
     if w.flags & flag::THREAD != 0 {

@@ -278,6 +278,12 @@ pub fn bus(t: &mut Thread, c: &mut Context, addr: u64) -> bool {
         // What a step was about to do is undone.
     } else if is_ours(c.regs.rip) {
         unwind(t);
+    } else if let Some(index) = site::comparing(c.regs.rip) {
+        // A load that was about to go on alone.
+        t.access.site = index.into();
+        t.regs = c.regs;
+        unwind(t);
+        count(t);
     } else {
         site::original(t, c);
         t.regs = c.regs;

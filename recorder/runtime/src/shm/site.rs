@@ -13,7 +13,7 @@ use crate::signal::Context;
 use crate::sys::{self, call, mm, nr};
 use crate::thread::Thread;
 use crate::{arch, log, patch, replay};
-use orch_abi::access::{Moved, Site, Stub};
+use orch_abi::access::{Moved, Site, Stub, kind};
 use orch_abi::layout::{PAGE, SHARED_BASE, TASK_END, is_ours};
 use orch_abi::record::{Kind, Map};
 use orch_abi::shared::{option, request};
@@ -52,7 +52,8 @@ struct Tables {
     site_count: usize,
     moved: [Moved; MAX_MOVED],
     moved_count: usize,
-    /// Open-addressed: address of an instruction, and its window + 1, or [`REFUSED`].
+    /// Open-addressed: address of an instruction, and its window + 1, or
+    /// [`REFUSED`]; and perhaps [`DISPLACED`].
     entries: [(u64, u32); ENTRIES],
     entry_count: usize,
     areas: [(u64, u64); MAX_AREAS],
@@ -61,7 +62,9 @@ struct Tables {
     pad_count: usize,
 }
 
-const REFUSED: u32 = u32::MAX;
+const REFUSED: u32 = DISPLACED - 1;
+/// A jump is where the instruction was.
+const DISPLACED: u32 = 1 << 31;
 const MAX_AREAS: usize = 64;
 const MAX_PADS: usize = 4096;
 const AREA_LEN: u64 = 64 * PAGE;
@@ -113,7 +116,12 @@ impl Tables {
 
     fn window_of(&mut self, ip: u64) -> Option<Window> {
         let &mut (at, n) = self.entry(ip)?;
+        let n = n & !DISPLACED;
         (at == ip && n != 0 && n != REFUSED).then(|| self.windows[n as usize - 1])
+    }
+
+    fn sites_of(&self, w: &Window) -> &[Site] {
+        &self.sites[w.sites as usize..(w.sites + w.site_count) as usize]
     }
 
     fn moved_of(&self, w: &Window) -> &[Moved] {
@@ -164,10 +172,11 @@ pub fn displaces(start: u64, len: u64) -> bool {
 /// has displaced the instruction there.
 pub fn resume_address(ip: u64) -> Option<u64> {
     let t = tables()?;
-    let w = t.window_of(ip)?;
-    if w.patched == 0 || ip == w.ip {
+    let &mut (at, n) = t.entry(ip)?;
+    if at != ip || n & DISPLACED == 0 {
         return None;
     }
+    let w = t.window_of(ip)?;
     t.entry_of(&w, ip)
 }
 
@@ -179,8 +188,7 @@ pub fn original(t: &Thread, c: &mut Context) {
     let Some(w) = tables.window_at(ip) else {
         return;
     };
-    let first = w.sites as usize;
-    for s in &tables.sites[first..first + w.site_count as usize] {
+    for s in tables.sites_of(w) {
         if s.perform == ip || s.perform_private == ip {
             *super::access::register(&mut c.regs, s.scratch[0]) = t.access.scratch[0];
             c.regs.rip = s.ip;
@@ -188,6 +196,17 @@ pub fn original(t: &Thread, c: &mut Context) {
         }
     }
     to_original(c);
+}
+
+/// If a stub at `ip` looks for changes: the site that it does so for.
+pub fn comparing(ip: u64) -> Option<u32> {
+    let tables = tables()?;
+    let w = tables.window_at(ip)?;
+    let sites = tables.sites_of(w);
+    // What is performed follows the comparison.
+    let next = (0..).zip(sites).filter(|(_, s)| s.perform >= ip);
+    let (i, s) = next.min_by_key(|(_, s)| s.perform)?;
+    (s.perform != ip && s.kind == kind::LOAD).then_some(w.sites + i)
 }
 
 /// An instruction that was moved as it is: its address in the program.
@@ -209,8 +228,8 @@ pub fn program_ip(ip: u64) -> u64 {
     let Some(w) = tables.window_at(ip) else {
         return ip;
     };
-    let first = w.sites as usize;
-    tables.sites[first..first + w.site_count as usize]
+    tables
+        .sites_of(w)
         .iter()
         .find(|s| s.perform == ip || s.perform_private == ip)
         .map_or(ip, |s| s.ip)
@@ -271,25 +290,28 @@ pub fn send_to_stub(t: &mut Thread, c: &mut Context) -> bool {
     let Some(&mut (at, n)) = tables.entry(ip) else {
         return false;
     };
-    if at == ip && n == REFUSED {
+    if at == ip && n & !DISPLACED == REFUSED {
         return false;
     }
-    if at == ip && n != 0 {
-        let w = tables.windows[n as usize - 1];
-        if let Some(to) = tables.entry_of(&w, ip) {
-            c.regs.rip = to;
-            return true;
-        }
-        return false;
+    if at == ip
+        && let Some(w) = tables.window_of(ip)
+        && let Some(to) = tables.entry_of(&w, ip)
+        && tables.sites_of(&w).iter().any(|s| s.ip == ip)
+    {
+        c.regs.rip = to;
+        return true;
     }
-    match make(t, tables, ip) {
+    let made = make(t, tables, ip);
+    // Where it went was the next record.
+    super::rearm(t);
+    match made {
         Some(to) => {
             c.regs.rip = to;
             true
         }
         None => {
             if let Some(e) = tables.entry(ip) {
-                *e = (ip, REFUSED);
+                *e = (ip, REFUSED | e.1 & DISPLACED);
             }
             false
         }
@@ -369,10 +391,16 @@ fn make(t: &mut Thread, tables: &mut Tables, ip: u64) -> Option<u64> {
             break;
         }
         tables.entry_count += 1;
-        if let Some(e) = tables.entry(ip + u64::from(m.at))
-            && (e.1 == 0 || e.1 == REFUSED || i == 0)
-        {
-            *e = (ip + u64::from(m.at), number);
+        if let Some(e) = tables.entry(ip + u64::from(m.at)) {
+            let displaced = if i > 0 { DISPLACED } else { e.1 & DISPLACED };
+            // A stub of its own is better than one that it is moved to as it is.
+            let known = e.1 & !DISPLACED;
+            let to = if i > 0 && known != 0 && known != REFUSED {
+                known
+            } else {
+                number
+            };
+            *e = (ip + u64::from(m.at), to | displaced);
         }
     }
     Some(at + u64::from(tables.moved[w.moved as usize].entry))
@@ -551,7 +579,7 @@ pub fn forget(addr: u64, len: u64) {
                 let ip = w.ip + u64::from(t.moved[(w.moved + k) as usize].at);
                 if let Some(e) = t.entry(ip)
                     && e.0 == ip
-                    && e.1 as usize == i + 1
+                    && (e.1 & !DISPLACED) as usize == i + 1
                 {
                     e.1 = 0;
                 }

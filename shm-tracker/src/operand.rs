@@ -1,0 +1,141 @@
+//! What an instruction does to its memory operand.
+
+use iced_x86::{
+    Code, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register,
+};
+use orch_abi::access::kind;
+
+/// Most bytes that a stub's access has.
+const MAX_SIZE: usize = 64;
+
+/// An explicit memory operand that a stub can reach elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Operand {
+    /// One of [`kind`].
+    pub kind: u8,
+    /// Bytes. Masked accesses have all, though they may touch fewer.
+    pub size: u32,
+    /// Whether it stores a register or an immediate as it is.
+    pub value: bool,
+    /// Whether it is atomic for others.
+    pub atomic: bool,
+}
+
+/// The memory operand of `i`, if it is one that a stub can do.
+pub fn operand(i: &Instruction) -> Option<Operand> {
+    let explicit = (0..i.op_count()).filter(|&n| i.op_kind(n) == OpKind::Memory);
+    let [n] = explicit.collect::<Vec<_>>()[..] else {
+        return None;
+    };
+    let size = i.memory_size().size();
+    if i.flow_control() != FlowControl::Next
+        || i.is_privileged()
+        || !(1..=MAX_SIZE).contains(&size)
+        || !plain_address(i)
+        || refused(i)
+    {
+        return None;
+    }
+    let mut info = InstructionInfoFactory::new();
+    let kind = match info.info(i).op_access(n) {
+        OpAccess::Read | OpAccess::CondRead => kind::LOAD,
+        OpAccess::Write if !masked(i) => kind::STORE,
+        OpAccess::Write | OpAccess::CondWrite | OpAccess::ReadWrite | OpAccess::ReadCondWrite => {
+            kind::UPDATE
+        }
+        OpAccess::None | OpAccess::NoMemAccess => return None,
+    };
+    Some(Operand {
+        kind,
+        size: u32::try_from(size).ok()?,
+        value: value_move(i).is_some(),
+        atomic: i.has_lock_prefix() || i.mnemonic() == Mnemonic::Xchg,
+    })
+}
+
+/// Whether a store may leave some of its bytes as they are.
+fn masked(i: &Instruction) -> bool {
+    use Mnemonic as M;
+    let moves = [M::Vmaskmovps, M::Vmaskmovpd, M::Vpmaskmovd, M::Vpmaskmovq];
+    i.has_op_mask() || moves.contains(&i.mnemonic())
+}
+
+/// Whether the operand is in the frame of a function, as `rsp` and `rbp` are used for.
+pub fn in_frame(i: &Instruction) -> bool {
+    matches!(i.memory_base(), Register::RSP | Register::RBP)
+}
+
+/// Whether the address is one that `lea` computes with 64 bits, in a flat segment.
+fn plain_address(i: &Instruction) -> bool {
+    let (base, index) = (i.memory_base(), i.memory_index());
+    let short = base.is_gpr32()
+        || index.is_gpr32()
+        || base == Register::EIP
+        || base == Register::None && index == Register::None && i.memory_displ_size() != 8;
+    let flat = !matches!(i.segment_prefix(), Register::FS | Register::GS);
+    flat && !short && !i.is_vsib()
+}
+
+/// Instructions whose one memory operand is not all there is to say.
+fn refused(i: &Instruction) -> bool {
+    use Mnemonic as M;
+    match i.mnemonic() {
+        // A register's bits reach beyond the operand.
+        M::Bt | M::Btc | M::Btr | M::Bts => i.op1_kind() == OpKind::Register,
+        // The address is computed with rsp as it is after the pop.
+        M::Pop => i.memory_base() == Register::RSP || i.memory_index() == Register::RSP,
+        // GS is ours.
+        M::Mov => i.op0_kind() == OpKind::Register && i.op0_register().is_segment_register(),
+        M::Lds | M::Les | M::Lfs | M::Lgs | M::Lss => true,
+        M::Xlatb | M::Enqcmd | M::Enqcmds | M::Movdir64b | M::Ldtilecfg | M::Sttilecfg => true,
+        M::Wrssd | M::Wrssq | M::Wrussd | M::Wrussq | M::Rstorssp | M::Clrssbsy => true,
+        M::Fldenv | M::Fnstenv | M::Fstenv | M::Bndmov | M::Bndmk | M::Ptwrite => true,
+        M::Clflush | M::Clflushopt | M::Clwb | M::Cldemote => true,
+        M::Sgdt | M::Sidt | M::Sldt | M::Str | M::Smsw | M::Xbegin => true,
+        _ => false,
+    }
+}
+
+/// The same move as an ordinary `mov` with ModRM, if `i` stores a register or an
+/// immediate of 1, 2, 4 or 8 bytes.
+pub fn value_move(i: &Instruction) -> Option<Instruction> {
+    let code = match i.code() {
+        c @ (Code::Mov_rm8_r8
+        | Code::Mov_rm16_r16
+        | Code::Mov_rm32_r32
+        | Code::Mov_rm64_r64
+        | Code::Mov_rm8_imm8
+        | Code::Mov_rm16_imm16
+        | Code::Mov_rm32_imm32
+        | Code::Mov_rm64_imm32) => c,
+        Code::Movnti_m32_r32 => Code::Mov_rm32_r32,
+        Code::Movnti_m64_r64 => Code::Mov_rm64_r64,
+        Code::Mov_moffs8_AL => Code::Mov_rm8_r8,
+        Code::Mov_moffs16_AX => Code::Mov_rm16_r16,
+        Code::Mov_moffs32_EAX => Code::Mov_rm32_r32,
+        Code::Mov_moffs64_RAX => Code::Mov_rm64_r64,
+        _ => return None,
+    };
+    let mut moved = *i;
+    moved.set_code(code);
+    moved.set_has_xrelease_prefix(false);
+    Some(moved)
+}
+
+/// `i` with a ModRM byte, so that its operand can be at a register.
+pub fn with_modrm(i: &Instruction) -> Instruction {
+    let code = match i.code() {
+        Code::Mov_AL_moffs8 => Code::Mov_r8_rm8,
+        Code::Mov_AX_moffs16 => Code::Mov_r16_rm16,
+        Code::Mov_EAX_moffs32 => Code::Mov_r32_rm32,
+        Code::Mov_RAX_moffs64 => Code::Mov_r64_rm64,
+        Code::Mov_moffs8_AL => Code::Mov_rm8_r8,
+        Code::Mov_moffs16_AX => Code::Mov_rm16_r16,
+        Code::Mov_moffs32_EAX => Code::Mov_rm32_r32,
+        Code::Mov_moffs64_RAX => Code::Mov_rm64_r64,
+        other => other,
+    };
+    let mut with = *i;
+    with.set_code(code);
+    with
+}
