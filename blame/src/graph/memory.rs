@@ -1,41 +1,52 @@
 //! Edges through shared memory: from each store to the loads that saw it.
 
-use super::{Cause, Edge};
+use super::{About, Cause, Edge};
 use crate::access::Access;
 use crate::error::BlameError;
 use crate::index::{Index, Query};
-use crate::objects;
 use crate::scan::Ranges;
 use crate::timeline::WINDOW;
 use orch_recorder::trace::{Position, Tick};
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::RangeInclusive;
 
 /// Stores that are remembered: a load may have seen what was replaced meanwhile.
 const RECENT: usize = 1024;
 
-/// Adds those up to a tick.
-pub fn edges(index: &Index, to: Tick, edges: &mut Vec<Edge>) -> Result<(), BlameError> {
+/// Adds those that end within these ticks.
+pub fn edges(
+    index: &Index,
+    ticks: &RangeInclusive<Tick>,
+    edges: &mut Vec<Edge>,
+) -> Result<(), BlameError> {
     for info in &index.catalog().objects {
-        let label = objects::unique_label(index.catalog(), info);
         for offset in index.windows_of(info.id) {
             let query = Query {
                 object: info.id,
                 offset,
                 len: WINDOW,
                 after: None,
-                before: to.0.checked_add(1).map(Tick),
+                before: ticks.end().0.checked_add(1).map(Tick),
                 recordings: Vec::new(),
                 stores: false,
                 last: None,
             };
             let mut window = Window::default();
             index.query(&query, &mut |access| -> Result<(), BlameError> {
-                window.access(index, &access, &label, edges);
+                if ticks.contains(&access.tick) || changes(index, &access) {
+                    window.access(index, info.id, &access, edges);
+                }
                 Ok(())
             })?;
         }
     }
     Ok(())
+}
+
+/// Whether it is to be known for later loads.
+fn changes(index: &Index, access: &Access) -> bool {
+    let site = index.catalog().sites.get(access.site as usize);
+    site.is_some_and(|site| site.kind.changes())
 }
 
 /// A store that is remembered.
@@ -57,7 +68,7 @@ struct Window {
 }
 
 impl Window {
-    fn access(&mut self, index: &Index, access: &Access, label: &str, edges: &mut Vec<Edge>) {
+    fn access(&mut self, index: &Index, object: u64, access: &Access, edges: &mut Vec<Edge>) {
         let Some(site) = index.catalog().sites.get(access.site as usize) else {
             return;
         };
@@ -69,7 +80,7 @@ impl Window {
             let at = site.kind.is_recorded().then_some(at);
             self.store(at, access);
         } else {
-            self.load(at, access, label, edges);
+            self.load(at, object, access, edges);
         }
     }
 
@@ -102,7 +113,7 @@ impl Window {
     }
 
     /// Adds an edge from each store that `at` saw bytes of.
-    fn load(&self, at: Position, access: &Access, label: &str, edges: &mut Vec<Edge>) {
+    fn load(&self, at: Position, object: u64, access: &Access, edges: &mut Vec<Edge>) {
         // First and last byte that was seen of each writer.
         let mut seen: BTreeMap<Position, (u64, u64)> = BTreeMap::new();
         for (i, &byte) in access.new.iter().enumerate() {
@@ -118,7 +129,7 @@ impl Window {
                     from,
                     to: at,
                     cause: Cause::Memory,
-                    about: format!("{label}+{first:#x}..{:#x}", last + 1),
+                    about: About::Memory(object, first, last),
                 });
             }
         }

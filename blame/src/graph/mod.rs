@@ -12,14 +12,17 @@ mod memory;
 mod pipes;
 mod processes;
 
+use crate::catalog::Catalog;
 use crate::error::BlameError;
 use crate::index::Index;
+use crate::objects;
 use facts::Facts;
 use orch_recorder::session::Session;
 use orch_recorder::trace::{Position, RecordingId, Tick};
 use petgraph::graph::{DiGraph, NodeIndex};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::RangeInclusive;
 
 /// Why one event is before another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -44,7 +47,7 @@ pub enum Cause {
 }
 
 /// One event is before another.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Edge {
     /// The earlier event.
     pub from: Position,
@@ -52,8 +55,49 @@ pub struct Edge {
     pub to: Position,
     /// Why.
     pub cause: Cause,
-    /// What it is about, in words.
-    pub about: String,
+    /// What it is about.
+    pub about: About,
+}
+
+/// What an edge is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum About {
+    /// Nothing.
+    Order,
+    /// The process with this id.
+    Pid(u32),
+    /// The program that this recording runs.
+    Program(RecordingId),
+    /// The signal with this number.
+    Signal(u32),
+    /// Bytes of an object: its number, first and last.
+    Memory(u64, u64, u64),
+    /// Bytes of a stream, or of all messages: first, and the one behind the last.
+    Stream(u64, u64),
+}
+
+impl About {
+    /// The same in words.
+    #[must_use]
+    pub fn text(&self, catalog: &Catalog) -> String {
+        match *self {
+            Self::Order => String::new(),
+            Self::Pid(pid) => format!("pid {pid}"),
+            Self::Program(id) => {
+                let info = catalog.recording(id);
+                info.map_or_else(|| id.to_string(), |r| r.program.clone())
+            }
+            Self::Signal(signal) => orch_recorder::print::signal_name(signal),
+            Self::Memory(object, first, last) => {
+                let label = match catalog.object(object) {
+                    Some(info) => objects::unique_label(catalog, info),
+                    None => format!("object:{object}"),
+                };
+                format!("{label}+{first:#x}..{:#x}", last.saturating_add(1))
+            }
+            Self::Stream(from, to) => format!("bytes {from}..{to}"),
+        }
+    }
 }
 
 /// Which part of the graph is wanted.
@@ -79,16 +123,22 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// Reads it from the recordings and the index, up to a tick.
+    /// Reads it from the recordings and the index: the edges that end within
+    /// these ticks.
     ///
     /// # Errors
     /// If the index cannot be read.
-    pub fn read(session: &Session, index: &Index, to: Tick) -> Result<Self, BlameError> {
-        let facts = Facts::read(session, to)?;
+    pub fn read(
+        session: &Session,
+        index: &Index,
+        ticks: RangeInclusive<Tick>,
+    ) -> Result<Self, BlameError> {
+        let facts = Facts::read(session, *ticks.end())?;
         let mut edges = Vec::new();
-        processes::edges(index.catalog(), &facts, &mut edges);
+        processes::edges(&facts, &mut edges);
         pipes::edges(facts.calls, &mut edges);
-        memory::edges(index, to, &mut edges)?;
+        edges.retain(|e| ticks.contains(&e.to.tick));
+        memory::edges(index, &ticks, &mut edges)?;
         Ok(Self::new(edges))
     }
 
@@ -99,7 +149,7 @@ impl Graph {
         let all = edges.len();
         edges.retain(|e| e.from.tick < e.to.tick);
         let refused = (all - edges.len()) as u64;
-        edges.sort_by_cached_key(|e| (e.to.tick, e.from.tick, e.clone()));
+        edges.sort_unstable_by_key(by_time);
         edges.dedup();
         Self { edges, refused }
     }
@@ -126,7 +176,7 @@ impl Graph {
                 && (part.recordings.is_empty() || part.recordings.contains(&p.recording))
         };
         let across = self.edges.iter();
-        let across = across.filter(|e| wanted(&e.from) && wanted(&e.to)).cloned();
+        let across = across.filter(|e| wanted(&e.from) && wanted(&e.to)).copied();
         let mut edges: Vec<Edge> = across.collect();
         let centre = part.around.map(|(position, _)| position);
         edges.extend(in_order(&edges, centre.as_ref()));
@@ -134,7 +184,7 @@ impl Graph {
             let near = near(&edges, position, hops);
             edges.retain(|e| near.contains(&e.from) && near.contains(&e.to));
         }
-        edges.sort_by_cached_key(|e| (e.to.tick, e.from.tick, e.clone()));
+        edges.sort_unstable_by_key(by_time);
         petgraph_of(edges, centre)
     }
 
@@ -162,6 +212,11 @@ impl Graph {
     }
 }
 
+/// The order of edges: that of their later events.
+const fn by_time(edge: &Edge) -> (Tick, Tick, Edge) {
+    (edge.to.tick, edge.from.tick, *edge)
+}
+
 /// The order of each recording's events that have edges (or are `also`).
 fn in_order(edges: &[Edge], also: Option<&Position>) -> Vec<Edge> {
     let mut events: BTreeMap<RecordingId, BTreeSet<Tick>> = BTreeMap::new();
@@ -178,7 +233,7 @@ fn in_order(edges: &[Edge], also: Option<&Position>) -> Vec<Edge> {
             from: at(from),
             to: at(to),
             cause: Cause::Program,
-            about: String::new(),
+            about: About::Order,
         }));
     }
     out

@@ -2,7 +2,7 @@
 //! the descriptors through duplication, inheritance and messages.
 
 use super::descriptors::{Call, What};
-use super::{Cause, Edge};
+use super::{About, Cause, Edge};
 use orch_recorder::trace::{Position, RecordingId};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -171,7 +171,7 @@ impl Follower {
                 from,
                 to: at,
                 cause: channel.cause,
-                about: format!("bytes {offset}..{}", offset.saturating_add(got)),
+                about: About::Stream(offset, offset.saturating_add(got)),
             });
             left -= got;
             if got < len && !channel.messages {

@@ -1,8 +1,7 @@
 //! Edges between processes: fork, exec, exit, signals.
 
 use super::facts::{Facts, Heard, Own, Sent};
-use super::{Cause, Edge};
-use crate::catalog::Catalog;
+use super::{About, Cause, Edge};
 use orch_recorder::trace::{Position, RecordingId, Tick};
 use std::collections::HashMap;
 
@@ -14,7 +13,7 @@ fn at(recording: RecordingId, tick: u64) -> Position {
 }
 
 /// Adds them to `edges`.
-pub fn edges(catalog: &Catalog, facts: &Facts, edges: &mut Vec<Edge>) {
+pub fn edges(facts: &Facts, edges: &mut Vec<Edge>) {
     for (&id, own) in &facts.own {
         let first = at(id, own.first);
         if let Some((parent, tick)) = own.forked {
@@ -22,7 +21,7 @@ pub fn edges(catalog: &Catalog, facts: &Facts, edges: &mut Vec<Edge>) {
                 at(parent, tick),
                 first,
                 Cause::Fork,
-                format!("pid {}", own.pid),
+                About::Pid(own.pid),
             ));
         }
         let by = own.execed.and_then(|by| Some((by, facts.own.get(&by)?)));
@@ -30,8 +29,7 @@ pub fn edges(catalog: &Catalog, facts: &Facts, edges: &mut Vec<Edge>) {
             // The last attempt before it.
             let tried = parent.execs.partition_point(|&tick| tick < own.first);
             if let Some(&tick) = tried.checked_sub(1).and_then(|n| parent.execs.get(n)) {
-                let program = catalog.recording(id).map_or("?", |r| &r.program);
-                edges.push(edge(at(by, tick), first, Cause::Exec, program.to_owned()));
+                edges.push(edge(at(by, tick), first, Cause::Exec, About::Program(id)));
             }
         }
     }
@@ -52,7 +50,7 @@ pub fn edges(catalog: &Catalog, facts: &Facts, edges: &mut Vec<Edge>) {
                 let from = alive(facts, heard.pid, heard.at.tick);
                 let sends = from.and_then(|from| pending.get_mut(&(from, signal)));
                 let sent = sends.and_then(|sends| deliver(facts, sends, heard, signal));
-                let name = orch_recorder::print::signal_name(signal as u32);
+                let name = About::Signal(signal as u32);
                 edges.extend(sent.map(|sent| edge(sent.at, heard.at, Cause::Signal, name)));
             }
             // SIGCHLD.
@@ -62,7 +60,7 @@ pub fn edges(catalog: &Catalog, facts: &Facts, edges: &mut Vec<Edge>) {
     }
 }
 
-fn edge(from: Position, to: Position, cause: Cause, about: String) -> Edge {
+fn edge(from: Position, to: Position, cause: Cause, about: About) -> Edge {
     Edge {
         from,
         to,
@@ -86,7 +84,7 @@ fn exit(facts: &Facts, heard: &Heard, edges: &mut Vec<Edge>) {
     let own = &facts.own[&child];
     // A child that was stopped, or goes on otherwise, has not ended.
     if own.end.is_some() && own.last < heard.at.tick.0 {
-        let about = format!("pid {}", own.pid);
+        let about = About::Pid(own.pid);
         edges.push(edge(at(child, own.last), heard.at, Cause::Exit, about));
     }
 }

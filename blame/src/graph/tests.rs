@@ -17,7 +17,7 @@ fn edge(from: Position, to: Position) -> Edge {
         from,
         to,
         cause: Cause::Pipe,
-        about: String::new(),
+        about: About::Order,
     }
 }
 

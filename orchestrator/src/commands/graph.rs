@@ -54,11 +54,11 @@ pub struct Args {
 
 /// An edge in JSON.
 #[derive(Serialize)]
-struct Object<'a> {
+struct Object {
     from: String,
     to: String,
     cause: Cause,
-    about: &'a str,
+    about: String,
 }
 
 /// Runs it.
@@ -78,7 +78,9 @@ pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
         }
     };
     let index = super::index::open(&session)?;
-    let graph = Graph::read(&session, &index, to.unwrap_or(Tick(u64::MAX)))?;
+    let catalog = index.catalog();
+    let ticks = from.unwrap_or(Tick(0))..=to.unwrap_or(Tick(u64::MAX));
+    let graph = Graph::read(&session, &index, ticks)?;
     let part = graph.part(&Part {
         from,
         to,
@@ -95,13 +97,13 @@ pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
                 from: edge.from.to_string(),
                 to: edge.to.to_string(),
                 cause: edge.cause,
-                about: &edge.about,
+                about: edge.about.text(catalog),
             })?;
         }
     } else if args.dot {
-        dot(&mut out, index.catalog(), &edges)?;
+        dot(&mut out, catalog, &edges)?;
     } else {
-        lines(&mut out, &across.copied().collect::<Vec<_>>())?;
+        lines(&mut out, catalog, &across.copied().collect::<Vec<_>>())?;
     }
     out.flush()?;
     if graph.refused() > 0 {
@@ -127,7 +129,7 @@ const fn cause_name(cause: Cause) -> &'static str {
     }
 }
 
-fn lines(out: &mut Output, edges: &[&Edge]) -> io::Result<()> {
+fn lines(out: &mut Output, catalog: &Catalog, edges: &[&Edge]) -> io::Result<()> {
     let widest = |get: fn(&Edge) -> trace::Position| {
         let lengths = edges.iter().map(|e| get(e).to_string().len());
         lengths.max().unwrap_or(0)
@@ -137,7 +139,7 @@ fn lines(out: &mut Output, edges: &[&Edge]) -> io::Result<()> {
     for edge in edges {
         let (a, b) = (edge.from.to_string(), edge.to.to_string());
         let about = cut(
-            &safe(edge.about.as_bytes()),
+            &safe(edge.about.text(catalog).as_bytes()),
             width.saturating_sub(from + to + 12).max(8),
         );
         writeln!(
@@ -182,7 +184,11 @@ fn dot(out: &mut Output, catalog: &Catalog, edges: &[&Edge]) -> io::Result<()> {
         if edge.cause == Cause::Program {
             writeln!(out, "  {a} -> {b} [style=dotted, weight=8];")?;
         } else {
-            let label = quoted(&format!("{} {}", cause_name(edge.cause), edge.about));
+            let label = quoted(&format!(
+                "{} {}",
+                cause_name(edge.cause),
+                edge.about.text(catalog)
+            ));
             writeln!(out, "  {a} -> {b} [label={label}];")?;
         }
     }
