@@ -60,9 +60,9 @@ fn masked(i: &Instruction) -> bool {
     i.has_op_mask() || moves.contains(&i.mnemonic())
 }
 
-/// Whether the operand is in the frame of a function, as `rsp` and `rbp` are used for.
+/// Whether the operand is in the frame of a function: `rbp` is any register in optimised code.
 pub fn in_frame(i: &Instruction) -> bool {
-    matches!(i.memory_base(), Register::RSP | Register::RBP)
+    i.memory_base() == Register::RSP
 }
 
 /// Whether the address is one that `lea` computes with 64 bits, in a flat segment.

@@ -18,8 +18,9 @@ const NEVER: i64 = i64::MAX / 2;
 /// Most bytes of a store that go into one record.
 const PIECE: u64 = 4096;
 
-/// A store that a stub is about to make.
+/// A store that a stub is about to make, with its lines locked.
 struct Pending {
+    live: bool,
     site: u32,
     region: Region,
     addr: u64,
@@ -30,9 +31,18 @@ struct Pending {
     old: [u8; LINE as usize],
 }
 
-static mut PENDING: Option<Pending> = None;
+static mut PENDING: Pending = Pending {
+    live: false,
+    site: 0,
+    region: super::NOWHERE,
+    addr: 0,
+    tick: 0,
+    held: lock::NONE,
+    unseen: false,
+    old: [0; LINE as usize],
+};
 
-fn pending() -> &'static mut Option<Pending> {
+fn pending() -> &'static mut Pending {
     // SAFETY: only the baton's holder is here.
     unsafe { &mut *&raw mut PENDING }
 }
@@ -162,25 +172,20 @@ pub extern "C" fn before(t: &mut Thread) -> u64 {
         rearm(t);
         return 0;
     }
-    let mut p = Pending {
-        site: t.access.site as u32,
-        region: r,
-        addr,
-        tick: 0,
-        held: lock::Held::default(),
-        unseen: false,
-        old: [0; LINE as usize],
-    };
+    let p = pending();
+    p.site = t.access.site as u32;
+    p.region = r;
+    p.addr = addr;
+    p.unseen = false;
+    p.live = true;
     if log::recording() {
         p.held = lock::lines(r.object, r.object_offset(addr), size, t.tid);
     }
     if s.kind == kind::UPDATE {
         see(t, &r, s.ip, ordinal, addr, size, 0);
-    } else if log::recording() {
-        p.unseen = differs(&r, addr, size);
-        if p.unseen {
-            copy_bytes(r.alias(addr), p.old.as_mut_ptr() as u64, size);
-        }
+    } else if log::recording() && differs(&r, addr, size) {
+        p.unseen = true;
+        copy_bytes(r.alias(addr), p.old.as_mut_ptr() as u64, size);
     }
     if log::recording() {
         // Before the store is made: who sees it has a later one.
@@ -188,36 +193,36 @@ pub extern "C" fn before(t: &mut Thread) -> u64 {
     }
     if s.value != 0 {
         put(r.alias(addr), t.access.value, s.size);
-        finish(t, s, &p);
+        finish(t, s, p);
         t.access.back = s.done;
         return 0;
     }
     t.access.address = r.alias(addr);
-    *pending() = Some(p);
     0
 }
 
 /// A stub has made a store.
 pub extern "C" fn after(t: &mut Thread) {
-    if let Some(p) = pending().take() {
-        finish(t, site::site(p.site), &p);
+    let p = pending();
+    if p.live {
+        finish(t, site::site(p.site), p);
     }
 }
 
 /// The instruction of a stub faulted: it has stored nothing.
 pub fn abandon() {
-    if let Some(p) = pending().take()
-        && log::recording()
-    {
+    let p = pending();
+    if p.live && log::recording() {
         let s = site::site(p.site);
         let offset = p.region.object_offset(p.addr);
         lock::unlock_lines(p.held, p.region.object, offset, s.size.into());
     }
+    p.live = false;
 }
 
 /// Logs (or checks) a store that was made.
 #[inline]
-fn finish(t: &mut Thread, s: &Site, p: &Pending) {
+fn finish(t: &mut Thread, s: &Site, p: &mut Pending) {
     let (r, size) = (&p.region, u64::from(s.size));
     let stored = s.kind == kind::STORE || differs(r, p.addr, size);
     if stored {
@@ -225,6 +230,7 @@ fn finish(t: &mut Thread, s: &Site, p: &Pending) {
         let old = p.unseen.then_some(&p.old[..size as usize]);
         stored_at(t, r, s.ip, p.addr, size, p.tick, 0, old);
     }
+    p.live = false;
     if log::recording() {
         lock::unlock_lines(p.held, r.object, r.object_offset(p.addr), size);
     } else {

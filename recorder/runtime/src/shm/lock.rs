@@ -19,11 +19,14 @@ pub fn index(object: u32, offset: u64) -> usize {
 }
 
 /// The line locks that are held together: one or two lines.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub struct Held {
     first: usize,
     count: usize,
 }
+
+/// No line.
+pub const NONE: Held = Held { first: 0, count: 0 };
 
 /// Locks the lines of `len` bytes (at most a line's length) at `offset`.
 #[inline]

@@ -75,16 +75,18 @@ struct State {
     next: u64,
 }
 
+const NOWHERE: Region = Region {
+    start: 0,
+    len: 0,
+    prot: 0,
+    alias: 0,
+    copy: 0,
+    object: 0,
+    offset: 0,
+};
+
 static mut STATE: State = State {
-    regions: [Region {
-        start: 0,
-        len: 0,
-        prot: 0,
-        alias: 0,
-        copy: 0,
-        object: 0,
-        offset: 0,
-    }; MAX_REGIONS],
+    regions: [NOWHERE; MAX_REGIONS],
     count: 0,
     next: SHARED_BASE + SHARED_TABLES_LEN,
 };
