@@ -140,6 +140,16 @@ fn what_cannot_move_stays() {
 }
 
 #[test]
+fn flags_are_kept_where_they_can_be_seen() {
+    let flags = |code: &[u8]| of(code).expect("a stub").sites[0].flags;
+    assert_eq!(flags(&[0x8b, 0x07]), 1); // mov (%rdi),%eax
+    assert_eq!(flags(&[0x3b, 0x07]), 0); // cmp (%rdi),%eax
+    assert_eq!(flags(&[0x8b, 0x07, 0x48, 0x85, 0xc0]), 0); // mov (%rdi),%eax; test %rax,%rax
+    assert_eq!(flags(&[0x8b, 0x07, 0x85, 0xc0, 0xc3]), 0); // and a ret, which shows test's flags
+    assert_eq!(flags(&[0x8b, 0x07, 0x75, 0x00, 0x85, 0xc0]), 1); // mov (%rdi),%eax; jne; test
+}
+
+#[test]
 fn what_is_out_of_reach_has_none() {
     let code = [0x48, 0x8b, 0x87, 16, 0, 0, 0];
     assert!(stub(&code, IP, IP + (1 << 30), 0).is_some());
@@ -165,5 +175,6 @@ fn the_answer_is_as_the_runtime_reads_it() {
     );
     assert_eq!(word(second + std::mem::offset_of!(Site, size)), 4);
     assert_eq!(bytes[second + std::mem::offset_of!(Site, value)], 1);
+    assert_eq!(bytes[second + std::mem::offset_of!(Site, flags)], 1);
     assert_eq!(bytes[second + size_of::<Site>()..], s.code);
 }

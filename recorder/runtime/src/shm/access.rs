@@ -261,7 +261,8 @@ fn unwind(t: &mut Thread) {
     // lahf keeps the flags as they are in the low byte of rflags, in ah.
     const ARITHMETIC: u64 = 0x8d5;
     const OVERFLOW: u64 = 0x800;
-    let saved = t.access.flags;
+    // What the program does not look at any more is nothing, in replay too.
+    let saved = if s.flags != 0 { t.access.flags } else { 0 };
     let overflow = if saved & 1 != 0 { OVERFLOW } else { 0 };
     t.regs.rflags = t.regs.rflags & !ARITHMETIC | saved >> 8 & 0xd5 | overflow;
     t.regs.rip = s.ip;
