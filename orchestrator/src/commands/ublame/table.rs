@@ -100,9 +100,9 @@ impl<'q> Table<'q> {
         let new = show(self.format, &access.new);
         let value = match (&access.old, site.kind) {
             (_, Kind::Load | Kind::CallLoad) => format!("sees {new}"),
-            (Some(old), _) => format!("{} → {new}", show_old(self.format, &access.new, old)),
+            (Some(old), _) => change(&show_old(self.format, &access.new, old), &new),
             (None, Kind::Initial) => new,
-            (None, _) => format!("? → {new}"),
+            (None, _) => change("?", &new),
         };
         Line {
             recording: site.recording,
@@ -213,6 +213,15 @@ impl<'q> Table<'q> {
         };
         writeln!(out, "{code}")
     }
+}
+
+/// What was there, and what is there now, both in the room that there is for values.
+fn change(old: &str, new: &str) -> String {
+    let room = MOST[COLUMNS - 1] - 3;
+    let new_len = new.chars().count();
+    let old = cut(old, room.saturating_sub(new_len).max(room / 2));
+    let new = cut(new, room - old.chars().count());
+    format!("{old} → {new}")
 }
 
 /// Seconds since the session began.
