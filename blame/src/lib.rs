@@ -6,7 +6,7 @@
 //! answers who accessed which bytes ([`index::Query`]). [`graph`] tells what
 //! happened before what.
 //!
-//! The way of an access: [`scan`] reads it from a recording, [`sort`] puts it
+//! The way of an access: [`scan`] reads it from a recording, `sort` puts it
 //! in order, [`timeline`] finds what was there before, [`index`] stores it.
 
 pub mod access;

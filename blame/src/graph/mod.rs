@@ -21,7 +21,7 @@ use orch_recorder::session::Session;
 use orch_recorder::trace::{Position, RecordingId, Tick};
 use petgraph::graph::{DiGraph, NodeIndex};
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::ops::RangeInclusive;
 
 /// Why one event is before another.
@@ -166,26 +166,44 @@ impl Graph {
         self.refused
     }
 
-    /// Part of the graph, with edges of the program's order between the events
-    /// of each recording.
-    #[must_use]
-    pub fn part(&self, part: &Part) -> DiGraph<Position, Edge> {
+    /// The edges between recordings that are in a part of the graph.
+    pub fn across(&self, part: &Part) -> impl Iterator<Item = &Edge> + Clone {
         let wanted = |p: &Position| {
             part.from.is_none_or(|from| p.tick >= from)
                 && part.to.is_none_or(|to| p.tick <= to)
                 && (part.recordings.is_empty() || part.recordings.contains(&p.recording))
         };
-        let across = self.edges.iter();
-        let across = across.filter(|e| wanted(&e.from) && wanted(&e.to)).copied();
-        let mut edges: Vec<Edge> = across.collect();
+        self.edges
+            .iter()
+            .filter(move |e| wanted(&e.from) && wanted(&e.to))
+    }
+
+    /// The edges of a part of the graph, also those of the program's order
+    /// between the events of each recording, in the order of their later events.
+    #[must_use]
+    pub fn part(&self, part: &Part) -> Vec<Edge> {
+        let mut edges: Vec<Edge> = self.across(part).copied().collect();
         let centre = part.around.map(|(position, _)| position);
-        edges.extend(in_order(&edges, centre.as_ref()));
+        edges.extend(in_order(&edges, centre));
         if let Some((position, hops)) = part.around {
             let near = near(&edges, position, hops);
             edges.retain(|e| near.contains(&e.from) && near.contains(&e.to));
         }
         edges.sort_unstable_by_key(by_time);
-        petgraph_of(edges, centre)
+        edges
+    }
+
+    /// A part of the graph, for algorithms.
+    #[must_use]
+    pub fn petgraph(&self, part: &Part) -> DiGraph<Position, Edge> {
+        let mut graph = DiGraph::new();
+        let mut nodes: HashMap<Position, NodeIndex> = HashMap::new();
+        for edge in self.part(part) {
+            let mut node = |p: Position| *nodes.entry(p).or_insert_with(|| graph.add_node(p));
+            let (from, to) = (node(edge.from), node(edge.to));
+            graph.add_edge(from, to, edge);
+        }
+        graph
     }
 
     /// Whether `a` happened before `b` by what is known: by the program's order
@@ -218,25 +236,21 @@ const fn by_time(edge: &Edge) -> (Tick, Tick, Edge) {
 }
 
 /// The order of each recording's events that have edges (or are `also`).
-fn in_order(edges: &[Edge], also: Option<&Position>) -> Vec<Edge> {
-    let mut events: BTreeMap<RecordingId, BTreeSet<Tick>> = BTreeMap::new();
-    let ends = edges.iter().flat_map(|e| [&e.from, &e.to]).chain(also);
-    for position in ends {
-        let ticks = events.entry(position.recording).or_default();
-        ticks.insert(position.tick);
-    }
-    let mut out = Vec::new();
-    for (recording, ticks) in events {
-        let at = |tick| Position { recording, tick };
-        let next = ticks.iter().skip(1);
-        out.extend(ticks.iter().zip(next).map(|(&from, &to)| Edge {
-            from: at(from),
-            to: at(to),
-            cause: Cause::Program,
-            about: About::Order,
-        }));
-    }
-    out
+fn in_order(edges: &[Edge], also: Option<Position>) -> Vec<Edge> {
+    let ends = edges.iter().flat_map(|e| [e.from, e.to]).chain(also);
+    let mut events: Vec<Position> = ends.collect();
+    events.sort_unstable();
+    events.dedup();
+    let pairs = events
+        .windows(2)
+        .filter(|p| p[0].recording == p[1].recording);
+    let edge = |pair: &[Position]| Edge {
+        from: pair[0],
+        to: pair[1],
+        cause: Cause::Program,
+        about: About::Order,
+    };
+    pairs.map(edge).collect()
 }
 
 /// The events at most `hops` edges away from `centre`, in either direction.
@@ -256,20 +270,6 @@ fn near(edges: &[Edge], centre: Position, hops: usize) -> BTreeSet<Position> {
         }
     }
     found
-}
-
-fn petgraph_of(edges: Vec<Edge>, centre: Option<Position>) -> DiGraph<Position, Edge> {
-    let mut graph = DiGraph::new();
-    let mut nodes: HashMap<Position, NodeIndex> = HashMap::new();
-    if let Some(centre) = centre {
-        nodes.insert(centre, graph.add_node(centre));
-    }
-    for edge in edges {
-        let mut node = |p: Position| *nodes.entry(p).or_insert_with(|| graph.add_node(p));
-        let (from, to) = (node(edge.from), node(edge.to));
-        graph.add_edge(from, to, edge);
-    }
-    graph
 }
 
 #[cfg(test)]

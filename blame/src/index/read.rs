@@ -80,7 +80,7 @@ impl Index {
         match options.mode(0o600).open(&new) {
             Ok(file) => {
                 // The name goes away whatever happens; what is open stays.
-                let made = build::build(session, file, &new, progress);
+                let made = build::build(session, file, session.dir(), progress);
                 if kept && made.is_ok() {
                     fs::rename(&new, &path).map_err(BlameError::io("write", &path))?;
                 } else {

@@ -81,30 +81,34 @@ pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
     let catalog = index.catalog();
     let ticks = from.unwrap_or(Tick(0))..=to.unwrap_or(Tick(u64::MAX));
     let graph = Graph::read(&session, &index, ticks)?;
-    let part = graph.part(&Part {
+    let part = Part {
         from,
         to,
         recordings: args.process.clone(),
         around,
-    });
-    let edges: Vec<&Edge> = part.edge_weights().collect();
-    let across = edges.iter().filter(|e| e.cause != Cause::Program);
-    let any = across.clone().next().is_some();
+    };
     let mut out = Output::new();
-    if args.json {
-        for edge in &edges {
-            out.json(&Object {
-                from: edge.from.to_string(),
-                to: edge.to.to_string(),
-                cause: edge.cause,
-                about: edge.about.text(catalog),
-            })?;
+    let any = if args.json || args.dot || around.is_some() {
+        let edges = graph.part(&part);
+        if args.json {
+            for edge in &edges {
+                out.json(&Object {
+                    from: edge.from.to_string(),
+                    to: edge.to.to_string(),
+                    cause: edge.cause,
+                    about: edge.about.text(catalog),
+                })?;
+            }
+        } else if args.dot {
+            dot(&mut out, catalog, &edges)?;
+        } else {
+            lines(&mut out, catalog, edges.iter().filter(across))?;
         }
-    } else if args.dot {
-        dot(&mut out, catalog, &edges)?;
+        edges.iter().any(|e| across(&e))
     } else {
-        lines(&mut out, catalog, &across.copied().collect::<Vec<_>>())?;
-    }
+        lines(&mut out, catalog, graph.across(&part))?;
+        graph.across(&part).next().is_some()
+    };
     out.flush()?;
     if graph.refused() > 0 {
         let n = graph.refused();
@@ -114,6 +118,11 @@ pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
         eprintln!("orch: no event there depends on one of another process");
     }
     Ok(super::found(any))
+}
+
+/// Whether an edge is between recordings.
+fn across(edge: &&Edge) -> bool {
+    edge.cause != Cause::Program
 }
 
 const fn cause_name(cause: Cause) -> &'static str {
@@ -129,9 +138,13 @@ const fn cause_name(cause: Cause) -> &'static str {
     }
 }
 
-fn lines(out: &mut Output, catalog: &Catalog, edges: &[&Edge]) -> io::Result<()> {
+fn lines<'e>(
+    out: &mut Output,
+    catalog: &Catalog,
+    edges: impl Iterator<Item = &'e Edge> + Clone,
+) -> io::Result<()> {
     let widest = |get: fn(&Edge) -> trace::Position| {
-        let lengths = edges.iter().map(|e| get(e).to_string().len());
+        let lengths = edges.clone().map(|e| get(e).to_string().len());
         lengths.max().unwrap_or(0)
     };
     let (from, to) = (widest(|e| e.from), widest(|e| e.to));
@@ -154,7 +167,7 @@ fn lines(out: &mut Output, catalog: &Catalog, edges: &[&Edge]) -> io::Result<()>
 }
 
 /// The graph in the language of dot(1), each recording in a box.
-fn dot(out: &mut Output, catalog: &Catalog, edges: &[&Edge]) -> io::Result<()> {
+fn dot(out: &mut Output, catalog: &Catalog, edges: &[Edge]) -> io::Result<()> {
     let mut events: BTreeMap<RecordingId, Vec<trace::Position>> = BTreeMap::new();
     for position in edges.iter().flat_map(|e| [e.from, e.to]) {
         events.entry(position.recording).or_default().push(position);

@@ -158,7 +158,7 @@ impl<'q> Table<'q> {
                 who.push(format!(
                     "{} {program} at {:#x}",
                     m.recording,
-                    m.addr + distance
+                    m.addr.wrapping_add(distance)
                 ));
             }
         }
@@ -226,7 +226,11 @@ fn change(old: &str, new: &str) -> String {
 
 /// Seconds since the session began.
 fn seconds(nanos: u64) -> String {
-    format!("{}.{:06}", nanos / 1_000_000_000, nanos / 1000 % 1_000_000)
+    let (whole, micros) = (nanos / 1_000_000_000, nanos / 1000 % 1_000_000);
+    match whole {
+        0..1000 => format!("{whole}.{micros:06}"),
+        _ => format!("{whole}.{:03}", micros / 1000),
+    }
 }
 
 /// Function and line, as short as they are still clear.
