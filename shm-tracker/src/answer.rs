@@ -41,6 +41,6 @@ fn site(s: &Site, out: &mut Vec<u8>) {
     out.extend(s.size.to_le_bytes());
     out.push(s.kind);
     out.extend(s.scratch);
-    out.extend([s.value, s.atomic]);
+    out.extend([s.value, s.atomic, s.flags]);
     out.extend(s.reserved);
 }

@@ -68,6 +68,8 @@ fn build(window: &Window, at: u64, first_site: u32) -> Option<Stub> {
             )?;
             s.emit(&mut asm);
             sequences.push(s);
+        } else if i.is_call_near() || i.is_call_near_indirect() {
+            asm.call(i);
         } else {
             asm.moved(i, |target| window.index(target).map(|n| entries[n]));
         }

@@ -108,7 +108,8 @@ impl Sequence {
             scratch: [number(self.s1), number(self.s2), number(RAX)],
             value: self.operand.value.into(),
             atomic: self.operand.atomic.into(),
-            reserved: [0; 6],
+            flags: self.flags.into(),
+            reserved: [0; 5],
         }
     }
 

@@ -1,7 +1,7 @@
 //! How many instructions a stub stands for.
 
 use crate::operand::{self, Operand};
-use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction};
+use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, Register};
 use orch_abi::window::{Flow, JUMP, decode};
 
 /// Instructions of the program that go into one stub.
@@ -10,6 +10,8 @@ pub struct Window {
     pub instructions: Vec<Instruction>,
     /// Whether they leave room for a jump and may be displaced.
     pub patch: bool,
+    /// Bytes behind them that are never executed.
+    padding: usize,
 }
 
 impl Window {
@@ -21,6 +23,7 @@ impl Window {
         let mut w = Self {
             instructions: vec![first],
             patch: true,
+            padding: 0,
         };
         while w.len() < JUMP {
             if !decoder.can_decode() {
@@ -29,6 +32,13 @@ impl Window {
             let i = decoder.decode();
             let at = w.len();
             w.instructions.push(i);
+            if goes_away(&i) {
+                let end = w.end();
+                w.padding = padding(&mut decoder, JUMP.saturating_sub(w.len()));
+                if i.near_branch_target().wrapping_sub(end) < w.padding as u64 {
+                    w.padding = 0;
+                }
+            }
             if !movable(&i, &code[at..], w.len() >= JUMP) {
                 return Some(w.first_only());
             }
@@ -46,6 +56,7 @@ impl Window {
         Self {
             instructions: self.instructions[..1].to_vec(),
             patch: false,
+            padding: 0,
         }
     }
 
@@ -64,7 +75,8 @@ impl Window {
 
     /// Bytes.
     pub fn len(&self) -> usize {
-        self.instructions.iter().map(Instruction::len).sum()
+        let instructions = self.instructions.iter();
+        instructions.map(Instruction::len).sum::<usize>() + self.padding
     }
 
     /// Address behind the last instruction.
@@ -85,11 +97,36 @@ fn movable(i: &Instruction, code: &[u8], last: bool) -> bool {
         return false;
     };
     let moves = match i.flow_control() {
-        FlowControl::Next | FlowControl::ConditionalBranch => true,
-        FlowControl::UnconditionalBranch | FlowControl::IndirectBranch | FlowControl::Return => {
-            last
+        FlowControl::Next | FlowControl::ConditionalBranch => own.flow != Flow::Fixed,
+        _ if goes_away(i) => last && own.flow != Flow::Fixed,
+        // What it pushes is the address behind it in the program.
+        FlowControl::Call => last && i.is_call_near(),
+        FlowControl::IndirectCall => {
+            last && i.is_call_near_indirect() && i.memory_base() != Register::RSP
         }
         _ => false,
     };
-    moves && own.flow != Flow::Fixed && own.len == i.len()
+    moves && own.len == i.len()
+}
+
+/// Whether `i` never goes on to the next instruction.
+fn goes_away(i: &Instruction) -> bool {
+    matches!(
+        i.flow_control(),
+        FlowControl::UnconditionalBranch | FlowControl::IndirectBranch | FlowControl::Return
+    )
+}
+
+/// At least `needed` bytes of what compilers put behind a function's end to align
+/// the next one, or 0.
+fn padding(decoder: &mut Decoder<'_>, needed: usize) -> usize {
+    let mut len = 0;
+    while len < needed {
+        let i = decoder.decode();
+        if !matches!(i.mnemonic(), Mnemonic::Nop | Mnemonic::Int3) {
+            return 0;
+        }
+        len += i.len();
+    }
+    len
 }

@@ -122,9 +122,9 @@ fn what_cannot_move_stays() {
     let alone = (2, false, vec![0], vec![0]);
     let codes: [&[u8]; 9] = [
         &[0x8b, 0x07],                               // and no more is known
-        &[0x8b, 0x07, 0xc3, 0x90, 0x90],             // ret, and something else
-        &[0x8b, 0x07, 0xeb, 0, 0x90],                // jmp, and something else
-        &[0x8b, 0x07, 0xe8, 0, 0, 0, 0],             // call
+        &[0x8b, 0x07, 0xc3, 0x8b, 0x07],             // ret, and something else
+        &[0x8b, 0x07, 0xeb, 0, 0x90],                // jmp to what follows it
+        &[0x8b, 0x07, 0xff, 0x54, 0x24, 8],          // call by the stack that it changes
         &[0x8b, 0x07, 0x0f, 0x05, 0x90],             // syscall
         &[0x8b, 0x07, 0x0f, 0x31, 0x90],             // rdtsc
         &[0x8b, 0x07, 0xf0, 0x01, 0x07],             // lock add, entered behind its prefix
@@ -137,6 +137,41 @@ fn what_cannot_move_stays() {
     // mov -8(%rip),%eax: reads what a jump would change.
     let own = [0x8b, 0x05, 0xf8, 0xff, 0xff, 0xff];
     assert_eq!(shape(&own), (6, false, vec![0], vec![0]));
+}
+
+#[test]
+fn what_follows_a_function_makes_room() {
+    // mov (%rdi),%eax; ret; nop; int3
+    let code = [0x8b, 0x07, 0xc3, 0x90, 0xcc];
+    assert_eq!(shape(&code), (5, true, vec![0, 2], vec![0]));
+    // mov (%rdi),%eax; jmp, far away; nopl 0(%rax)
+    let code = [0x8b, 0x07, 0xeb, 0x40, 0x0f, 0x1f, 0x40, 0x00];
+    assert_eq!(shape(&code), (8, true, vec![0, 2], vec![0]));
+}
+
+#[test]
+fn calls_push_the_programs_address() {
+    // mov (%rdi),%eax; call
+    let code = [0x8b, 0x07, 0xe8, 0, 1, 0, 0];
+    assert_eq!(shape(&code), (7, true, vec![0, 2], vec![0]));
+    let stub = of(&code).expect("a stub");
+    let behind = (IP + 7).to_le_bytes();
+    for half in behind.chunks(4) {
+        assert!(stub.code.windows(4).any(|w| w == half));
+    }
+    // mov (%rdi),%eax; call *8(%rax)
+    let code = [0x8b, 0x07, 0xff, 0x50, 8];
+    assert_eq!(shape(&code), (5, true, vec![0, 2], vec![0]));
+}
+
+#[test]
+fn flags_are_kept_where_they_can_be_seen() {
+    let flags = |code: &[u8]| of(code).expect("a stub").sites[0].flags;
+    assert_eq!(flags(&[0x8b, 0x07]), 1); // mov (%rdi),%eax
+    assert_eq!(flags(&[0x3b, 0x07]), 0); // cmp (%rdi),%eax
+    assert_eq!(flags(&[0x8b, 0x07, 0x48, 0x85, 0xc0]), 0); // mov (%rdi),%eax; test %rax,%rax
+    assert_eq!(flags(&[0x8b, 0x07, 0x85, 0xc0, 0xc3]), 0); // and a ret, which shows test's flags
+    assert_eq!(flags(&[0x8b, 0x07, 0x75, 0x00, 0x85, 0xc0]), 1); // mov (%rdi),%eax; jne; test
 }
 
 #[test]
@@ -165,5 +200,6 @@ fn the_answer_is_as_the_runtime_reads_it() {
     );
     assert_eq!(word(second + std::mem::offset_of!(Site, size)), 4);
     assert_eq!(bytes[second + std::mem::offset_of!(Site, value)], 1);
+    assert_eq!(bytes[second + std::mem::offset_of!(Site, flags)], 1);
     assert_eq!(bytes[second + size_of::<Site>()..], s.code);
 }

@@ -107,8 +107,11 @@ pub struct Site {
     pub value: u8,
     /// 1 if the instruction has a `lock` prefix, or is `xchg`.
     pub atomic: u8,
+    /// 1 if [`Access::flags`] has the program's flags; otherwise they are lost,
+    /// since the window sets them all before anything reads them.
+    pub flags: u8,
     /// Zero.
-    pub reserved: [u8; 6],
+    pub reserved: [u8; 5],
 }
 
 /// Head of the host's answer to [`crate::shared::request::STUB`]. Followed by

@@ -62,6 +62,8 @@ pub struct Runtime {
     pub values: Vec<u64>,
     /// General registers that the program had at `before`, but for rsp.
     pub seen: Vec<[u64; 16]>,
+    /// `Access::flags` each time.
+    pub flags: Vec<u64>,
     pub pending: Option<(u64, usize)>,
 }
 
@@ -237,6 +239,7 @@ extern "C" fn before(thread: &mut Thread, registers: &Pushed) {
         gpr[usize::from(n)] = value;
     }
     r.seen.push(gpr);
+    r.flags.push(a.flags);
     let Some(view) = r.view.filter(|v| (*v..v + 2 * PAGE as u64).contains(&at)) else {
         return;
     };

@@ -267,6 +267,11 @@ impl Trial {
         if asked != (0, m.base + VIEW + self.offset as u64) || seen != state.gpr {
             return Err(format!("asked for {asked:x?} with {seen:x?}"));
         }
+        // As lahf and seto have them.
+        let saved = r.flags[0] >> 8 & 0xd5 | (r.flags[0] & 1) << 11;
+        if o.stub.sites[0].flags == 1 && saved != state.flags & 0x8d5 {
+            return Err(format!("flags {saved:#x} saved, not {:#x}", state.flags));
+        }
         let value = r.values[0].to_le_bytes();
         if o.stub.sites[0].value == 1 && value[..self.size] != self.operand(m) {
             return Err(format!("another value: {value:x?}"));

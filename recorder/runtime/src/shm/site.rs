@@ -215,10 +215,23 @@ pub fn to_original(c: &mut Context) {
     let Some(w) = tables.window_at(c.regs.rip) else {
         return;
     };
-    let at = c.regs.rip - w.stub;
-    let m = tables.moved_of(w).iter().find(|m| u64::from(m.entry) == at);
-    if let Some(m) = m {
-        c.regs.rip = w.ip + u64::from(m.at);
+    let ip = c.regs.rip;
+    let sites = tables.sites_of(w);
+    if sites
+        .iter()
+        .any(|s| s.perform == ip || s.perform_private == ip)
+    {
+        return;
+    }
+    // A call is several instructions, of which only the first ones can fault.
+    let at = ip - w.stub;
+    let mut before = tables.moved_of(w).iter().rev();
+    let Some(m) = before.find(|m| u64::from(m.entry) <= at) else {
+        return;
+    };
+    let ip = w.ip + u64::from(m.at);
+    if sites.iter().all(|s| s.ip != ip) {
+        c.regs.rip = ip;
     }
 }
 

@@ -203,8 +203,7 @@ fn close_page(t: &mut Thread, page: u64) {
         let span = access::trim(r.alias(page), r.copy(page), *span);
         let at = page + span.from;
         access::copy_bytes(r.alias(at), r.copy(at), span.len);
-        let tick = if log::recording() { log::tick() } else { 0 };
-        access::stored_at(t, &r, ip, at, span.len, tick, flag::BY_PAGE, None);
+        access::stored_at(t, &r, ip, at, span.len, flag::BY_PAGE);
     }
 }
 
