@@ -26,6 +26,9 @@ static void publish(Ring &ring, uint64_t around) {
 int main(int, char **argv) {
     Ring &ring = open_ring(false);
     uint64_t around = std::strtoull(argv[1], nullptr, 10);
+    ring.open++;
+    while (ring.open < 2)
+        std::this_thread::sleep_for(std::chrono::microseconds(100));
     while (!ring.halted)
         publish(ring, around);
 }

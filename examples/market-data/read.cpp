@@ -15,16 +15,14 @@ static bool take(const Ring &ring, uint64_t n, uint64_t &bid, uint64_t &ask) {
 
 int main() {
     Ring &ring = open_ring(false);
-    for (int seen = 0; seen < 3000;) {
-        uint64_t n = ring.published, bid, ask;
-        if (n > 0 && take(ring, --n, bid, ask)) {
-            seen++;
-            if (bid > ask) {
-                std::printf("reader: slot %lu bids %lu.%02lu and asks %lu.%02lu\n", n % SLOTS,
-                            bid / 100, bid % 100, ask / 100, ask % 100);
-                ring.halted = 1;
-                return 1;
-            }
+    uint64_t n = 0, bid, ask;
+    while (n < 4000) {
+        n = ring.published;
+        if (n > 0 && take(ring, n - 1, bid, ask) && bid > ask) {
+            std::printf("reader: slot %lu bids %lu.%02lu and asks %lu.%02lu\n", (n - 1) % SLOTS,
+                        bid / 100, bid % 100, ask / 100, ask % 100);
+            ring.halted = 1;
+            return 1;
         }
         std::this_thread::sleep_for(std::chrono::microseconds(50));
     }

@@ -20,8 +20,9 @@ struct Quote {
 
 struct Ring {
     std::atomic<uint64_t> published;
+    std::atomic<uint64_t> open;   // exchanges that are there
     std::atomic<uint64_t> halted; // by the reader
-    uint64_t unused[6];
+    uint64_t unused[5];
     Quote quotes[SLOTS];
 };
 

@@ -128,7 +128,9 @@ impl Example {
         let (start, size) = (format!("{}+0", object.object), object.size.to_string());
         let rows: Vec<Row> = json(
             place,
-            &["ublame", &start, "--len", &size, "--stores", "--json"],
+            &[
+                "ublame", &start, "--len", &size, "--stores", "--last", "1000", "--json",
+            ],
         )?;
         let stores: Vec<&Row> = rows.iter().filter(|row| row.kind == "store").collect();
         let Some((file, text)) = self.culprit else {
