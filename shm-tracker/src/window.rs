@@ -8,6 +8,8 @@ use orch_abi::window::{Flow, JUMP, decode};
 pub struct Window {
     /// They follow one another.
     pub instructions: Vec<Instruction>,
+    /// Index of the one that accessed shared memory.
+    asked: usize,
     /// Whether they leave room for a jump and may be displaced.
     pub patch: bool,
     /// Bytes behind them that are never executed.
@@ -15,22 +17,25 @@ pub struct Window {
 }
 
 impl Window {
-    /// The window that begins with `code` at `ip`, if a stub can do its first instruction.
-    pub fn find(code: &[u8], ip: u64) -> Option<Self> {
+    /// The window that begins with `code` at `ip` and has room for a jump, with the
+    /// instruction at `asked`. `None` if there is none that can be displaced.
+    pub fn find(code: &[u8], ip: u64, asked: u64) -> Option<Self> {
         let mut decoder = Decoder::with_ip(64, code, ip, DecoderOptions::NONE);
-        let first = decoder.decode();
-        operand::operand(&first)?;
         let mut w = Self {
-            instructions: vec![first],
+            instructions: Vec::new(),
+            asked: 0,
             patch: true,
             padding: 0,
         };
-        while w.len() < JUMP {
+        while w.len() < JUMP || w.instructions.last().is_none_or(|i| i.ip() < asked) {
             if !decoder.can_decode() {
-                return Some(w.first_only());
+                return None;
             }
             let i = decoder.decode();
             let at = w.len();
+            if i.ip() == asked {
+                w.asked = w.instructions.len();
+            }
             w.instructions.push(i);
             if goes_away(&i) {
                 let end = w.end();
@@ -39,32 +44,43 @@ impl Window {
                     w.padding = 0;
                 }
             }
-            if !movable(&i, &code[at..], w.len() >= JUMP) {
-                return Some(w.first_only());
+            let last = w.len() >= JUMP && i.ip() >= asked;
+            if i.ip() != asked && !movable(&i, &code[at..], last) {
+                return None;
             }
         }
+        operand::operand(&w.instructions[w.asked])
+            .filter(|_| w.instructions[w.asked].ip() == asked)?;
         // What reads the window itself must find it unpatched.
-        w.patch = !w.instructions.iter().any(|i| {
-            i.is_ip_rel_memory_operand()
-                && i.ip_rel_memory_address().wrapping_add(64).wrapping_sub(ip) < 64 + w.len() as u64
+        let reads_itself = w.instructions.iter().any(|i| {
+            let ahead = i.ip_rel_memory_address().wrapping_add(64).wrapping_sub(ip);
+            i.is_ip_rel_memory_operand() && ahead < 64 + w.len() as u64
         });
-        Some(if w.patch { w } else { w.first_only() })
+        (!reads_itself).then_some(w)
     }
 
-    /// The first instruction only, which cannot be replaced by a jump.
-    pub fn first_only(&self) -> Self {
-        Self {
-            instructions: self.instructions[..1].to_vec(),
+    /// The instruction that `code` at `ip` begins with, not to be replaced by a jump.
+    pub fn alone(code: &[u8], ip: u64) -> Option<Self> {
+        let i = Decoder::with_ip(64, code, ip, DecoderOptions::NONE).decode();
+        operand::operand(&i)?;
+        Some(Self {
+            instructions: vec![i],
+            asked: 0,
             patch: false,
             padding: 0,
-        }
+        })
+    }
+
+    /// Whether a branch to `target` comes into the middle of it.
+    pub fn has_inside(&self, target: u64) -> bool {
+        self.ip() < target && target < self.end()
     }
 
     /// What the stub does about instruction `n`, if it is an access.
     pub fn access(&self, n: usize) -> Option<Operand> {
         let i = &self.instructions[n];
-        // What follows is in the window because it is near, and a frame is hardly shared.
-        let frame = n > 0 && operand::in_frame(i);
+        // The others are in the window because they are near, and a frame is hardly shared.
+        let frame = n != self.asked && operand::in_frame(i);
         operand::operand(i).filter(|_| !frame)
     }
 

@@ -7,7 +7,7 @@ const IP: u64 = 0x40_1000;
 const AT: u64 = 0x50_0000;
 
 fn of(code: &[u8]) -> Option<Stub> {
-    stub(code, IP, AT, 3)
+    stub(code, 0, IP, AT, 3)
 }
 
 /// Kind, size, value, atomic of the first instruction.
@@ -177,9 +177,9 @@ fn flags_are_kept_where_they_can_be_seen() {
 #[test]
 fn what_is_out_of_reach_has_none() {
     let code = [0x48, 0x8b, 0x87, 16, 0, 0, 0];
-    assert!(stub(&code, IP, IP + (1 << 30), 0).is_some());
-    assert_eq!(stub(&code, IP, IP + (1 << 32), 0), None);
-    assert_eq!(stub(&code, IP, AT, 1 << 31), None);
+    assert!(stub(&code, 0, IP, IP + (1 << 30), 0).is_some());
+    assert_eq!(stub(&code, 0, IP, IP + (1 << 32), 0), None);
+    assert_eq!(stub(&code, 0, IP, AT, 1 << 31), None);
 }
 
 #[test]

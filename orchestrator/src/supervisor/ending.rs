@@ -109,7 +109,7 @@ pub(super) fn seen_by_parent(nr: u8, payload: &[u8]) -> Option<(i32, Ended)> {
         return over.then(|| (pid, decode(status)));
     }
     // siginfo_t: si_code, si_pid, si_status.
-    let (code, pid, status) = (number(data, 8)?, number(data, 12)?, number(data, 24)?);
+    let (code, pid, status) = (number(data, 8)?, number(data, 16)?, number(data, 24)?);
     let how = match code {
         CLD_EXITED => ended::EXITED,
         2..=CLD_DUMPED => ended::KILLED,

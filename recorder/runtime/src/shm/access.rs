@@ -15,8 +15,6 @@ use orch_abi::shared::LINE;
 
 /// A countdown that does not run out.
 const NEVER: i64 = i64::MAX / 2;
-/// Most bytes of a store that go into one record.
-const PIECE: u64 = 4096;
 
 /// A store that a stub is about to make, with its lines locked.
 struct Pending {
@@ -606,26 +604,55 @@ fn other_store(t: &Thread, store: &Store, what: &str) -> ! {
 }
 
 /// The kernel has written there through the alias (recording), or the log has
-/// (replay): this process has seen it.
+/// (replay): this process has seen it. What [`store_by_call`] has logged is
+/// no news.
 pub fn written(addr: u64, len: u64) {
     if !super::any() {
         return;
     }
+    each_piece(addr, len, |r, at, n| {
+        let (alias, copy) = (r.alias(at), r.copy(at));
+        if log::recording() && differs(alias, copy, n) {
+            copy_bytes(alias, copy, n);
+            let t = thread::current();
+            let ip = t.regs.rip;
+            stored_at(t, r, ip, at, n, flag::BY_CALL);
+        } else {
+            copy_bytes(alias, copy, n);
+        }
+    });
+}
+
+/// Recording: a call of the thread stores what is at `from` at `addr`, which is shared.
+pub fn store_by_call(t: &mut Thread, addr: u64, from: u64, len: u64) {
+    each_piece(addr, len, |r, at, n| {
+        let source = from + (at - addr);
+        let offset = r.object_offset(at);
+        lock::page(r.object, offset, t.tid);
+        let store = Store {
+            ip: t.regs.rip,
+            addr: at,
+            len: n,
+            caller: 0,
+        };
+        let tick = log::tick();
+        copy_bytes(source, r.alias(at), n);
+        copy_bytes(source, r.copy(at), n);
+        stored(t, r.copy(at), &store, tick, flag::BY_CALL, None);
+        lock::unlock_page(r.object, offset);
+    });
+}
+
+/// Calls `f` with the parts of a range that are shared, page by page.
+fn each_piece(addr: u64, len: u64, mut f: impl FnMut(&Region, u64, u64)) {
     let end = addr.saturating_add(len);
     for r in super::regions() {
         let (from, to) = (addr.max(r.start), end.min(r.start + r.len));
         let mut at = from;
         while at < to {
-            let n = (to - at).min(PIECE);
-            if log::recording() {
-                let t = thread::current();
-                copy_bytes(r.alias(at), r.copy(at), n);
-                let ip = t.regs.rip;
-                stored_at(t, r, ip, at, n, flag::BY_CALL);
-            } else {
-                copy_bytes(r.alias(at), r.copy(at), n);
-            }
-            at += n;
+            let next = ((at & !(PAGE - 1)) + PAGE).min(to);
+            f(r, at, next - at);
+            at = next;
         }
     }
 }
@@ -746,6 +773,20 @@ fn put(at: u64, value: u64, size: u32) {
             4 => (at as *mut u32).write_unaligned(value as u32),
             _ => (at as *mut u16).write_unaligned(value as u16),
         }
+    }
+}
+
+/// Stores in `to` the words of `from` that are not what `seen` has: whoever else
+/// writes nearby is not disturbed. All are equally aligned.
+pub fn copy_changes(from: u64, seen: u64, to: u64, len: u64) {
+    let mut at = 0;
+    while at < len {
+        let n = (8 - ((from + at) & 7)).min(len - at);
+        // SAFETY: as for `changes`.
+        if unsafe { read_part(from + at, n) != read_part(seen + at, n) } {
+            copy_bytes(from + at, to + at, n);
+        }
+        at += n;
     }
 }
 

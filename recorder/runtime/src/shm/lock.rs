@@ -136,7 +136,7 @@ fn wait(lock: &AtomicU32, tid: u32) {
             sys::futex_wait(lock, owner, 2);
         }
         sleepers.fetch_sub(1, Ordering::Relaxed);
-        if round % 16 == 0
+        if (round == 6 || round % 16 == 0)
             && owner != 0
             && is_dead(owner)
             && lock

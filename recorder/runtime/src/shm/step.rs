@@ -1,6 +1,8 @@
-//! Accesses that no stub makes: the page is opened to the program, all its
-//! lines locked, for one instruction. What changed on it is logged before
-//! and after. Slow, and right for whatever the instruction does.
+//! Accesses that no stub makes: for one instruction the program gets a page of
+//! its own, with what it has seen of the shared one, whose lines are all
+//! locked. What others changed is logged before; what the instruction changed is
+//! stored in the shared page and logged after. Slow, and right for whatever
+//! the instruction does, also while the kernel writes to the same page.
 
 use super::access::{self, Span};
 use super::{Region, find, lock, regions, site};
@@ -155,6 +157,8 @@ fn open_page(t: &mut Thread, r: &Region, page: u64) {
         lock::page(r.object, r.object_offset(page), t.tid);
     }
     access::see_page(t, r, s.ip, page);
+    crate::sys::map_anonymous(page, PAGE, mm::READ | mm::WRITE);
+    access::copy_bytes(r.copy(page), page, PAGE);
     call(nr::MPROTECT, &[page, PAGE, r.prot & (mm::READ | mm::WRITE)]);
     s.open[s.count] = page;
     s.count += 1;
@@ -190,21 +194,28 @@ fn close_all(t: &mut Thread) {
     s.count = 0;
 }
 
-/// Closes a page and logs what the instruction stored there.
+/// Closes a page; stores and logs what the instruction stored there.
 fn close_page(t: &mut Thread, page: u64) {
     let Some(r) = regions().iter().find(|r| r.contains(page, PAGE)).copied() else {
         return;
     };
-    call(nr::MPROTECT, &[page, PAGE, 0]);
+    call(nr::MPROTECT, &[page, PAGE, mm::READ]);
     let mut spans = [Span::default(); 32];
-    let n = access::changes(r.alias(page), r.copy(page), PAGE, &mut spans);
+    let n = access::changes(page, r.copy(page), PAGE, &mut spans);
     let ip = step().ip;
     for span in &spans[..n] {
-        let span = access::trim(r.alias(page), r.copy(page), *span);
+        let span = access::trim(page, r.copy(page), *span);
         let at = page + span.from;
-        access::copy_bytes(r.alias(at), r.copy(at), span.len);
+        access::copy_changes(at, r.copy(at), r.alias(at), span.len);
+        access::copy_bytes(at, r.copy(at), span.len);
         access::stored_at(t, &r, ip, at, span.len, flag::BY_PAGE);
     }
+    // The shared page again, closed (old length 0: mremap(2)).
+    let flags = mm::MREMAP_MAYMOVE | mm::MREMAP_FIXED;
+    if call(nr::MREMAP, &[r.alias(page), 0, PAGE, flags, page]) != page as i64 {
+        crate::fail("a page of shared memory cannot be mapped again");
+    }
+    call(nr::MPROTECT, &[page, PAGE, 0]);
 }
 
 /// Length of the instruction at `ip` if it is a repeated string instruction
