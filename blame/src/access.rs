@@ -2,6 +2,7 @@
 
 use orch_recorder::trace::{RecordingId, Tick};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// What kind of access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -70,6 +71,17 @@ impl Old {
     pub fn get(&self, at: usize) -> Option<u8> {
         let known = self.known.is_empty() || self.known.get(at).copied().unwrap_or(false);
         self.bytes.get(at).copied().filter(|_| known)
+    }
+
+    /// Some of the bytes.
+    #[must_use]
+    pub fn part(&self, range: Range<usize>) -> Self {
+        let known = self.known.get(range.clone()).unwrap_or_default();
+        let bytes = self.bytes.get(range).unwrap_or_default();
+        Self {
+            bytes: bytes.to_vec(),
+            known: known.to_vec(),
+        }
     }
 }
 

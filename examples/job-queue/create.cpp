@@ -1,4 +1,8 @@
 // Makes an empty queue.
 #include "queue.h"
 
-int main() { open_queue(true); }
+int main() {
+    Queue &queue = open_queue(true);
+    for (Job &job : queue.jobs)
+        job.failures = 0;
+}

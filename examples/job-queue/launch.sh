@@ -1,12 +1,13 @@
 #!/bin/sh
 # Starts the whole system: the queue, two workers, the report, and the jobs.
-here=$(cd "$(dirname "$0")" && pwd)
-bin=${BIN:-$here/build}
+cd "$(dirname "$0")" || exit
+bin=${BIN:-build}
+export QUEUE="${QUEUE:-/job-queue}"
 "$bin/create" || exit
-trap 'rm -f /dev/shm/job-queue' EXIT
+trap 'rm -f "/dev/shm$QUEUE"' EXIT
 "$bin/work" & one=$!
 "$bin/work" & two=$!
 "$bin/report" & report=$!
-"$bin/submit" <"$here/jobs.txt"
+"$bin/submit" <jobs.txt
 wait $one $two
 wait $report

@@ -40,6 +40,7 @@ pub fn operand(i: &Instruction) -> Option<Operand> {
     let kind = match info.info(i).op_access(n) {
         OpAccess::Read | OpAccess::CondRead => kind::LOAD,
         OpAccess::Write if !masked(i) => kind::STORE,
+        OpAccess::ReadWrite if !masked(i) => kind::EXCHANGE,
         OpAccess::Write | OpAccess::CondWrite | OpAccess::ReadWrite | OpAccess::ReadCondWrite => {
             kind::UPDATE
         }

@@ -2,7 +2,8 @@
 //!
 //! `programs.toml` lists the programs that are recorded and replayed; every
 //! row is a test of its own (see `tests/programs.rs`). `robustness.rs` tests
-//! what happens when things are killed, damaged or missing.
+//! what happens when things are killed, damaged or missing, `examples.rs` the systems
+//! under `examples/`.
 
 pub mod fixture;
 pub mod orch;

@@ -3,6 +3,8 @@
 use super::Frame;
 use super::elf::{self, DataSymbol, Elf, Link};
 use addr2line::Loader;
+use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::FileExt as _;
@@ -14,6 +16,8 @@ pub struct Debug {
     /// The file's own information, and that of its separate debugging file.
     loaders: Vec<Loader>,
     paths: Vec<PathBuf>,
+    /// Sizes of functions by address, once they are needed.
+    functions: OnceCell<HashMap<u64, u64>>,
     file: File,
     /// Its name, for what has no other.
     name: String,
@@ -38,6 +42,7 @@ impl Debug {
             elf,
             loaders,
             paths,
+            functions: OnceCell::new(),
             file: File::open(copy).ok()?,
             name: name.to_string_lossy().into_owned(),
         })
@@ -86,11 +91,26 @@ impl Debug {
         }
     }
 
-    /// The nearest symbol before an address.
+    /// The function that an address is in, by its symbol.
     fn symbol(&self, vaddr: u64) -> Option<String> {
-        let found = self.loaders.iter().find_map(|l| l.find_symbol(vaddr))?;
-        let name = found.split('@').next().unwrap_or(found);
+        let mut found = self
+            .loaders
+            .iter()
+            .filter_map(|l| l.find_symbol_info(vaddr));
+        let symbol = found.find(|symbol| {
+            // What has no size was written in assembly: it may reach this far.
+            let size = self.functions().get(&symbol.address()).copied();
+            size.is_none_or(|size| size == 0 || vaddr - symbol.address() < size)
+        })?;
+        let name = symbol.name().split('@').next()?;
         Some(addr2line::demangle_auto(name.into(), None).into_owned())
+    }
+
+    fn functions(&self) -> &HashMap<u64, u64> {
+        self.functions.get_or_init(|| {
+            let all = self.paths.iter().rev().map(|path| elf::functions(path));
+            all.flatten().collect()
+        })
     }
 
     /// Variables called `name`, if the file's byte `offset` is at `addr`.

@@ -2,6 +2,7 @@
 
 use object::read::elf::{ElfFile64, FileHeader, ProgramHeader as _};
 use object::{Endianness, Object as _, ObjectSymbol as _, ReadCache, ReadRef, SymbolKind, elf};
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -119,6 +120,23 @@ pub fn supplement(path: &Path) -> Option<PathBuf> {
     let name = Path::new(std::str::from_utf8(name).ok()?);
     let found = path.canonicalize().ok()?.parent()?.join(name);
     found.exists().then_some(found)
+}
+
+/// Sizes of the functions that the file has symbols of, by address.
+pub fn functions(path: &Path) -> HashMap<u64, u64> {
+    let read = || {
+        let cache = ReadCache::new(File::open(path).ok()?);
+        let file = ElfFile64::<Endianness, _>::parse(&cache).ok()?;
+        let symbols = file.symbols().chain(file.dynamic_symbols());
+        let functions = symbols.filter(|s| s.is_definition() && s.kind() == SymbolKind::Text);
+        let mut found = HashMap::new();
+        for symbol in functions {
+            let size = found.entry(symbol.address()).or_insert(0);
+            *size = symbol.size().max(*size);
+        }
+        Some(found)
+    };
+    read().unwrap_or_default()
 }
 
 /// Addresses in the file's own terms and sizes of the variables called `name`.

@@ -38,10 +38,13 @@ pub struct Code {
 }
 
 impl Code {
-    /// The function that the access is put down to: in a library's, who called it.
+    /// The function that the access is put down to: of a library's, who called it;
+    /// of one that a header of the system brought, where that is used.
     #[must_use]
     pub fn main(&self) -> Option<&Frame> {
-        self.frames.get(self.library)
+        let own = self.frames.get(self.library..)?;
+        let written_here = |frame: &&Frame| !frame.file.as_deref().is_some_and(is_of_the_system);
+        own.iter().find(written_here).or(own.first())
     }
 
     /// The library's function that [`main`](Self::main) called.
@@ -49,6 +52,18 @@ impl Code {
     pub fn called(&self) -> Option<&Frame> {
         self.frames.get(self.library.checked_sub(1)?)
     }
+}
+
+/// Whether a source file belongs to the system: headers of libraries and compilers
+/// (GCC manual, "Search Path"), and Rust's own library (`rustc --remap-path-prefix`).
+fn is_of_the_system(file: &str) -> bool {
+    let places = [
+        "/usr/include/",
+        "/usr/lib/",
+        "/usr/local/include/",
+        "/rustc/",
+    ];
+    places.iter().any(|place| file.starts_with(place))
 }
 
 /// Names the code of a session. Keeps what it has read of files.

@@ -2,6 +2,7 @@
 
 mod completions;
 mod console;
+mod demo;
 mod doctor;
 mod events;
 mod graph;
@@ -28,6 +29,7 @@ use std::process::ExitCode;
 #[command(name = "orch", version, propagate_version = true)]
 #[command(after_help = "\
 Examples:
+  orch demo                         a guided tour, of some seconds
   orch record -- ./launch-all.sh    record a command and all that it starts
   orch ls                           what ran: the process tree
   orch console                      what it printed
@@ -76,6 +78,8 @@ enum Command {
     Replay(replay::Args),
     /// List or remove sessions.
     Sessions(sessions::Args),
+    /// Record a small faulty system, and find the culprit: a guided tour.
+    Demo(demo::Args),
     /// Say what this machine offers to the recorder, and what is missing.
     Doctor(doctor::Args),
     /// Print a completion script for a shell.
@@ -168,6 +172,7 @@ impl Cli {
             Command::Graph(args) => graph::run(session, &args),
             Command::Replay(args) => replay::run(session, &args),
             Command::Sessions(args) => sessions::run(&args),
+            Command::Demo(args) => demo::run(&args),
             Command::Doctor(args) => doctor::run(&args),
             Command::Completions(args) => completions::run(&args),
             Command::Man(args) => man::run(&args),

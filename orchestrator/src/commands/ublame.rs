@@ -118,7 +118,8 @@ pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
             Ok(out.json(&rows.json(&query, &access))?)
         })?;
     } else {
-        let mut table = Table::new(&query, args.format);
+        let only = args.len.or(found.len).is_some();
+        let mut table = Table::new(&query, args.format, only);
         index.query(&query, &mut |access| -> Result<()> {
             any = true;
             Ok(table.push(&mut out, &mut rows, access)?)

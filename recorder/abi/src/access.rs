@@ -77,8 +77,10 @@ pub mod kind {
     pub const LOAD: u8 = 1;
     /// It stores, whatever was there.
     pub const STORE: u8 = 2;
-    /// It loads and stores, or stores only in part.
+    /// It loads and may store, or stores only in part: a store shows in what it changed.
     pub const UPDATE: u8 = 3;
+    /// It loads, and stores whatever was there.
+    pub const EXCHANGE: u8 = 4;
 }
 
 /// One instruction with a memory operand, in a stub.

@@ -52,7 +52,7 @@ struct Patches {
     cpuid_count: usize,
     areas: [(u64, u64); MAX_AREAS],
     area_count: usize,
-    hint: u64,
+    entry: u64,
 }
 
 const NONE: Site = Site {
@@ -76,7 +76,7 @@ static mut PATCHES: Patches = Patches {
     cpuid_count: 0,
     areas: [(0, 0); MAX_AREAS],
     area_count: 0,
-    hint: 0,
+    entry: 0,
 };
 
 fn patches() -> &'static mut Patches {
@@ -86,12 +86,12 @@ fn patches() -> &'static mut Patches {
 
 /// Remembers where the program lies.
 pub fn init(entry: u64) {
-    patches().hint = entry;
+    patches().entry = entry;
 }
 
-/// Where the program began.
+/// Where the program's own file begins to run.
 pub fn entry() -> u64 {
-    patches().hint
+    patches().entry
 }
 
 /// A site by its index.

@@ -20,6 +20,8 @@ const AHEAD: usize = 256;
 pub struct Table<'q> {
     query: &'q Query,
     format: Format,
+    /// Show what is asked for of a longer access, not all of it.
+    only: bool,
     width: usize,
     /// Rows that wait until the widths are known.
     waiting: Vec<Line>,
@@ -42,10 +44,11 @@ struct Line {
 const MOST: [usize; COLUMNS] = [20, 10, 18, 7, 16, 30];
 
 impl<'q> Table<'q> {
-    pub fn new(query: &'q Query, format: Format) -> Self {
+    pub fn new(query: &'q Query, format: Format, only: bool) -> Self {
         Self {
             query,
             format,
+            only,
             width: output::width().map_or(WIDEST, |w| w.min(WIDEST)),
             waiting: Vec::new(),
             widths: None,
@@ -97,13 +100,7 @@ impl<'q> Table<'q> {
         };
         let by_page = if site.by_page { "~" } else { "" };
         let place = format!("{:+#x}/{}{by_page}", access.offset, access.new.len());
-        let new = show(self.format, &access.new);
-        let value = match (&access.old, site.kind) {
-            (_, Kind::Load | Kind::CallLoad) => format!("sees {new}"),
-            (Some(old), _) => change(&show_old(self.format, &access.new, old), &new),
-            (None, Kind::Initial) => new,
-            (None, _) => change("?", &new),
-        };
+        let value = self.value(site.kind, access);
         Line {
             recording: site.recording,
             kind: site.kind,
@@ -120,6 +117,24 @@ impl<'q> Table<'q> {
                 place,
                 value,
             ],
+        }
+    }
+
+    fn value(&self, kind: Kind, access: &Access) -> String {
+        let end = self.query.offset.saturating_add(self.query.len);
+        let of_access = |at: u64| at.saturating_sub(access.offset) as usize;
+        let all = access.new.len();
+        let part = match self.only {
+            true => of_access(self.query.offset).min(all)..of_access(end).min(all),
+            false => 0..all,
+        };
+        let new_bytes = &access.new[part.clone()];
+        let new = show(self.format, new_bytes);
+        match (&access.old, kind) {
+            (_, Kind::Load | Kind::CallLoad) => format!("sees {new}"),
+            (Some(old), _) => change(&show_old(self.format, new_bytes, &old.part(part)), &new),
+            (None, Kind::Initial) => new,
+            (None, _) => change("?", &new),
         }
     }
 
@@ -246,9 +261,20 @@ fn code(code: &Code) -> String {
         _ => function.to_owned(),
     };
     if let Some(called) = code.called().and_then(|frame| frame.function.as_deref()) {
-        text += &format!(", by {called}");
+        text += &format!(" ({})", plain(called));
     }
     text
+}
+
+/// A function of libc without what tells for which processors it was made
+/// (`__memcpy_avx_unaligned_erms`: glibc, sysdeps/x86_64/multiarch).
+fn plain(function: &str) -> &str {
+    const MADE_FOR: [&str; 4] = ["_sse", "_avx", "_evex", "_erms"];
+    let cuts = MADE_FOR.iter().filter_map(|suffix| function.find(suffix));
+    match (function.strip_prefix("__"), cuts.min()) {
+        (Some(name), Some(end)) if end > 2 => &name[..end - 2],
+        _ => function,
+    }
 }
 
 /// Words in lines of at most `width`, the second and later ones indented.
@@ -267,4 +293,17 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
         .iter()
         .map(|line| cut(line.trim_end(), width))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn names_of_libc() {
+        assert_eq!(plain("__memcpy_avx512_unaligned_erms"), "memcpy");
+        assert_eq!(plain("__memset_sse2_unaligned"), "memset");
+        assert_eq!(plain("__strnlen_evex"), "strnlen");
+        assert_eq!(plain("my_sse"), "my_sse");
+    }
 }

@@ -45,6 +45,9 @@ pub fn show(format: Format, new: &[u8]) -> String {
 /// What was there before `new`, in the same format.
 pub fn show_old(format: Format, new: &[u8], old: &Old) -> String {
     if old.known.iter().any(|&known| !known) {
+        if !old.known.contains(&true) {
+            return "?".to_owned();
+        }
         return hex_old(old);
     }
     // Zeros are no text that somebody wrote.

@@ -193,7 +193,7 @@ pub extern "C" fn before(t: &mut Thread) -> u64 {
     if recording {
         p.held = lock::lines(r.object, r.object_offset(addr), size, t.tid);
     }
-    if s.kind == kind::UPDATE {
+    if s.kind != kind::STORE {
         see(t, r, s.ip, ordinal, addr, size, 0);
     } else if recording && differs(p.alias, p.copy, size) {
         p.unseen = true;
@@ -220,11 +220,11 @@ pub extern "C" fn after(t: &mut Thread) {
     let p = pending();
     let s = site::site(p.site);
     let size = u64::from(s.size);
-    if s.kind == kind::STORE || differs(p.alias, p.copy, size) {
+    if s.kind != kind::UPDATE || differs(p.alias, p.copy, size) {
         copy_bytes(p.alias, p.copy, size);
         finish(t, s, p);
     } else {
-        // Nothing was stored: a comparison failed, or it made no difference.
+        // Nothing was stored: a comparison failed, say.
         release(t, p);
     }
 }
