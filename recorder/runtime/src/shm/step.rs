@@ -18,6 +18,9 @@ struct Step {
     open: [u64; 8],
     /// Whether the locks of their lines were taken with them.
     locked: [bool; 8],
+    /// Whether it may store there. Only that tells through which of several
+    /// views of the same page it did.
+    written: [bool; 8],
     count: usize,
     /// Signal mask to go back to.
     mask: u64,
@@ -32,6 +35,7 @@ struct Step {
 static mut STEP: Step = Step {
     open: [0; 8],
     locked: [false; 8],
+    written: [false; 8],
     count: 0,
     mask: 0,
     ip: 0,
@@ -66,8 +70,15 @@ pub fn fault(t: &mut Thread, c: &mut Context, addr: u64, write: bool) -> bool {
     let page = addr & !(PAGE - 1);
     let needed = if write { mm::WRITE } else { mm::READ };
     let s = step();
-    if r.prot & needed == 0 || s.open[..s.count].contains(&page) {
+    if r.prot & needed == 0 {
         return false;
+    }
+    if let Some(i) = s.open[..s.count].iter().position(|&open| open == page) {
+        let first = write && !s.written[i];
+        if first {
+            open_to_stores(&r, page, i);
+        }
+        return first;
     }
     if s.count == 0 {
         // A displaced instruction faults as what it is in the program.
@@ -92,9 +103,14 @@ pub fn fault(t: &mut Thread, c: &mut Context, addr: u64, write: bool) -> bool {
         signal::send_to(c, entry, t.stack_top);
         return true;
     }
-    open_page(t, &r, page);
+    open_page(t, &r, page, write);
     s.opening = None;
     true
+}
+
+fn open_to_stores(r: &Region, page: u64, i: usize) {
+    call(nr::MPROTECT, &[page, PAGE, r.prot & (mm::READ | mm::WRITE)]);
+    step().written[i] = true;
 }
 
 /// Address of the access that is about to be made.
@@ -144,8 +160,9 @@ fn begin(t: &mut Thread, c: &mut Context) {
     }
 }
 
-fn open_page(t: &mut Thread, r: &Region, page: u64) {
+fn open_page(t: &mut Thread, r: &Region, page: u64, write: bool) {
     let s = step();
+    let n = s.count;
     let locks = lock::index(r.object, r.object_offset(page));
     // Pages of other objects may have the same locks.
     s.locked[s.count] = !s.open[..s.count].iter().zip(s.locked).any(|(&p, locked)| {
@@ -155,9 +172,14 @@ fn open_page(t: &mut Thread, r: &Region, page: u64) {
         lock::page(r.object, r.object_offset(page), t.tid);
     }
     access::see_page(t, r, s.ip, page);
-    call(nr::MPROTECT, &[page, PAGE, r.prot & (mm::READ | mm::WRITE)]);
-    s.open[s.count] = page;
+    s.open[n] = page;
+    s.written[n] = false;
     s.count += 1;
+    if write {
+        open_to_stores(r, page, n);
+    } else {
+        call(nr::MPROTECT, &[page, PAGE, mm::READ]);
+    }
 }
 
 /// The instruction is done (or failed): closes what was open.
@@ -176,8 +198,11 @@ pub fn close(t: &mut Thread, c: &mut Context) {
 
 fn close_all(t: &mut Thread) {
     let s = step();
-    for &page in &s.open[..s.count] {
-        close_page(t, page);
+    for (&page, written) in s.open[..s.count].iter().zip(s.written) {
+        call(nr::MPROTECT, &[page, PAGE, 0]);
+        if written {
+            log_page(t, page);
+        }
     }
     for (&page, locked) in s.open[..s.count].iter().zip(s.locked) {
         if log::recording()
@@ -190,12 +215,11 @@ fn close_all(t: &mut Thread) {
     s.count = 0;
 }
 
-/// Closes a page and logs what the instruction stored there.
-fn close_page(t: &mut Thread, page: u64) {
+/// Logs what the instruction stored on a page.
+fn log_page(t: &mut Thread, page: u64) {
     let Some(r) = regions().iter().find(|r| r.contains(page, PAGE)).copied() else {
         return;
     };
-    call(nr::MPROTECT, &[page, PAGE, 0]);
     let mut spans = [Span::default(); 32];
     let n = access::changes(r.alias(page), r.copy(page), PAGE, &mut spans);
     let ip = step().ip;
