@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use std::fs;
 use std::io::{BufWriter, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -127,6 +128,34 @@ pub const ALL: &[Workload] = &[
         command: &["$D/frames"],
         ..ROW
     },
+    Workload {
+        name: "redis",
+        title: "Redis, 200,000 requests",
+        targets: (1.6, 1.25),
+        command: &["$D/redis"],
+        ..ROW
+    },
+    Workload {
+        name: "nginx",
+        title: "nginx, two workers, 20,000 requests",
+        targets: (1.6, 1.25),
+        command: &["$D/nginx"],
+        ..ROW
+    },
+    Workload {
+        name: "pgbench",
+        title: "PostgreSQL from initdb on, 4,000 transactions",
+        targets: (3.0, 1.5),
+        command: &["$D/pgbench"],
+        ..ROW
+    },
+    Workload {
+        name: "python",
+        title: "Python `multiprocessing` with `shared_memory`",
+        targets: (1.5, 1.15),
+        command: &["python3", "$D/shared.py"],
+        ..ROW
+    },
 ];
 
 impl Workload {
@@ -148,6 +177,16 @@ pub fn prepare(dir: &Path) -> Result<()> {
     ] {
         compile(dir, name, source)?;
     }
+    for (name, script) in [
+        ("redis", include_str!("../programs/redis.sh")),
+        ("nginx", include_str!("../programs/nginx.sh")),
+        ("pgbench", include_str!("../programs/pgbench.sh")),
+    ] {
+        let path = dir.join(name);
+        fs::write(&path, script)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+    }
+    fs::write(dir.join("shared.py"), include_str!("../programs/shared.py"))?;
     text(&dir.join("text"))?;
     project(&dir.join("project"))?;
     tree(&dir.join("tree"))

@@ -183,7 +183,7 @@ pub fn shown(
     before: Option<Tick>,
 ) -> Option<(u64, u64)> {
     let mut views = catalog.views.iter().filter(|v| v.recording == id);
-    let covers = |v: &&ViewChange| addr.wrapping_sub(v.addr) < v.len;
+    let covers = |v: &&ViewChange| v.addr <= addr && addr - v.addr < v.len;
     let view = match before {
         Some(tick) => {
             let mut views = views.filter(|v| v.tick <= tick);

@@ -229,7 +229,12 @@ fn scripts_and_pages_are_made() {
     }
     let dir = s.dir().join("man");
     assert_eq!(s.orch(&["man", dir.to_str().expect("UTF-8")]).code, 0);
-    for page in ["orch.1", "orch-record.1", "orch-sessions-remove.1"] {
+    for page in [
+        "orch.1",
+        "orch-record.1",
+        "orch-sessions-remove.1",
+        "ublame.1",
+    ] {
         assert!(dir.join(page).exists(), "{page}");
     }
     assert!(!dir.join("orch-replay-host.1").exists());

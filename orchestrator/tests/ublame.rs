@@ -3,7 +3,7 @@
 mod common;
 
 use common::TestSession;
-use common::shared::{P1, P2};
+use common::shared::{Info, P1, P2};
 use serde_json::{Value, json};
 
 fn kinds(rows: &[Value]) -> Vec<&str> {
@@ -14,7 +14,7 @@ fn kinds(rows: &[Value]) -> Vec<&str> {
 
 #[test]
 fn accesses_in_order_with_what_was_there_before() {
-    let s = TestSession::shared(false);
+    let s = TestSession::shared(Info::Inside);
     let run = s.ublame(&["/dev/shm/q+0x40", "--json"]);
     assert_eq!(run.code, 0, "{run:?}");
     let rows = run.json();
@@ -78,19 +78,21 @@ fn accesses_in_order_with_what_was_there_before() {
 
 #[test]
 fn code_is_named_with_what_is_inlined() {
-    let s = TestSession::shared(false);
-    let rows = s.ublame(&["/dev/shm/q+0x40", "--json"]).json();
-    assert_eq!(rows[0]["function"], "put");
-    assert_eq!(rows[0]["line"], 3);
-    assert!(
-        rows[0]["file"]
-            .as_str()
-            .is_some_and(|f| f.ends_with("ring.c"))
-    );
-    assert_eq!(rows[0]["frames"][1]["function"], "push");
-    assert_eq!(rows[0]["frames"][1]["line"], 6);
-    assert_eq!(rows[2]["function"], "pop");
-    let stripped = TestSession::shared(true);
+    for info in [Info::Inside, Info::Beside] {
+        let s = TestSession::shared(info);
+        let rows = s.ublame(&["/dev/shm/q+0x40", "--json"]).json();
+        assert_eq!(rows[0]["function"], "put");
+        assert_eq!(rows[0]["line"], 3);
+        assert!(
+            rows[0]["file"]
+                .as_str()
+                .is_some_and(|f| f.ends_with("ring.c"))
+        );
+        assert_eq!(rows[0]["frames"][1]["function"], "push");
+        assert_eq!(rows[0]["frames"][1]["line"], 6);
+        assert_eq!(rows[2]["function"], "pop");
+    }
+    let stripped = TestSession::shared(Info::Nowhere);
     let rows = stripped.ublame(&["/dev/shm/q+0x40", "--json"]).json();
     let name = rows[0]["function"].as_str().expect("there is some name");
     assert!(
@@ -102,7 +104,7 @@ fn code_is_named_with_what_is_inlined() {
 
 #[test]
 fn rows_fit_and_say_what_is_to_be_known() {
-    let s = TestSession::shared(false);
+    let s = TestSession::shared(Info::Inside);
     let run = s.orch(&["ublame", "q+0x40"]);
     // Two objects are called so.
     assert_eq!(run.code, 2, "{run:?}");
@@ -134,7 +136,7 @@ fn rows_fit_and_say_what_is_to_be_known() {
 
 #[test]
 fn addresses_and_variables_lead_to_objects() {
-    let s = TestSession::shared(false);
+    let s = TestSession::shared(Info::Inside);
     let at = |text: &str| s.ublame(&[text, "--json"]).json().len();
     assert_eq!(at(&format!("p1:{:#x}", P1 + 0x40)), 7);
     // Another object is there in the end.
@@ -154,7 +156,7 @@ fn addresses_and_variables_lead_to_objects() {
 
 #[test]
 fn other_memory_is_named() {
-    let s = TestSession::shared(false);
+    let s = TestSession::shared(Info::Inside);
     let why = |text: &str| {
         let run = s.ublame(&[text]);
         assert_eq!(run.code, 1, "{run:?}");
@@ -173,7 +175,7 @@ fn other_memory_is_named() {
 
 #[test]
 fn rows_are_chosen() {
-    let s = TestSession::shared(false);
+    let s = TestSession::shared(Info::Inside);
     let count = |args: &[&str]| {
         s.ublame(&[&["/dev/shm/q+0x40", "--json"], args].concat())
             .json()
@@ -197,7 +199,7 @@ fn rows_are_chosen() {
 
 #[test]
 fn an_index_that_is_damaged_is_made_again() {
-    let s = TestSession::shared(false);
+    let s = TestSession::shared(Info::Inside);
     let ask = || s.ublame(&["/dev/shm/q+0x40", "--json"]).stdout;
     let expected = ask();
     let path = s.dir().join("blame.index");
@@ -214,7 +216,7 @@ fn an_index_that_is_damaged_is_made_again() {
 
 #[test]
 fn shm_lists_objects_and_who_used_them() {
-    let s = TestSession::shared(false);
+    let s = TestSession::shared(Info::Inside);
     let rows = s.orch(&["shm", "--json"]).json();
     assert_eq!(rows.len(), 3);
     assert_eq!(rows[0]["object"], "/dev/shm/q");
@@ -228,4 +230,32 @@ fn shm_lists_objects_and_who_used_them() {
     assert!(text.contains("memfd:q, 4.0 kB: 0 stores"), "{text}");
     assert!(text.lines().all(|l| l.chars().count() <= 100), "{text}");
     assert_eq!(TestSession::ended().orch(&["shm"]).code, 1);
+}
+
+#[test]
+fn graph_of_what_depends_on_what() {
+    let s = TestSession::shared(Info::Inside);
+    let edges = s.orch(&["graph", "--json"]).json();
+    let has = |from: &str, to: &str, cause: &str| {
+        let one = |e: &Value| e["from"] == from && e["to"] == to && e["cause"] == cause;
+        assert!(edges.iter().any(one), "{from} {to} {cause}: {edges:?}");
+    };
+    has("p1@3", "p2@4", "fork");
+    has("p1@12", "p2@20", "memory");
+    has("p1@3", "p1@12", "program");
+    let text = s.orch(&["graph", "-p", "p1", "-p", "p2"]).stdout;
+    assert_eq!(text.lines().count(), 2, "{text}");
+    assert!(
+        text.contains("p1@12 → p2@20  memory /dev/shm/q+0x40..0x48"),
+        "{text}"
+    );
+    let near = s.orch(&["graph", "--around", "p2@20", "--hops", "1"]);
+    assert_eq!(near.stdout.lines().count(), 1, "{near:?}");
+    let dot = s.orch(&["graph", "--dot"]).stdout;
+    assert!(
+        dot.starts_with("digraph orch {") && dot.trim_end().ends_with('}'),
+        "{dot}"
+    );
+    assert_eq!(s.orch(&["graph", "--from", "100"]).code, 1);
+    assert_eq!(s.orch(&["graph", "--around", "p9@1"]).code, 2);
 }

@@ -3,12 +3,12 @@
 use crate::tracee;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::unistd::{ForkResult, Pid, execvp, fork, pipe2};
 use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 
 /// Why a program did not start.
@@ -58,12 +58,19 @@ pub fn prepare<A: AsRef<OsStr>>(command: &[A], inherited: &File) -> Result<Waiti
     let (failed_read, failed_write) = pipe2(cloexec).map_err(Error::Fork)?;
     // SAFETY: the child only makes system calls and does not allocate before exec.
     match unsafe { fork() }.map_err(Error::Fork)? {
-        ForkResult::Parent { child } => Ok(Waiting {
-            pid: child,
-            go: go_write.into(),
-            failed: failed_read.into(),
-            program: command[0].as_ref().to_string_lossy().into_owned(),
-        }),
+        ForkResult::Parent { child } => {
+            // The child has the limit that the user set; this process holds some
+            // descriptors for each that it watches.
+            if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
+                let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
+            }
+            Ok(Waiting {
+                pid: child,
+                go: go_write.into(),
+                failed: failed_read.into(),
+                program: command[0].as_ref().to_string_lossy().into_owned(),
+            })
+        }
         ForkResult::Child => {
             drop(go_write);
             let mut byte = [0];
@@ -75,7 +82,6 @@ pub fn prepare<A: AsRef<OsStr>>(command: &[A], inherited: &File) -> Result<Waiti
                 let Err(errno) = execvp(&args[0], &args);
                 let _ = nix::unistd::write(&failed_write, &(errno as i32).to_le_bytes());
             }
-            let _ = failed_write.as_raw_fd();
             // SAFETY: leaves at once, without running anything of the parent's.
             unsafe { libc::_exit(127) }
         }

@@ -20,7 +20,7 @@ impl Stub {
             self.moved.len(),
             self.sites.len(),
             self.code.len(),
-            0,
+            self.before,
         ] {
             out.extend(u32::try_from(n).expect("a stub is small").to_le_bytes());
         }

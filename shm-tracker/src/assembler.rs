@@ -74,6 +74,32 @@ impl Assembler {
         self.put(Ok(i));
     }
 
+    /// A call of the program. What it pushes is the address behind it there, so
+    /// that whoever walks the stack finds the program's code; nothing has
+    /// changed yet if the stack has no room.
+    pub fn call(&mut self, i: &Instruction) {
+        let top = |offset: i64| {
+            let none = Register::None;
+            MemoryOperand::new(Register::RSP, none, 1, offset, 1, false, none)
+        };
+        let behind = i.next_ip();
+        for (offset, half) in [(-8, behind as u32), (-4, (behind >> 32) as u32)] {
+            self.put(Instruction::with2(
+                Code::Mov_rm32_imm32,
+                top(offset),
+                half.cast_signed(),
+            ));
+        }
+        self.put(Instruction::with2(Code::Lea_r64_m, Register::RSP, top(-8)));
+        if i.is_call_near() {
+            self.jump_to(i.near_branch_target());
+        } else {
+            let mut jump = *i;
+            jump.set_code(Code::Jmp_rm64);
+            self.put(Ok(jump));
+        }
+    }
+
     pub fn branch(&mut self, code: Code, label: Label) {
         self.put(Instruction::with_branch(code, target(label)));
     }

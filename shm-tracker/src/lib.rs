@@ -8,6 +8,7 @@
 //! may use and the `assembler`, and `answer` puts it all into the bytes that the runtime gets.
 
 mod answer;
+mod around;
 mod assembler;
 mod flags;
 mod operand;
@@ -15,6 +16,7 @@ mod registers;
 mod sequence;
 mod window;
 
+use around::Around;
 use assembler::Assembler;
 use orch_abi::access::{Moved, Site};
 use sequence::Sequence;
@@ -28,6 +30,8 @@ pub const MAX_ANSWER: usize = 4096;
 pub struct Stub {
     /// Bytes of the program's code that it stands for.
     pub window: usize,
+    /// How many of them precede the instruction that was asked for.
+    pub before: usize,
     /// Whether a jump to it may be put in their place.
     pub patch: bool,
     /// The instructions of the window.
@@ -38,16 +42,19 @@ pub struct Stub {
     pub code: Vec<u8>,
 }
 
-/// Makes the stub that will lie at `at` for the program's `code` at `ip`, with
-/// sites numbered from `first_site`. `None` if the first instruction is not
-/// one that a stub can do.
+/// Makes the stub that will lie at `at` for the instruction at `ip`, with sites
+/// numbered from `first_site`. `code` is the program's, `before` bytes of it
+/// preceding `ip`. `None` if the instruction is not one that a stub can do.
 #[must_use]
-pub fn stub(code: &[u8], ip: u64, at: u64, first_site: u32) -> Option<Stub> {
-    let window = Window::find(code, ip)?;
-    build(&window, at, first_site).or_else(|| build(&window.first_only(), at, first_site))
+pub fn stub(code: &[u8], before: usize, ip: u64, at: u64, first_site: u32) -> Option<Stub> {
+    let around = Around::new(code, before, ip);
+    around
+        .windows()
+        .iter()
+        .find_map(|window| build(window, ip, at, first_site))
 }
 
-fn build(window: &Window, at: u64, first_site: u32) -> Option<Stub> {
+fn build(window: &Window, ip: u64, at: u64, first_site: u32) -> Option<Stub> {
     let mut asm = Assembler::default();
     let live = flags::live(&window.instructions);
     let entries: Vec<_> = window.instructions.iter().map(|_| asm.label()).collect();
@@ -68,6 +75,8 @@ fn build(window: &Window, at: u64, first_site: u32) -> Option<Stub> {
             )?;
             s.emit(&mut asm);
             sequences.push(s);
+        } else if i.is_call_near() || i.is_call_near_indirect() {
+            asm.call(i);
         } else {
             asm.moved(i, |target| window.index(target).map(|n| entries[n]));
         }
@@ -87,6 +96,7 @@ fn build(window: &Window, at: u64, first_site: u32) -> Option<Stub> {
     }
     let stub = Stub {
         window: window.len(),
+        before: usize::try_from(ip - window.ip()).ok()?,
         patch: window.patch,
         moved,
         sites: sequences.iter().map(|s| s.site(&block)).collect(),

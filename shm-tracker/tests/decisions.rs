@@ -7,7 +7,7 @@ const IP: u64 = 0x40_1000;
 const AT: u64 = 0x50_0000;
 
 fn of(code: &[u8]) -> Option<Stub> {
-    stub(code, IP, AT, 3)
+    stub(code, 0, IP, AT, 3)
 }
 
 /// Kind, size, value, atomic of the first instruction.
@@ -122,9 +122,9 @@ fn what_cannot_move_stays() {
     let alone = (2, false, vec![0], vec![0]);
     let codes: [&[u8]; 9] = [
         &[0x8b, 0x07],                               // and no more is known
-        &[0x8b, 0x07, 0xc3, 0x90, 0x90],             // ret, and something else
-        &[0x8b, 0x07, 0xeb, 0, 0x90],                // jmp, and something else
-        &[0x8b, 0x07, 0xe8, 0, 0, 0, 0],             // call
+        &[0x8b, 0x07, 0xc3, 0x8b, 0x07],             // ret, and something else
+        &[0x8b, 0x07, 0xeb, 0, 0x90],                // jmp to what follows it
+        &[0x8b, 0x07, 0xff, 0x54, 0x24, 8],          // call by the stack that it changes
         &[0x8b, 0x07, 0x0f, 0x05, 0x90],             // syscall
         &[0x8b, 0x07, 0x0f, 0x31, 0x90],             // rdtsc
         &[0x8b, 0x07, 0xf0, 0x01, 0x07],             // lock add, entered behind its prefix
@@ -140,6 +140,31 @@ fn what_cannot_move_stays() {
 }
 
 #[test]
+fn what_follows_a_function_makes_room() {
+    // mov (%rdi),%eax; ret; nop; int3
+    let code = [0x8b, 0x07, 0xc3, 0x90, 0xcc];
+    assert_eq!(shape(&code), (5, true, vec![0, 2], vec![0]));
+    // mov (%rdi),%eax; jmp, far away; nopl 0(%rax)
+    let code = [0x8b, 0x07, 0xeb, 0x40, 0x0f, 0x1f, 0x40, 0x00];
+    assert_eq!(shape(&code), (8, true, vec![0, 2], vec![0]));
+}
+
+#[test]
+fn calls_push_the_programs_address() {
+    // mov (%rdi),%eax; call
+    let code = [0x8b, 0x07, 0xe8, 0, 1, 0, 0];
+    assert_eq!(shape(&code), (7, true, vec![0, 2], vec![0]));
+    let stub = of(&code).expect("a stub");
+    let behind = (IP + 7).to_le_bytes();
+    for half in behind.chunks(4) {
+        assert!(stub.code.windows(4).any(|w| w == half));
+    }
+    // mov (%rdi),%eax; call *8(%rax)
+    let code = [0x8b, 0x07, 0xff, 0x50, 8];
+    assert_eq!(shape(&code), (5, true, vec![0, 2], vec![0]));
+}
+
+#[test]
 fn flags_are_kept_where_they_can_be_seen() {
     let flags = |code: &[u8]| of(code).expect("a stub").sites[0].flags;
     assert_eq!(flags(&[0x8b, 0x07]), 1); // mov (%rdi),%eax
@@ -152,9 +177,9 @@ fn flags_are_kept_where_they_can_be_seen() {
 #[test]
 fn what_is_out_of_reach_has_none() {
     let code = [0x48, 0x8b, 0x87, 16, 0, 0, 0];
-    assert!(stub(&code, IP, IP + (1 << 30), 0).is_some());
-    assert_eq!(stub(&code, IP, IP + (1 << 32), 0), None);
-    assert_eq!(stub(&code, IP, AT, 1 << 31), None);
+    assert!(stub(&code, 0, IP, IP + (1 << 30), 0).is_some());
+    assert_eq!(stub(&code, 0, IP, IP + (1 << 32), 0), None);
+    assert_eq!(stub(&code, 0, IP, AT, 1 << 31), None);
 }
 
 #[test]

@@ -25,18 +25,19 @@ const PAGE: u64 = 4096;
 /// So many places of damage are told.
 const MOST_DAMAGE: usize = 100;
 
-/// Writes the index of `session` to `out`. `progress` is told now and then which
-/// part of the work is done, between 0 and 1.
+/// Writes the index of `session` to `out`, and what does not fit in memory to a
+/// temporary file in `dir`. `progress` is told now and then which part of the
+/// work is done, between 0 and 1.
 pub fn build(
     session: &Session,
     out: File,
-    path: &Path,
+    dir: &Path,
     progress: &mut dyn FnMut(f64),
 ) -> Result<File, BlameError> {
-    let io = || BlameError::io("write the index", path);
+    let io = || BlameError::io("write an index in", dir);
     let fingerprint = file::fingerprint(session)?;
     let ids = session.recordings()?;
-    let mut builder = Builder::new(session.dir().to_owned());
+    let mut builder = Builder::new(dir.to_owned());
     builder.recordings(session, &ids);
     for (n, &id) in ids.iter().enumerate() {
         scan(session, id, &mut builder).map_err(io())?;

@@ -4,6 +4,7 @@
 mod build;
 mod file;
 mod frame;
+mod join;
 mod read;
 mod segment;
 

@@ -43,6 +43,11 @@ const MAP_PRIVATE: u64 = 2;
 const MAP_ANONYMOUS: u64 = 0x20;
 const MAP_GROWSDOWN: u32 = 0x100;
 
+/// Whole pages.
+fn pages(len: u64) -> u64 {
+    len.checked_next_multiple_of(4096).unwrap_or(len)
+}
+
 impl Memory {
     /// Reads the recording (and, of a forked one, its parents) up to a tick.
     ///
@@ -117,8 +122,7 @@ impl Memory {
     }
 
     fn set(&mut self, addr: u64, len: u64, what: Option<Mapping>, offset: u64) {
-        let len = len.checked_next_multiple_of(4096).unwrap_or(len);
-        self.ranges.set(addr, len, what, offset);
+        self.ranges.set(addr, pages(len), what, offset);
     }
 
     fn call(&mut self, record: &Record<'_>) {
@@ -148,11 +152,11 @@ impl Memory {
             }
             MUNMAP => self.set(a, b, None, 0),
             BRK => {
-                let (old, new) = (self.brk.next_multiple_of(4096), result);
+                let (old, new) = (pages(self.brk), result);
                 if new > old {
                     self.set(old, new - old, Some(Mapping::Heap), 0);
                 } else {
-                    let new = new.next_multiple_of(4096);
+                    let new = pages(new);
                     self.set(new, old.saturating_sub(new), None, 0);
                 }
                 self.brk = result;

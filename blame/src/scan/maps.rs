@@ -97,7 +97,10 @@ impl Maps {
     fn moved(&self, old: u64, old_len: u64, new: u64, new_len: u64) -> [Option<Change>; 2] {
         let was = self.files.at(old);
         let (file, offset) = match was {
-            Some(piece) => (Some(piece.what), piece.offset + (old - piece.addr)),
+            Some(piece) => {
+                let offset = piece.offset.wrapping_add(old - piece.addr);
+                (Some(piece.what), offset)
+            }
             None => (None, 0),
         };
         [

@@ -69,7 +69,8 @@ impl Elf {
     pub fn vaddr(&self, offset: u64) -> Option<u64> {
         let inside = |s: &&Segment| offset.wrapping_sub(s.offset) < s.len;
         // Segments are mapped in whole pages: one may begin before its first byte.
-        let near = |s: &&Segment| (offset | 0xfff).wrapping_sub(s.offset) < s.len + 0xfff;
+        let near =
+            |s: &&Segment| (offset | 0xfff).wrapping_sub(s.offset) < s.len.saturating_add(0xfff);
         let segments = || self.segments.iter();
         let segment = segments().find(inside).or_else(|| segments().find(near))?;
         Some(

@@ -151,7 +151,7 @@ impl Symbols {
         loop {
             let changes = self.maps.get(&id).map_or(&[][..], Vec::as_slice);
             let mut changes = changes.iter().rev().map(|&n| &catalog.maps[n]);
-            let covers = |m: &&MapChange| m.tick <= tick && ip.wrapping_sub(m.addr) < m.len;
+            let covers = |m: &&MapChange| m.tick <= tick && m.addr <= ip && ip - m.addr < m.len;
             if let Some(map) = changes.find(covers) {
                 return Some((map.file?, map.offset.checked_add(ip - map.addr)?));
             }

@@ -1,6 +1,6 @@
 //! `orch man`.
 
-use super::Cli;
+use super::{Cli, Ublame};
 use anyhow::{Context as _, Result};
 use clap::CommandFactory as _;
 use std::path::PathBuf;
@@ -21,8 +21,10 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<ExitCode> {
     let dir = args.dir.display();
     std::fs::create_dir_all(&args.dir).with_context(|| format!("cannot make {dir}"))?;
-    let command = Cli::command().disable_help_subcommand(true);
-    clap_mangen::generate_to(command, &args.dir)
-        .with_context(|| format!("cannot write manual pages to {dir}"))?;
+    for command in [Cli::command(), Ublame::command()] {
+        let command = command.disable_help_subcommand(true);
+        clap_mangen::generate_to(command, &args.dir)
+            .with_context(|| format!("cannot write manual pages to {dir}"))?;
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,6 +4,7 @@ mod completions;
 mod console;
 mod doctor;
 mod events;
+mod graph;
 mod index;
 mod ls;
 mod man;
@@ -69,6 +70,8 @@ enum Command {
     Ublame(ublame::Args),
     /// Show the memory that processes shared.
     Shm(shm::Args),
+    /// Show what happened before what, across processes.
+    Graph(graph::Args),
     /// Run recordings again and check that nothing differs.
     Replay(replay::Args),
     /// List or remove sessions.
@@ -162,6 +165,7 @@ impl Cli {
             Command::Console(args) => console::run(session, &args),
             Command::Ublame(args) => ublame::run(session, &args),
             Command::Shm(args) => shm::run(session, &args),
+            Command::Graph(args) => graph::run(session, &args),
             Command::Replay(args) => replay::run(session, &args),
             Command::Sessions(args) => sessions::run(&args),
             Command::Doctor(args) => doctor::run(&args),

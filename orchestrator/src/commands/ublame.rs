@@ -33,8 +33,9 @@ Examples:
 Stores, and loads that saw what another process had stored, in the order in which
 they happened. `outside` is what no recorded process did, `initial` what was there
 before; a position with `<` is where that was noticed. A size with `~` was found by
-comparing a page, so that it may be off. An object may also be named by the end of its path (q+0x40); `orch shm`
-lists them. Of accesses of more than 256 bytes, the part within the range is shown.
+comparing a page: which of the bytes were accessed is not certain. An object may
+also be named by the end of its path (q+0x40); `orch shm` lists all. Of accesses of
+more than 256 bytes, the part within the range is shown.
 
 With --json, each access is an object with position, tick, recording, pid, program,
 tid, kind, pc, function, file, line, object, offset, size, old, new (hexadecimal;

@@ -38,8 +38,19 @@ int main(void) {
 }
 ";
 
+/// Where the program's debugging information is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Info {
+    /// In the program.
+    Inside,
+    /// In a file beside it (`.gnu_debuglink`).
+    Beside,
+    /// Nowhere.
+    Nowhere,
+}
+
 /// Builds the program; addresses of `push`, `pop` and `counter`, and what of it is loaded.
-fn program(dir: &Path, strip: bool) -> (std::path::PathBuf, [u64; 3], Vec<Map>) {
+fn program(dir: &Path, info: Info) -> (std::path::PathBuf, [u64; 3], Vec<Map>) {
     let (source, path) = (dir.join("ring.c"), dir.join("ring"));
     fs::write(&source, SOURCE).expect("there is room");
     let mut cc = Command::new("cc");
@@ -66,9 +77,18 @@ fn program(dir: &Path, strip: bool) -> (std::path::PathBuf, [u64; 3], Vec<Map>) 
         }
     };
     let loaded = file.segments().map(load).collect();
-    if strip {
-        let status = Command::new("strip").arg("--strip-all").arg(&path).status();
-        assert!(status.expect("there is a strip").success());
+    let run = |tool: &str, args: &[&str]| {
+        let status = Command::new(tool).args(args).current_dir(dir).status();
+        assert!(status.expect("binutils are there").success(), "{tool}");
+    };
+    if info == Info::Beside {
+        run("objcopy", &["--only-keep-debug", "ring", "ring.debug"]);
+    }
+    if info != Info::Inside {
+        run("strip", &["--strip-all", "ring"]);
+    }
+    if info == Info::Beside {
+        run("objcopy", &["--add-gnu-debuglink=ring.debug", "ring"]);
     }
     (path, places, loaded)
 }
@@ -76,13 +96,13 @@ fn program(dir: &Path, strip: bool) -> (std::path::PathBuf, [u64; 3], Vec<Map>) 
 impl TestSession {
     /// p1 stores to `/dev/shm/q+0x40`, p2 sees it and stores too, and somebody
     /// outside the session does. p1's `counter` is shared as `anon:3`.
-    pub fn shared(strip: bool) -> Self {
+    pub fn shared(info: Info) -> Self {
         let home = tempfile::tempdir().expect("a temporary directory");
         let dir = home.path().join("orch/ring-1");
         let command = vec!["ring".to_owned()];
         let session = Session::create(&dir, Meta::now(command, "/".into(), Vec::new()));
         let mut session = session.expect("a new directory");
-        let (path, [push, pop, counter], loaded) = program(home.path(), strip);
+        let (path, [push, pop, counter], loaded) = program(home.path(), info);
         let mut files = session.files().expect("they can be kept");
         let file = File::open(&path).expect("it was built");
         let file = files.capture(&file, &path).expect("it can be copied").0 + 1;

@@ -129,8 +129,8 @@ pub struct Stub {
     pub sites: u32,
     /// Bytes of code.
     pub code: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Bytes of the window before the instruction that was asked for.
+    pub before: u32,
 }
 
 /// One instruction of a window.

@@ -155,10 +155,11 @@ pub mod request {
     /// now, or 0 if they cannot be moved; `args[3]` becomes the new offsets of
     /// the instructions, one byte each, lowest first.
     pub const RELOCATE: u32 = 5;
-    /// Make a stub for the `args[2]` bytes of code in the slot's message, which
-    /// are the program's at address `args[0]`; it will lie at `args[1]`, and its
-    /// sites be numbered from `args[3]`. Reply: the length of the answer in the message
-    /// ([`crate::access::Stub`]), or 0 if there is none for this instruction.
+    /// Make a stub for the instruction at `args[0]`. The slot's message holds `args[2]`
+    /// bytes (low half) of the program's code there, after `args[2] >> 32` bytes of what
+    /// precedes them; the stub will lie at `args[1]`, and its sites be numbered from `args[3]`.
+    /// Reply: the length of the answer in the message ([`crate::access::Stub`]), or 0
+    /// if there is none for this instruction.
     pub const STUB: u32 = 6;
 }
 

@@ -47,7 +47,7 @@ pub extern "C" fn boot(index: u32, fd: u64) {
         forget_everything();
         t.regs = replay::build_image();
     }
-    hide_vdso(&t.regs);
+    let entry = hide_vdso(&t.regs);
     signal::install_own();
     take_state(t);
     trap_instructions();
@@ -58,7 +58,7 @@ pub extern "C" fn boot(index: u32, fd: u64) {
         install_filter(slot.boot_flags.load(Ordering::Relaxed) & flag::NO_NEW_PRIVS != 0);
     }
     slot.state.store(state::ACTIVE, Ordering::Release);
-    patch::init(t.regs.rip);
+    patch::init(entry.unwrap_or(t.regs.rip));
     t.resume_ip = t.regs.rip;
 }
 
@@ -115,10 +115,13 @@ fn forget_everything() {
 }
 
 /// Makes libc believe that there is no vDSO, so that clock_gettime and
-/// friends are system calls (getauxval(3): AT_SYSINFO_EHDR).
-fn hide_vdso(regs: &Regs) {
+/// friends are system calls (getauxval(3): AT_SYSINFO_EHDR). Tells the program's
+/// entry (AT_ENTRY): the first instruction is the dynamic linker's, if there is one.
+fn hide_vdso(regs: &Regs) -> Option<u64> {
     const AT_SYSINFO_EHDR: u64 = 33;
+    const AT_ENTRY: u64 = 9;
     const AT_IGNORE: u64 = 1;
+    let mut entry = None;
     let mut p = regs.rsp as *mut u64;
     // SAFETY: at exec the stack holds argc, argv, 0, envp, 0, auxv, ending
     // with AT_NULL (System V ABI, "Process Initialization").
@@ -132,9 +135,13 @@ fn hide_vdso(regs: &Regs) {
             if p.read() == AT_SYSINFO_EHDR {
                 p.write(AT_IGNORE);
             }
+            if p.read() == AT_ENTRY {
+                entry = Some(p.add(1).read());
+            }
             p = p.add(2);
         }
     }
+    entry
 }
 
 /// rdtsc and cpuid fault from here on (prctl(2) PR_SET_TSC, arch_prctl(2) ARCH_SET_CPUID).

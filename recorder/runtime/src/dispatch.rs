@@ -199,10 +199,12 @@ pub fn input(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
     } else {
         let mut kernel = shm::Arguments::new(args);
         kernel.translate(t, c);
-        // SAFETY: the program's own call with its own arguments.
-        let result = unsafe { window_syscall(u64::from(c.nr), kernel.args.as_ptr()) };
-        kernel.finish(t, args);
-        result
+        if shm::any() && memory::writes(c) {
+            to_shared_memory(t, c, args, &mut kernel)
+        } else {
+            // SAFETY: the program's own call with its own arguments.
+            unsafe { window_syscall(u64::from(c.nr), kernel.args.as_ptr()) }
+        }
     };
     if b.result == ABANDONED {
         return Outcome::SignalFirst;
@@ -229,6 +231,18 @@ pub fn input(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
     }
 }
 
+/// A call that may write to shared memory.
+fn to_shared_memory(t: &mut Thread, c: &Call, args: &[u64; 6], kernel: &mut shm::Arguments) -> i64 {
+    let moved = scratch::redirect(t, c, args, &mut kernel.args, scratch::Which::Shared);
+    // SAFETY: the program's own call with its own arguments.
+    let result = unsafe { window_syscall(u64::from(c.nr), kernel.args.as_ptr()) };
+    kernel.finish(t, args);
+    if result != ABANDONED {
+        scratch::deliver(t, c, args, result, &moved);
+    }
+    result
+}
+
 /// Lets the other threads run while this one is in the kernel.
 fn blocking(t: &mut Thread, c: &Call, args: &[u64; 6], tick: u64, b: &mut Syscall) -> i64 {
     if t.caught != 0 {
@@ -239,7 +253,7 @@ fn blocking(t: &mut Thread, c: &Call, args: &[u64; 6], tick: u64, b: &mut Syscal
     let mut kernel = shm::Arguments::new(args);
     kernel.translate(t, c);
     let mut kernel_args = kernel.args;
-    let moved = scratch::redirect(t, c, args, &mut kernel_args);
+    let moved = scratch::redirect(t, c, args, &mut kernel_args, scratch::Which::All);
     thread::release_baton();
     t.kicked = 0;
     // SAFETY: the program's own call with its own arguments.

@@ -237,6 +237,34 @@ pub fn write(kind: Kind, aux: u16, flags: u8, tick: u64, parts: &[&[u8]]) {
     l.publish();
 }
 
+/// Logs a store of at most eight bytes ([`orch_abi::record::Store`] and the
+/// value): most of what programs log that share memory.
+#[inline]
+pub fn store(tick: u64, body: [u64; 5]) {
+    const LEN: u64 = 56;
+    let l = log();
+    let head = Head {
+        kind: Kind::Store as u8,
+        len: 40,
+        tick,
+        ..Head::default()
+    };
+    let at = (l.cursor % RING_LEN) as usize;
+    if l.cursor + LEN > l.limit || at + LEN as usize > RING_LEN as usize {
+        l.put(bytes_of(&head));
+        l.put(bytes_of(&body));
+    } else {
+        // SAFETY: there is room, in one piece, aligned to 8.
+        unsafe {
+            let to = l.ring.add(at);
+            to.cast::<Head>().write(head);
+            to.add(size_of::<Head>()).cast::<[u64; 5]>().write(body);
+        }
+        l.cursor += LEN;
+    }
+    l.publish();
+}
+
 /// Begins a record of `len` payload bytes, put in with [`part`].
 pub fn begin(kind: Kind, flags: u8, len: usize) {
     let head = Head {

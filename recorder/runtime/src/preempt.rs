@@ -227,6 +227,17 @@ pub fn poke(at: u64, byte: u8) -> u8 {
     old
 }
 
+/// Puts what belongs to the program into code read at `start`, where a search has changed it.
+pub fn overlay(start: u64, code: &mut [u8]) {
+    let s = search();
+    if s.inserted {
+        shm::overlay(start, code, s.point.regs.rip, &[s.original]);
+    }
+    if let Some((at, bytes)) = stub::hidden() {
+        shm::overlay(start, code, at, bytes);
+    }
+}
+
 /// Writes to the program's code, whatever its protection.
 pub fn write_code(at: u64, bytes: &[u8]) {
     const AT_FDCWD: u64 = -100_i64 as u64;

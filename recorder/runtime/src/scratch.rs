@@ -1,6 +1,7 @@
-//! Where the kernel writes while another thread runs program code: the
-//! program's memory changes only when the caller has the baton again, at a
-//! place that replay knows.
+//! Where the kernel writes instead of the program's memory while another thread
+//! runs program code: that memory changes only when the caller has the baton
+//! again, at a place that replay knows. And instead of shared memory, where
+//! a store takes locks and a tick.
 
 use crate::memory::{self, fd_set_len};
 use crate::sys::{self, mm};
@@ -49,9 +50,25 @@ impl Moved {
     }
 }
 
+/// Which outputs are redirected.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// All: another thread runs meanwhile.
+    All,
+    /// Those in shared memory: what others see of them has its place among
+    /// all stores there.
+    Shared,
+}
+
 /// Redirects the outputs of a call in `kernel_args`. What does not fit, and
 /// what msghdr structures lead to, stays where it is (docs/recording.md).
-pub fn redirect(t: &mut Thread, call: &Call, args: &[u64; 6], kernel_args: &mut [u64; 6]) -> Moved {
+pub fn redirect(
+    t: &mut Thread,
+    call: &Call,
+    args: &[u64; 6],
+    kernel_args: &mut [u64; 6],
+    which: Which,
+) -> Moved {
     let base = BASE + u64::from(t.index) * LEN;
     let part = Part {
         arg: 0,
@@ -77,14 +94,23 @@ pub fn redirect(t: &mut Thread, call: &Call, args: &[u64; 6], kernel_args: &mut 
             Ty::InOut(b) | Ty::OutAlways(b) => (b, true),
             _ => continue,
         };
-        if args[i] == 0 || shm::alias(args[i]) != args[i] {
+        let vector = matches!(buf, Buf::Iovec { .. });
+        if args[i] == 0 || which == Which::Shared && !vector && shm::alias(args[i]) == args[i] {
             continue;
         }
         let room = match buf {
             Buf::Bytes { cap, .. } => memory::len(cap, args, 0, u64::MAX),
             Buf::FdSet { nfds } => fd_set_len(args[usize::from(nfds)]),
             Buf::Iovec { count } => {
-                vectors(t, i, args, usize::from(count), kernel_args, &mut moved);
+                vectors(
+                    t,
+                    i,
+                    args,
+                    usize::from(count),
+                    kernel_args,
+                    &mut moved,
+                    which,
+                );
                 continue;
             }
             _ => continue,
@@ -111,6 +137,7 @@ fn vectors(
     count: usize,
     kernel_args: &mut [u64; 6],
     moved: &mut Moved,
+    which: Which,
 ) {
     let n = args[count];
     if n > 32 {
@@ -120,6 +147,10 @@ fn vectors(
     let before = (moved.count, moved.used);
     let (from, len) = (args[arg], n * 16);
     if !copy(t, from, list.as_mut_ptr() as u64, len) {
+        return;
+    }
+    let shared = |v: &[u64; 2]| shm::alias(v[0]) != v[0];
+    if which == Which::Shared && !list[..n as usize].iter().any(shared) {
         return;
     }
     // No output itself, so that nothing of it is copied back.
@@ -140,7 +171,11 @@ fn vectors(
 }
 
 fn copy(t: &mut Thread, from: u64, to: u64, len: u64) -> bool {
-    let (from, to) = (shm::alias(from), shm::alias(to));
+    if shm::alias(to) != to {
+        shm::store_by_call(t, to, from, len);
+        return true;
+    }
+    let from = shm::alias(from);
     arch::guarded(t, || {
         // SAFETY: guarded; one side is the runtime's, the other the program's own buffer.
         unsafe { (from as *const u8).copy_to_nonoverlapping(to as *mut u8, len as usize) };

@@ -192,6 +192,12 @@ pub fn install(t: &mut Thread, want: &Regs) -> bool {
     true
 }
 
+/// The code that the jump hides, and its address.
+pub fn hidden() -> Option<(u64, &'static [u8])> {
+    let s = stub();
+    s.on.then(|| (s.ip, &s.original[..JUMP]))
+}
+
 /// The jump goes into the code.
 pub fn show() {
     let s = stub();

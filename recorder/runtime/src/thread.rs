@@ -75,6 +75,8 @@ pub struct Thread {
     pub program_pkru: u32,
     /// Mask that adds the runtime's own right.
     pub grant: u32,
+    /// Not 0 while a stub makes a store with the runtime's rights.
+    pub open: u32,
     /// Its scratch memory is mapped.
     pub has_scratch: bool,
     /// A SIGSYS that somebody sent and that the program has blocked.

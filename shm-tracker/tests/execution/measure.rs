@@ -30,7 +30,14 @@ fn pass(m: &mut Machine, instruction: &[u8], shared: bool, patch: bool) -> f64 {
         m.memory(at, PAGE).fill(0);
     }
     if patch {
-        let s = stub(&code[..code.len().min(40)], m.base + CODE, m.base + STUB, 0).expect("a stub");
+        let s = stub(
+            &code[..code.len().min(40)],
+            0,
+            m.base + CODE,
+            m.base + STUB,
+            0,
+        )
+        .expect("a stub");
         assert!(s.patch);
         m.memory(STUB, s.code.len()).copy_from_slice(&s.code);
         let jump = (STUB as i32 - CODE as i32 - 5).to_le_bytes();

@@ -58,7 +58,7 @@ pub fn compare(
 ) -> Result<Option<Outcome>, String> {
     let ip = m.base + CODE;
     let visible_code = &code[..code.len().min(40)];
-    let Some(stub) = stub(visible_code, ip, m.base + STUB, SITE) else {
+    let Some(stub) = stub(visible_code, 0, ip, m.base + STUB, SITE) else {
         return Ok(None);
     };
     m.memory(CODE, code.len()).copy_from_slice(code);

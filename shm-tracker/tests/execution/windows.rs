@@ -165,7 +165,7 @@ fn a_moved_entry_is_where_its_instruction_is_done() {
     let code = with_end(&[0x89, 0x0f, 0xff, 0x07, 0x90]);
     let mut m = Machine::new();
     let (at, ip) = (m.base + crate::machine::STUB, m.base + CODE);
-    let stub = orch_shm_tracker::stub(&code, ip, at, 7000).expect("a stub");
+    let stub = orch_shm_tracker::stub(&code, 0, ip, at, 7000).expect("a stub");
     assert_eq!(
         stub.moved.iter().map(|m| m.at).collect::<Vec<_>>(),
         [0, 2, 4]

@@ -102,7 +102,7 @@ fn address(
         None => {
             let (below, above) = memory.around(addr);
             let near = [below, above].into_iter().flatten().map(|piece| {
-                let end = piece.addr + piece.len;
+                let end = piece.addr.saturating_add(piece.len);
                 format!("\n  {:#x}..{end:#x}  {}", piece.addr, what(rows, &piece))
             });
             let near: Vec<String> = near.collect();

@@ -100,9 +100,9 @@ impl<'q> Table<'q> {
         let new = show(self.format, &access.new);
         let value = match (&access.old, site.kind) {
             (_, Kind::Load | Kind::CallLoad) => format!("sees {new}"),
-            (Some(old), _) => format!("{} → {new}", show_old(self.format, &access.new, old)),
+            (Some(old), _) => change(&show_old(self.format, &access.new, old), &new),
             (None, Kind::Initial) => new,
-            (None, _) => format!("? → {new}"),
+            (None, _) => change("?", &new),
         };
         Line {
             recording: site.recording,
@@ -158,7 +158,7 @@ impl<'q> Table<'q> {
                 who.push(format!(
                     "{} {program} at {:#x}",
                     m.recording,
-                    m.addr + distance
+                    m.addr.wrapping_add(distance)
                 ));
             }
         }
@@ -215,9 +215,22 @@ impl<'q> Table<'q> {
     }
 }
 
+/// What was there, and what is there now, both in the room that there is for values.
+fn change(old: &str, new: &str) -> String {
+    let room = MOST[COLUMNS - 1] - 3;
+    let new_len = new.chars().count();
+    let old = cut(old, room.saturating_sub(new_len).max(room / 2));
+    let new = cut(new, room - old.chars().count());
+    format!("{old} → {new}")
+}
+
 /// Seconds since the session began.
 fn seconds(nanos: u64) -> String {
-    format!("{}.{:06}", nanos / 1_000_000_000, nanos / 1000 % 1_000_000)
+    let (whole, micros) = (nanos / 1_000_000_000, nanos / 1000 % 1_000_000);
+    match whole {
+        0..1000 => format!("{whole}.{micros:06}"),
+        _ => format!("{whole}.{:03}", micros / 1000),
+    }
 }
 
 /// Function and line, as short as they are still clear.

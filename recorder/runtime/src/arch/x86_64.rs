@@ -44,6 +44,8 @@ unsafe extern "C" {
     pub fn patched_entry();
     /// Where a stub jumps to before a shared access.
     pub fn access_before();
+    /// Where a stub jumps to after an access that the runtime has nothing to do with any more.
+    pub fn access_done();
     /// Where a thread goes on whose access to shared memory failed; `Thread::regs` are set.
     pub fn access_failed();
     /// Where a stub jumps to after a shared store.
@@ -170,8 +172,11 @@ global_asm!(
     "9:",
     "mov rdi, gs:[{this}]",
     "call {before}",
-    "test eax, eax",
-    "jne 5f",
+    "cmp eax, 1",
+    "je 5f",
+    // The runtime's rights are kept until `access_after`.
+    "mov gs:[{open}], eax",
+    "ja 9f",
     "cmp dword ptr gs:[{guarded}], 0",
     "je 9f",
     "mov eax, gs:[{program_pkru}]",
@@ -204,6 +209,7 @@ global_asm!(
     ".global access_failed",
     "access_failed:",
     "cld",
+    "mov dword ptr gs:[{open}], 0",
     "cmp dword ptr gs:[{guarded}], 0",
     "je 9f",
     "xor ecx, ecx",
@@ -216,7 +222,12 @@ global_asm!(
     "call {failed}",
     "jmp {resume}",
     "",
-    // The instruction's flags are the program's.
+    // Where nothing is left to do after an access.
+    ".global access_done",
+    "access_done:",
+    "jmp qword ptr gs:[{back}]",
+    "",
+    // The instruction's flags are the program's; the rights are the runtime's still.
     ".global access_after",
     "access_after:",
     "mov gs:[{rax}], rax",
@@ -233,17 +244,9 @@ global_asm!(
     "pushfq",
     "pop qword ptr gs:[{rflags}]",
     "cld",
-    "cmp dword ptr gs:[{guarded}], 0",
-    "je 9f",
-    "xor ecx, ecx",
-    "rdpkru",
-    "mov gs:[{program_pkru}], eax",
-    "and eax, gs:[{grant}]",
-    "xor edx, edx",
-    "wrpkru",
-    "9:",
     "mov rdi, gs:[{this}]",
     "call {after}",
+    "mov dword ptr gs:[{open}], 0",
     "cmp dword ptr gs:[{guarded}], 0",
     "je 9f",
     "mov eax, gs:[{program_pkru}]",
@@ -298,6 +301,10 @@ global_asm!(
     // The program may not touch the runtime's data; the runtime may.
     "cmp dword ptr gs:[{guarded}], 0",
     "je 9f",
+    // A stub's access faulted, with the runtime's rights.
+    "cmp dword ptr gs:[{open}], 0",
+    "mov dword ptr gs:[{open}], 0",
+    "jne 9f",
     "xor ecx, ecx",
     "rdpkru",
     "mov gs:[{program_pkru}], eax",
@@ -495,6 +502,7 @@ global_asm!(
     guarded = const offset_of!(Thread, keyed),
     program_pkru = const offset_of!(Thread, program_pkru),
     grant = const offset_of!(Thread, grant),
+    open = const offset_of!(Thread, open),
     on_sigsys = sym crate::signal::on_sigsys,
     on_fault = sym crate::signal::on_fault,
     on_signal = sym crate::signal::on_signal,

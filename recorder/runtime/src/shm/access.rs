@@ -15,15 +15,14 @@ use orch_abi::shared::LINE;
 
 /// A countdown that does not run out.
 const NEVER: i64 = i64::MAX / 2;
-/// Most bytes of a store that go into one record.
-const PIECE: u64 = 4096;
 
 /// A store that a stub is about to make, with its lines locked.
 struct Pending {
     live: bool,
     site: u32,
-    region: Region,
     addr: u64,
+    alias: u64,
+    copy: u64,
     tick: u64,
     held: lock::Held,
     /// What was overwritten was not what this process saw last.
@@ -34,8 +33,9 @@ struct Pending {
 static mut PENDING: Pending = Pending {
     live: false,
     site: 0,
-    region: super::NOWHERE,
     addr: 0,
+    alias: 0,
+    copy: 0,
     tick: 0,
     held: lock::NONE,
     unseen: false,
@@ -142,14 +142,25 @@ fn note_interruption(t: &mut Thread, ip: u64) {
 
 // ------------------------------------------------------------------- stubs
 
-/// A stub asks before an access. 0: it shall go on; 1: the thread was interrupted.
+/// What [`before`] answers.
+mod answer {
+    /// Go on, without the runtime's rights.
+    pub const GO_ON: u64 = 0;
+    /// The thread was interrupted.
+    pub const INTERRUPTED: u64 = 1;
+    /// Go on, and come back by [`super::after`].
+    pub const COME_BACK: u64 = 2;
+}
+
+/// A stub asks before an access.
 pub extern "C" fn before(t: &mut Thread) -> u64 {
+    t.access.after = arch::x86_64::access_done as *const () as u64;
     let addr = t.access.address;
     let s = site::site(t.access.site as u32);
     let size = u64::from(s.size);
-    let Some(r) = find(addr).copied() else {
+    let Some(r) = find(addr) else {
         remember(t, addr, None);
-        return 0;
+        return answer::GO_ON;
     };
     let needed = match s.kind {
         kind::LOAD => 1,
@@ -158,81 +169,104 @@ pub extern "C" fn before(t: &mut Thread) -> u64 {
     };
     if r.prot & needed != needed || !r.contains(addr, size) {
         // The instruction faults on the closed view, and is looked at there.
-        return 0;
+        return answer::GO_ON;
     }
     if interrupted(t) {
         note_interruption(t, s.ip);
-        return 1;
+        return answer::INTERRUPTED;
     }
-    remember(t, addr, Some(&r));
     let ordinal = count(t);
     if s.kind == kind::LOAD {
-        see(t, &r, s.ip, ordinal, addr, size, 0);
+        remember(t, addr, Some(r));
+        see(t, r, s.ip, ordinal, addr, size, 0);
         t.access.address = r.copy(addr);
         rearm(t);
-        return 0;
+        return answer::GO_ON;
     }
+    let recording = log::recording();
     let p = pending();
     p.site = t.access.site as u32;
-    p.region = r;
     p.addr = addr;
+    (p.alias, p.copy) = (r.alias(addr), r.copy(addr));
     p.unseen = false;
     p.live = true;
-    if log::recording() {
+    if recording {
         p.held = lock::lines(r.object, r.object_offset(addr), size, t.tid);
     }
     if s.kind == kind::UPDATE {
-        see(t, &r, s.ip, ordinal, addr, size, 0);
-    } else if log::recording() && differs(&r, addr, size) {
+        see(t, r, s.ip, ordinal, addr, size, 0);
+    } else if recording && differs(p.alias, p.copy, size) {
         p.unseen = true;
-        copy_bytes(r.alias(addr), p.old.as_mut_ptr() as u64, size);
+        copy_bytes(p.alias, p.old.as_mut_ptr() as u64, size);
     }
-    if log::recording() {
+    if recording {
         // Before the store is made: who sees it has a later one.
         p.tick = log::tick();
     }
     if s.value != 0 {
-        put(r.alias(addr), t.access.value, s.size);
+        put(p.alias, t.access.value, s.size);
+        put(p.copy, t.access.value, s.size);
         finish(t, s, p);
         t.access.back = s.done;
-        return 0;
+        return answer::GO_ON;
     }
-    t.access.address = r.alias(addr);
-    0
+    t.access.address = p.alias;
+    t.access.after = arch::x86_64::access_after as *const () as u64;
+    answer::COME_BACK
 }
 
 /// A stub has made a store.
 pub extern "C" fn after(t: &mut Thread) {
     let p = pending();
-    if p.live {
-        finish(t, site::site(p.site), p);
+    let s = site::site(p.site);
+    let size = u64::from(s.size);
+    if s.kind == kind::STORE || differs(p.alias, p.copy, size) {
+        copy_bytes(p.alias, p.copy, size);
+        finish(t, s, p);
+    } else {
+        // Nothing was stored: a comparison failed, or it made no difference.
+        release(t, p);
     }
 }
 
 /// The instruction of a stub faulted: it has stored nothing.
 pub fn abandon() {
     let p = pending();
-    if p.live && log::recording() {
-        let s = site::site(p.site);
-        let offset = p.region.object_offset(p.addr);
-        lock::unlock_lines(p.held, p.region.object, offset, s.size.into());
+    if p.live {
+        p.live = false;
+        if log::recording() {
+            lock::unlock_lines(p.held);
+        }
     }
-    p.live = false;
 }
 
-/// Logs (or checks) a store that was made.
+/// Logs (or checks) a store that was made; the copy has it.
 #[inline]
 fn finish(t: &mut Thread, s: &Site, p: &mut Pending) {
-    let (r, size) = (&p.region, u64::from(s.size));
-    let stored = s.kind == kind::STORE || differs(r, p.addr, size);
-    if stored {
-        copy_bytes(r.alias(p.addr), r.copy(p.addr), size);
+    let size = u64::from(s.size);
+    let caller = caller(t, s.ip);
+    if log::recording() && size <= 8 && !p.unseen {
+        // SAFETY: within the copy.
+        let value = unsafe { read_part(p.copy, size) };
+        log::store(p.tick, [s.ip, p.addr, size, caller, value]);
+    } else {
         let old = p.unseen.then_some(&p.old[..size as usize]);
-        stored_at(t, r, s.ip, p.addr, size, p.tick, 0, old);
+        let store = Store {
+            ip: s.ip,
+            addr: p.addr,
+            len: size,
+            caller,
+        };
+        stored(t, p.copy, &store, p.tick, 0, old);
     }
+    release(t, p);
+}
+
+#[inline]
+fn release(t: &mut Thread, p: &mut Pending) {
     p.live = false;
     if log::recording() {
-        lock::unlock_lines(p.held, r.object, r.object_offset(p.addr), size);
+        lock::unlock_lines(p.held);
     } else {
         rearm(t);
     }
@@ -387,7 +421,7 @@ pub fn see(t: &mut Thread, r: &Region, ip: u64, ordinal: u64, addr: u64, len: u6
         see_again(t, r, ordinal);
         return;
     }
-    if !differs(r, addr, len) {
+    if !differs(r.alias(addr), r.copy(addr), len) {
         return;
     }
     if len > LINE {
@@ -492,43 +526,34 @@ pub fn see_by_call(t: &mut Thread, r: &Region, addr: u64, len: u64) {
 
 // ----------------------------------------------------------------- storing
 
-/// Logs a store, or checks it against the log. The copy has the new bytes.
-#[expect(clippy::too_many_arguments, reason = "they are the record's fields")]
-pub fn stored_at(
-    t: &mut Thread,
-    r: &Region,
-    ip: u64,
-    addr: u64,
-    len: u64,
-    tick: u64,
-    flags: u8,
-    old: Option<&[u8]>,
-) {
+/// Logs a store of what is at `copy` now, or checks it against the log.
+fn stored(t: &mut Thread, copy: u64, store: &Store, tick: u64, flags: u8, old: Option<&[u8]>) {
     if !log::recording() {
-        check(t, r, ip, addr, len);
+        check(t, copy, store);
         return;
     }
     let flags = flags | if old.is_some() { flag::UNSEEN } else { 0 };
-    let body = Store {
+    // SAFETY: within the region's copy.
+    let new = unsafe { core::slice::from_raw_parts(copy as *const u8, store.len as usize) };
+    let parts = [log::bytes_of(store), new, old.unwrap_or(&[])];
+    log::write(Kind::Store, 0, flags, tick, &parts);
+}
+
+/// Logs (or checks) that the instruction at `ip` stored what the copy has at `addr`.
+pub fn stored_at(t: &mut Thread, r: &Region, ip: u64, addr: u64, len: u64, flags: u8) {
+    let tick = if log::recording() { log::tick() } else { 0 };
+    let store = Store {
         ip,
         addr,
         len,
         caller: caller(t, ip),
     };
-    // SAFETY: within the region's copy.
-    let new = unsafe { core::slice::from_raw_parts(r.copy(addr) as *const u8, len as usize) };
-    let old = old.unwrap_or(&[]);
-    log::write(
-        Kind::Store,
-        0,
-        flags,
-        tick,
-        &[log::bytes_of(&body), new, old],
-    );
+    stored(t, r.copy(addr), &store, tick, flags, None);
 }
 
 /// Replay: the store must be the one that comes next in the log.
-fn check(t: &mut Thread, r: &Region, ip: u64, addr: u64, len: u64) {
+fn check(t: &mut Thread, copy: u64, store: &Store) {
+    let &Store { ip, addr, len, .. } = store;
     if preempt::searching() {
         preempt::missed(t);
     }
@@ -537,22 +562,11 @@ fn check(t: &mut Thread, r: &Region, ip: u64, addr: u64, len: u64) {
         Some(head) if head.kind == Kind::Store as u8 => head,
         Some(head) if head.kind == Kind::Ended as u8 => log::ended_early(),
         None => log::ended_early(),
-        Some(_) => replay::diverge_at(
-            t,
-            Kind::Store,
-            format_args!(
-                "stores {len} bytes to shared memory at {addr:#x}; another kind of event was recorded"
-            ),
-        ),
+        Some(_) => other_store(t, store, "another kind of event was recorded"),
     };
-    if (log::peek_word(0), log::peek_word(1), log::peek_word(2)) != (ip, addr, len) {
-        replay::diverge_at(
-            t,
-            Kind::Store,
-            format_args!(
-                "stores {len} bytes to shared memory at {addr:#x}; another store was recorded"
-            ),
-        );
+    let recorded = (log::peek_word(0), log::peek_word(1), log::peek_word(2));
+    if recorded != (ip, addr, len) {
+        other_store(t, store, "another store was recorded");
     }
     log::take();
     log::read::<Store>();
@@ -562,8 +576,8 @@ fn check(t: &mut Thread, r: &Region, ip: u64, addr: u64, len: u64) {
         let recorded = log::read::<u64>();
         let n = (len - at).min(8);
         let mask = u64::MAX >> (64 - 8 * n);
-        // SAFETY: copies end at a page's end, and the read is at most 7 bytes over.
-        let here = unsafe { read_part(r.copy(addr + at), n) };
+        // SAFETY: within the copy.
+        let here = unsafe { read_part(copy + at, n) };
         if (recorded ^ here) & mask != 0 {
             replay::diverge_at(
                 t,
@@ -582,28 +596,63 @@ fn check(t: &mut Thread, r: &Region, ip: u64, addr: u64, len: u64) {
     t.regs.rip = rip;
 }
 
+#[cold]
+fn other_store(t: &Thread, store: &Store, what: &str) -> ! {
+    let Store { addr, len, .. } = store;
+    let why = format_args!("stores {len} bytes to shared memory at {addr:#x}; {what}");
+    replay::diverge_at(t, Kind::Store, why)
+}
+
 /// The kernel has written there through the alias (recording), or the log has
-/// (replay): this process has seen it.
+/// (replay): this process has seen it. What [`store_by_call`] has logged is
+/// no news.
 pub fn written(addr: u64, len: u64) {
     if !super::any() {
         return;
     }
+    each_piece(addr, len, |r, at, n| {
+        let (alias, copy) = (r.alias(at), r.copy(at));
+        if log::recording() && differs(alias, copy, n) {
+            copy_bytes(alias, copy, n);
+            let t = thread::current();
+            let ip = t.regs.rip;
+            stored_at(t, r, ip, at, n, flag::BY_CALL);
+        } else {
+            copy_bytes(alias, copy, n);
+        }
+    });
+}
+
+/// Recording: a call of the thread stores what is at `from` at `addr`, which is shared.
+pub fn store_by_call(t: &mut Thread, addr: u64, from: u64, len: u64) {
+    each_piece(addr, len, |r, at, n| {
+        let source = from + (at - addr);
+        let offset = r.object_offset(at);
+        lock::page(r.object, offset, t.tid);
+        let store = Store {
+            ip: t.regs.rip,
+            addr: at,
+            len: n,
+            caller: 0,
+        };
+        let tick = log::tick();
+        copy_bytes(source, r.alias(at), n);
+        copy_bytes(source, r.copy(at), n);
+        stored(t, r.copy(at), &store, tick, flag::BY_CALL, None);
+        lock::unlock_page(r.object, offset);
+    });
+}
+
+/// Calls `f` with the parts of a range that are shared, page by page.
+fn each_piece(addr: u64, len: u64, mut f: impl FnMut(&Region, u64, u64)) {
     let end = addr.saturating_add(len);
     for r in super::regions() {
         let (from, to) = (addr.max(r.start), end.min(r.start + r.len));
         let mut at = from;
         while at < to {
-            let n = (to - at).min(PIECE);
-            if log::recording() {
-                let t = thread::current();
-                let tick = log::tick();
-                copy_bytes(r.alias(at), r.copy(at), n);
-                let ip = t.regs.rip;
-                stored_at(t, r, ip, at, n, tick, flag::BY_CALL, None);
-            } else {
-                copy_bytes(r.alias(at), r.copy(at), n);
-            }
-            at += n;
+            let next = ((at & !(PAGE - 1)) + PAGE).min(to);
+            f(r, at, next - at);
+            at = next;
         }
     }
 }
@@ -660,13 +709,15 @@ pub fn trim(a: u64, b: u64, mut span: Span) -> Span {
     span
 }
 
-/// Whether what others see at `addr` is not what this process saw last.
+/// Whether `len` bytes at two places differ: what others see, and what this process saw last.
 #[inline]
-pub fn differs(r: &Region, addr: u64, len: u64) -> bool {
-    let (a, b) = (r.alias(addr), r.copy(addr));
-    let mut at = 0;
+pub fn differs(a: u64, b: u64, len: u64) -> bool {
     // SAFETY: as for `changes`.
     unsafe {
+        if matches!(len, 8 | 4 | 1 | 2) {
+            return read_part(a, len) != read_part(b, len);
+        }
+        let mut at = 0;
         while at + 8 <= len {
             if read_part(a + at, 8) != read_part(b + at, 8) {
                 return true;
@@ -722,6 +773,20 @@ fn put(at: u64, value: u64, size: u32) {
             4 => (at as *mut u32).write_unaligned(value as u32),
             _ => (at as *mut u16).write_unaligned(value as u16),
         }
+    }
+}
+
+/// Stores in `to` the words of `from` that are not what `seen` has: whoever else
+/// writes nearby is not disturbed. All are equally aligned.
+pub fn copy_changes(from: u64, seen: u64, to: u64, len: u64) {
+    let mut at = 0;
+    while at < len {
+        let n = (8 - ((from + at) & 7)).min(len - at);
+        // SAFETY: as for `changes`.
+        if unsafe { read_part(from + at, n) != read_part(seen + at, n) } {
+            copy_bytes(from + at, to + at, n);
+        }
+        at += n;
     }
 }
 

@@ -22,26 +22,27 @@ pub fn index(object: u32, offset: u64) -> usize {
 #[derive(Clone, Copy)]
 pub struct Held {
     first: usize,
-    count: usize,
+    last: usize,
 }
 
 /// No line.
-pub const NONE: Held = Held { first: 0, count: 0 };
+pub const NONE: Held = Held { first: 0, last: 0 };
 
 /// Locks the lines of `len` bytes (at most a line's length) at `offset`.
 #[inline]
 pub fn lines(object: u32, offset: u64, len: u64, tid: u32) -> Held {
     let first = index(object, offset);
-    let last = index(object, offset + len - 1);
     let locks = &log::control().lines;
+    if offset % LINE + len <= LINE {
+        acquire(&locks[first], tid);
+        return Held { first, last: first };
+    }
+    let last = index(object, offset + len - 1);
     loop {
         acquire(&locks[first], tid);
-        if first == last {
-            return Held { first, count: 1 };
-        }
         // Never waits with a lock held: others take them in another order.
         if try_acquire(&locks[last], tid) {
-            return Held { first, count: 2 };
+            return Held { first, last };
         }
         release(&locks[first]);
         acquire(&locks[last], tid);
@@ -49,16 +50,14 @@ pub fn lines(object: u32, offset: u64, len: u64, tid: u32) -> Held {
     }
 }
 
-/// Unlocks them. `object` and `offset` as they were for [`lines`].
+/// Unlocks them.
 #[inline]
-pub fn unlock_lines(held: Held, object: u32, offset: u64, len: u64) {
+pub fn unlock_lines(held: Held) {
     let locks = &log::control().lines;
-    if held.count == 2 {
-        release(&locks[index(object, offset + len - 1)]);
+    if held.last != held.first {
+        release(&locks[held.last]);
     }
-    if held.count > 0 {
-        release(&locks[held.first]);
-    }
+    release(&locks[held.first]);
 }
 
 /// Locks all lines of the page at `offset`. Only the holder of the pages' lock may wait here.
@@ -137,7 +136,7 @@ fn wait(lock: &AtomicU32, tid: u32) {
             sys::futex_wait(lock, owner, 2);
         }
         sleepers.fetch_sub(1, Ordering::Relaxed);
-        if round % 16 == 0
+        if (round == 6 || round % 16 == 0)
             && owner != 0
             && is_dead(owner)
             && lock

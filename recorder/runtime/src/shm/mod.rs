@@ -20,11 +20,13 @@ mod object;
 mod site;
 mod step;
 
-pub use access::{abandon, after, at_access, before, bus, failed, hurry, rearm, written};
+pub use access::{
+    abandon, after, at_access, before, bus, failed, hurry, rearm, store_by_call, written,
+};
 pub use code::generated;
 pub use kernel::Arguments;
 pub use object::is_known;
-pub use site::{displaces, forget, in_stub, original, resume_address};
+pub use site::{displaces, forget, in_stub, original, overlay, resume_address};
 pub use step::{close, fault, stepped, stepping};
 
 use crate::sys::{self, call, mm, nr};

@@ -12,18 +12,20 @@ use super::code;
 use crate::signal::Context;
 use crate::sys::{self, call, mm, nr};
 use crate::thread::Thread;
-use crate::{arch, log, patch, replay};
+use crate::{arch, log, patch, preempt, replay};
 use orch_abi::access::{Moved, Site, Stub, kind};
 use orch_abi::layout::{PAGE, SHARED_BASE, TASK_END, is_ours};
 use orch_abi::record::{Kind, Map};
 use orch_abi::shared::{option, request};
+use orch_abi::window::JUMP;
 
 const MAX_WINDOWS: usize = 8192;
 const MAX_SITES: usize = 16384;
 const MAX_MOVED: usize = 32768;
 const ENTRIES: usize = 1 << 16;
-/// Longest window: four bytes and one instruction of 15, and what is read with it.
-const CODE: usize = 40;
+/// How much of the code from an access on, and before it, the host gets to see.
+const AFTER: usize = 256;
+const BEFORE: usize = 768;
 
 /// Code of the program that a stub stands for.
 #[derive(Clone, Copy)]
@@ -42,7 +44,7 @@ struct Window {
     sites: u32,
     site_count: u32,
     /// What belongs where the jump is.
-    original: [u8; 20],
+    original: [u8; JUMP],
 }
 
 struct Tables {
@@ -215,10 +217,23 @@ pub fn to_original(c: &mut Context) {
     let Some(w) = tables.window_at(c.regs.rip) else {
         return;
     };
-    let at = c.regs.rip - w.stub;
-    let m = tables.moved_of(w).iter().find(|m| u64::from(m.entry) == at);
-    if let Some(m) = m {
-        c.regs.rip = w.ip + u64::from(m.at);
+    let ip = c.regs.rip;
+    let sites = tables.sites_of(w);
+    if sites
+        .iter()
+        .any(|s| s.perform == ip || s.perform_private == ip)
+    {
+        return;
+    }
+    // A call is several instructions, of which only the first ones can fault.
+    let at = ip - w.stub;
+    let mut before = tables.moved_of(w).iter().rev();
+    let Some(m) = before.find(|m| u64::from(m.entry) <= at) else {
+        return;
+    };
+    let ip = w.ip + u64::from(m.at);
+    if sites.iter().all(|s| s.ip != ip) {
+        c.regs.rip = ip;
     }
 }
 
@@ -246,32 +261,65 @@ pub fn astray(c: &mut Context) -> bool {
     }
 }
 
-/// The program's code at `ip`, as it was before any jump was put there.
-fn pristine(t: &mut Thread, ip: u64) -> ([u8; CODE], usize) {
-    let mut code = [0; CODE];
-    let mut n = 0;
+/// The program's code around an instruction.
+struct Code {
+    bytes: [u8; BEFORE + AFTER],
+    /// Bytes before the instruction, and from it on.
+    before: usize,
+    after: usize,
+}
+
+/// The program's code around `ip`, as it was before jumps and breakpoints were put there.
+fn pristine(t: &mut Thread, ip: u64) -> Code {
+    let mut code = Code {
+        bytes: [0; BEFORE + AFTER],
+        before: BEFORE,
+        after: 0,
+    };
+    let page = (ip & (PAGE - 1)) as usize;
+    let to = code.bytes.as_mut_ptr();
+    // SAFETY: guarded; as many bytes as there is room for.
+    if !arch::x86_64::guarded(t, || unsafe {
+        ((ip - BEFORE as u64) as *const u8).copy_to(to, BEFORE);
+    }) {
+        code.before = page.min(BEFORE);
+        // SAFETY: on the page of the instruction.
+        unsafe { ((ip - code.before as u64) as *const u8).copy_to(to, code.before) };
+    }
+    let before = code.before;
     arch::x86_64::guarded(t, || {
-        while n < CODE {
+        while code.after < AFTER {
             // SAFETY: guarded; a fault ends the walk.
-            code[n] = unsafe { ((ip + n as u64) as *const u8).read() };
-            n += 1;
+            code.bytes[before + code.after] =
+                unsafe { ((ip + code.after as u64) as *const u8).read() };
+            code.after += 1;
         }
     });
+    let (start, len) = (ip - before as u64, before + code.after);
+    let seen = &mut code.bytes[..len];
     if let Some(tables) = tables() {
         for w in tables.windows[..tables.window_count]
             .iter()
-            .filter(|w| w.patched != 0 && w.ip < ip + CODE as u64 && ip < w.ip + 5)
+            .filter(|w| w.patched != 0)
         {
-            for i in 0..5 {
-                if let Some(at) = (w.ip + i).checked_sub(ip).filter(|&at| at < CODE as u64) {
-                    code[at as usize] = w.original[i as usize];
-                }
-            }
+            overlay(start, seen, w.ip, &w.original);
         }
     }
+    preempt::overlay(start, seen);
     // A patched system call is none that may be moved: it ends what can be seen.
-    let end = patch::first_in(ip, ip + n as u64).map_or(n, |at| (at - ip) as usize);
-    (code, end)
+    if let Some(at) = patch::first_in(ip, ip + code.after as u64) {
+        code.after = (at - ip) as usize;
+    }
+    code
+}
+
+/// Puts `bytes`, which belong at `at`, into the code that was read at `start`.
+pub fn overlay(start: u64, code: &mut [u8], at: u64, bytes: &[u8]) {
+    for (at, byte) in (at..).zip(bytes) {
+        if let Some(to) = code.get_mut(at.wrapping_sub(start) as usize) {
+            *to = *byte;
+        }
+    }
 }
 
 /// Sends a thread that faulted at `c` to the stub of its instruction, which is
@@ -327,13 +375,14 @@ fn make(t: &mut Thread, tables: &mut Tables, ip: u64) -> Option<u64> {
     if tables.window_count == MAX_WINDOWS || tables.entry_count > ENTRIES / 2 {
         return None;
     }
-    let (code, n) = pristine(t, ip);
+    let code = pristine(t, ip);
     let at = room(t, tables, ip)?;
     let scratch = log::scratch();
     // SAFETY: the slot's message is this process's until it asks.
-    unsafe { scratch.copy_from(code.as_ptr(), n) };
+    unsafe { scratch.copy_from(code.bytes.as_ptr(), code.before + code.after) };
     let first = tables.site_count as u64;
-    let len = log::ask(request::STUB, &[ip, at, n as u64, first]);
+    let lens = (code.before as u64) << 32 | code.after as u64;
+    let len = log::ask(request::STUB, &[ip, at, lens, first]);
     if len == 0 {
         return None;
     }
@@ -341,14 +390,17 @@ fn make(t: &mut Thread, tables: &mut Tables, ip: u64) -> Option<u64> {
     // SAFETY: the host has put an answer of this form there.
     let head = unsafe { answer.cast::<Stub>().read() };
     let (count, sites) = (head.instructions as usize, head.sites as usize);
-    if head.window as usize > n
-        || head.window > 20
+    if head.window > 40
+        || head.before as usize > code.before
         || u64::from(head.code) > ROOM
         || tables.moved_count + count > MAX_MOVED
         || tables.site_count + sites > MAX_SITES
     {
         return None;
     }
+    let from = code.before - head.before as usize;
+    let asked = ip;
+    let ip = ip - u64::from(head.before);
     let w = Window {
         ip,
         len: head.window,
@@ -359,7 +411,7 @@ fn make(t: &mut Thread, tables: &mut Tables, ip: u64) -> Option<u64> {
         stub_len: head.code,
         sites: tables.site_count as u32,
         site_count: head.sites,
-        original: core::array::from_fn(|i| code[i]),
+        original: core::array::from_fn(|i| code.bytes[from + i]),
     };
     // SAFETY: the answer's parts follow each other; the tables and the area have room.
     unsafe {
@@ -384,26 +436,34 @@ fn make(t: &mut Thread, tables: &mut Tables, ip: u64) -> Option<u64> {
     tables.window_count += 1;
     let number = tables.window_count as u32;
     let patched = head.patch != 0 && put_jump(t, tables, number as usize - 1);
+    let mut entry = None;
     for i in 0..count {
         let m = tables.moved[w.moved as usize + i];
-        // Where no jump is in place only the first instruction comes this way.
-        if i > 0 && !patched {
-            break;
+        let ip = ip + u64::from(m.at);
+        if ip == asked {
+            entry = Some(at + u64::from(m.entry));
+        } else if !patched {
+            // Where no jump is in place only the instruction itself comes this way.
+            continue;
         }
         tables.entry_count += 1;
-        if let Some(e) = tables.entry(ip + u64::from(m.at)) {
-            let displaced = if i > 0 { DISPLACED } else { e.1 & DISPLACED };
+        if let Some(e) = tables.entry(ip) {
+            let displaced = if i > 0 && patched {
+                DISPLACED
+            } else {
+                e.1 & DISPLACED
+            };
             // A stub of its own is better than one that it is moved to as it is.
             let known = e.1 & !DISPLACED;
-            let to = if i > 0 && known != 0 && known != REFUSED {
+            let to = if ip != asked && known != 0 && known != REFUSED {
                 known
             } else {
                 number
             };
-            *e = (ip + u64::from(m.at), to | displaced);
+            *e = (ip, to | displaced);
         }
     }
-    Some(at + u64::from(tables.moved[w.moved as usize].entry))
+    entry
 }
 
 /// Room for a stub within reach of `ip`.

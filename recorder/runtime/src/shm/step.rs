@@ -1,6 +1,8 @@
-//! Accesses that no stub makes: the page is opened to the program, all its
-//! lines locked, for one instruction. What changed on it is logged before
-//! and after. Slow, and right for whatever the instruction does.
+//! Accesses that no stub makes: for one instruction the program gets a page of
+//! its own, with what it has seen of the shared one, whose lines are all
+//! locked. What others changed is logged before; what the instruction changed is
+//! stored in the shared page and logged after. Slow, and right for whatever
+//! the instruction does, also while the kernel writes to the same page.
 
 use super::access::{self, Span};
 use super::{Region, find, lock, regions, site};
@@ -18,9 +20,6 @@ struct Step {
     open: [u64; 8],
     /// Whether the locks of their lines were taken with them.
     locked: [bool; 8],
-    /// Whether it may store there. Only that tells through which of several
-    /// views of the same page it did.
-    written: [bool; 8],
     count: usize,
     /// Signal mask to go back to.
     mask: u64,
@@ -35,7 +34,6 @@ struct Step {
 static mut STEP: Step = Step {
     open: [0; 8],
     locked: [false; 8],
-    written: [false; 8],
     count: 0,
     mask: 0,
     ip: 0,
@@ -70,15 +68,8 @@ pub fn fault(t: &mut Thread, c: &mut Context, addr: u64, write: bool) -> bool {
     let page = addr & !(PAGE - 1);
     let needed = if write { mm::WRITE } else { mm::READ };
     let s = step();
-    if r.prot & needed == 0 {
+    if r.prot & needed == 0 || s.open[..s.count].contains(&page) {
         return false;
-    }
-    if let Some(i) = s.open[..s.count].iter().position(|&open| open == page) {
-        let first = write && !s.written[i];
-        if first {
-            open_to_stores(&r, page, i);
-        }
-        return first;
     }
     if s.count == 0 {
         // A displaced instruction faults as what it is in the program.
@@ -103,14 +94,9 @@ pub fn fault(t: &mut Thread, c: &mut Context, addr: u64, write: bool) -> bool {
         signal::send_to(c, entry, t.stack_top);
         return true;
     }
-    open_page(t, &r, page, write);
+    open_page(t, &r, page);
     s.opening = None;
     true
-}
-
-fn open_to_stores(r: &Region, page: u64, i: usize) {
-    call(nr::MPROTECT, &[page, PAGE, r.prot & (mm::READ | mm::WRITE)]);
-    step().written[i] = true;
 }
 
 /// Address of the access that is about to be made.
@@ -160,9 +146,8 @@ fn begin(t: &mut Thread, c: &mut Context) {
     }
 }
 
-fn open_page(t: &mut Thread, r: &Region, page: u64, write: bool) {
+fn open_page(t: &mut Thread, r: &Region, page: u64) {
     let s = step();
-    let n = s.count;
     let locks = lock::index(r.object, r.object_offset(page));
     // Pages of other objects may have the same locks.
     s.locked[s.count] = !s.open[..s.count].iter().zip(s.locked).any(|(&p, locked)| {
@@ -172,14 +157,11 @@ fn open_page(t: &mut Thread, r: &Region, page: u64, write: bool) {
         lock::page(r.object, r.object_offset(page), t.tid);
     }
     access::see_page(t, r, s.ip, page);
-    s.open[n] = page;
-    s.written[n] = false;
+    crate::sys::map_anonymous(page, PAGE, mm::READ | mm::WRITE);
+    access::copy_bytes(r.copy(page), page, PAGE);
+    call(nr::MPROTECT, &[page, PAGE, r.prot & (mm::READ | mm::WRITE)]);
+    s.open[s.count] = page;
     s.count += 1;
-    if write {
-        open_to_stores(r, page, n);
-    } else {
-        call(nr::MPROTECT, &[page, PAGE, mm::READ]);
-    }
 }
 
 /// The instruction is done (or failed): closes what was open.
@@ -198,11 +180,8 @@ pub fn close(t: &mut Thread, c: &mut Context) {
 
 fn close_all(t: &mut Thread) {
     let s = step();
-    for (&page, written) in s.open[..s.count].iter().zip(s.written) {
-        call(nr::MPROTECT, &[page, PAGE, 0]);
-        if written {
-            log_page(t, page);
-        }
+    for &page in &s.open[..s.count] {
+        close_page(t, page);
     }
     for (&page, locked) in s.open[..s.count].iter().zip(s.locked) {
         if log::recording()
@@ -215,21 +194,28 @@ fn close_all(t: &mut Thread) {
     s.count = 0;
 }
 
-/// Logs what the instruction stored on a page.
-fn log_page(t: &mut Thread, page: u64) {
+/// Closes a page; stores and logs what the instruction stored there.
+fn close_page(t: &mut Thread, page: u64) {
     let Some(r) = regions().iter().find(|r| r.contains(page, PAGE)).copied() else {
         return;
     };
+    call(nr::MPROTECT, &[page, PAGE, mm::READ]);
     let mut spans = [Span::default(); 32];
-    let n = access::changes(r.alias(page), r.copy(page), PAGE, &mut spans);
+    let n = access::changes(page, r.copy(page), PAGE, &mut spans);
     let ip = step().ip;
     for span in &spans[..n] {
-        let span = access::trim(r.alias(page), r.copy(page), *span);
+        let span = access::trim(page, r.copy(page), *span);
         let at = page + span.from;
-        access::copy_bytes(r.alias(at), r.copy(at), span.len);
-        let tick = if log::recording() { log::tick() } else { 0 };
-        access::stored_at(t, &r, ip, at, span.len, tick, flag::BY_PAGE, None);
+        access::copy_changes(at, r.copy(at), r.alias(at), span.len);
+        access::copy_bytes(at, r.copy(at), span.len);
+        access::stored_at(t, &r, ip, at, span.len, flag::BY_PAGE);
     }
+    // The shared page again, closed (old length 0: mremap(2)).
+    let flags = mm::MREMAP_MAYMOVE | mm::MREMAP_FIXED;
+    if call(nr::MREMAP, &[r.alias(page), 0, PAGE, flags, page]) != page as i64 {
+        crate::fail("a page of shared memory cannot be mapped again");
+    }
+    call(nr::MPROTECT, &[page, PAGE, 0]);
 }
 
 /// Length of the instruction at `ip` if it is a repeated string instruction
