@@ -207,6 +207,7 @@ pub fn input(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
         }
     };
     if b.result == ABANDONED {
+        shm::call_logged();
         return Outcome::SignalFirst;
     }
     if !publishes || process().threads > 1 {
@@ -223,6 +224,7 @@ pub fn input(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
     }
     memory::collect_outputs(t, c, args, b.result, &mut pieces);
     log::syscall(Kind::Syscall, c.nr, flags, tick, &b, &pieces);
+    shm::call_logged();
     forget_console(c, args, b.result);
     if restart {
         Outcome::Restart

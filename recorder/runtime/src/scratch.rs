@@ -12,7 +12,8 @@ use orch_abi::syscalls::{Buf, Call, Ty};
 
 const BASE: u64 = THREADS_BASE + MAX_THREADS as u64 * THREAD_AREA_LEN;
 const LEN: u64 = 128 << 10;
-const MAX: usize = 40;
+/// Most parts of a call.
+pub const MAX: usize = 40;
 
 /// Memory that is written somewhere else for the time of a call.
 #[derive(Clone, Copy)]

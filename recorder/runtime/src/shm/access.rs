@@ -6,7 +6,7 @@ use crate::log;
 use crate::process::process;
 use crate::signal::Context;
 use crate::thread::{self, Thread};
-use crate::{arch, patch, preempt, replay, signal};
+use crate::{arch, patch, preempt, replay, scratch, signal};
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use orch_abi::access::{NO_PAGE, PAGES, Page, Site, kind};
 use orch_abi::layout::{PAGE, is_ours};
@@ -547,8 +547,16 @@ fn stored(t: &mut Thread, copy: u64, store: &Store, tick: u64, flags: u8, old: O
 }
 
 /// Logs (or checks) that the instruction at `ip` stored what the copy has at `addr`.
-pub fn stored_at(t: &mut Thread, r: &Region, ip: u64, addr: u64, len: u64, flags: u8) {
-    let tick = if log::recording() { log::tick() } else { 0 };
+#[expect(clippy::too_many_arguments, reason = "the parts of a record")]
+pub fn stored_at(
+    t: &mut Thread,
+    r: &Region,
+    ip: u64,
+    addr: u64,
+    len: u64,
+    tick: u64,
+    flags: u8,
+) {
     let store = Store {
         ip,
         addr,
@@ -612,9 +620,10 @@ fn other_store(t: &Thread, store: &Store, what: &str) -> ! {
 
 /// The kernel has written there through the alias (recording), or the log has
 /// (replay): this process has seen it. What [`store_by_call`] has logged is
-/// no news.
+/// no news, whatever others have stored there since.
 pub fn written(addr: u64, len: u64) {
-    if !super::any() {
+    let logged = |d: &(u64, u64)| d.0 <= addr && addr + len <= d.0 + d.1;
+    if !super::any() || delivered().ranges().iter().any(logged) {
         return;
     }
     each_piece(addr, len, |r, at, n| {
@@ -622,16 +631,46 @@ pub fn written(addr: u64, len: u64) {
         if log::recording() && differs(alias, copy, n) {
             copy_bytes(alias, copy, n);
             let t = thread::current();
-            let ip = t.regs.rip;
-            stored_at(t, r, ip, at, n, flag::BY_CALL);
+            let (ip, tick) = (t.regs.rip, log::tick());
+            stored_at(t, r, ip, at, n, tick, flag::BY_CALL);
         } else {
             copy_bytes(alias, copy, n);
         }
     });
 }
 
+/// What a call has stored, until the call is logged.
+struct Delivered {
+    list: [(u64, u64); scratch::MAX],
+    count: usize,
+}
+
+static mut DELIVERED: Delivered = Delivered {
+    list: [(0, 0); scratch::MAX],
+    count: 0,
+};
+
+fn delivered() -> &'static mut Delivered {
+    // SAFETY: only the baton's holder is here.
+    unsafe { &mut *&raw mut DELIVERED }
+}
+
+impl Delivered {
+    fn ranges(&self) -> &[(u64, u64)] {
+        &self.list[..self.count]
+    }
+}
+
+/// The call is logged.
+pub fn call_logged() {
+    delivered().count = 0;
+}
+
 /// Recording: a call of the thread stores what is at `from` at `addr`, which is shared.
 pub fn store_by_call(t: &mut Thread, addr: u64, from: u64, len: u64) {
+    let d = delivered();
+    d.list[d.count] = (addr, len);
+    d.count += 1;
     each_piece(addr, len, |r, at, n| {
         let source = from + (at - addr);
         let offset = r.object_offset(at);

@@ -211,9 +211,11 @@ fn close_page(t: &mut Thread, page: u64) {
     for span in &spans[..n] {
         let span = access::trim(page, r.copy(page), *span);
         let at = page + span.from;
+        // Before others can see it.
+        let tick = if log::recording() { log::tick() } else { 0 };
         access::copy_changes(at, r.copy(at), r.alias(at), span.len);
         access::copy_bytes(at, r.copy(at), span.len);
-        access::stored_at(t, &r, ip, at, span.len, flag::BY_PAGE);
+        access::stored_at(t, &r, ip, at, span.len, tick, flag::BY_PAGE);
     }
     // The shared page again, closed (old length 0: mremap(2)).
     let flags = mm::MREMAP_MAYMOVE | mm::MREMAP_FIXED;
