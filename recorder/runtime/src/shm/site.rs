@@ -55,7 +55,7 @@ struct Tables {
     moved: [Moved; MAX_MOVED],
     moved_count: usize,
     /// Open-addressed: address of an instruction, and its window + 1, or
-    /// [`REFUSED`]; and perhaps [`DISPLACED`].
+    /// 0; and perhaps [`REFUSED`] and [`DISPLACED`].
     entries: [(u64, u32); ENTRIES],
     entry_count: usize,
     areas: [(u64, u64); MAX_AREAS],
@@ -64,7 +64,9 @@ struct Tables {
     pad_count: usize,
 }
 
-const REFUSED: u32 = DISPLACED - 1;
+const NUMBER: u32 = REFUSED - 1;
+/// No stub of its own can be made for it.
+const REFUSED: u32 = 1 << 30;
 /// A jump is where the instruction was.
 const DISPLACED: u32 = 1 << 31;
 const MAX_AREAS: usize = 64;
@@ -118,8 +120,8 @@ impl Tables {
 
     fn window_of(&mut self, ip: u64) -> Option<Window> {
         let &mut (at, n) = self.entry(ip)?;
-        let n = n & !DISPLACED;
-        (at == ip && n != 0 && n != REFUSED).then(|| self.windows[n as usize - 1])
+        let n = n & NUMBER;
+        (at == ip && n != 0).then(|| self.windows[n as usize - 1])
     }
 
     fn sites_of(&self, w: &Window) -> &[Site] {
@@ -338,7 +340,7 @@ pub fn send_to_stub(t: &mut Thread, c: &mut Context) -> bool {
     let Some(&mut (at, n)) = tables.entry(ip) else {
         return false;
     };
-    if at == ip && n & !DISPLACED == REFUSED {
+    if at == ip && n & REFUSED != 0 {
         return false;
     }
     if at == ip
@@ -359,7 +361,7 @@ pub fn send_to_stub(t: &mut Thread, c: &mut Context) -> bool {
         }
         None => {
             if let Some(e) = tables.entry(ip) {
-                *e = (ip, REFUSED | e.1 & DISPLACED);
+                *e = (ip, REFUSED | e.1);
             }
             false
         }
@@ -454,8 +456,8 @@ fn make(t: &mut Thread, tables: &mut Tables, ip: u64) -> Option<u64> {
                 e.1 & DISPLACED
             };
             // A stub of its own is better than one that it is moved to as it is.
-            let known = e.1 & !DISPLACED;
-            let to = if ip != asked && known != 0 && known != REFUSED {
+            let known = e.1 & NUMBER;
+            let to = if ip != asked && known != 0 {
                 known
             } else {
                 number
@@ -639,7 +641,7 @@ pub fn forget(addr: u64, len: u64) {
                 let ip = w.ip + u64::from(t.moved[(w.moved + k) as usize].at);
                 if let Some(e) = t.entry(ip)
                     && e.0 == ip
-                    && (e.1 & !DISPLACED) as usize == i + 1
+                    && (e.1 & NUMBER) as usize == i + 1
                 {
                     e.1 = 0;
                 }

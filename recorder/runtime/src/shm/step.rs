@@ -73,11 +73,16 @@ pub fn fault(t: &mut Thread, c: &mut Context, addr: u64, write: bool) -> bool {
     }
     if s.count == 0 {
         // A displaced instruction faults as what it is in the program.
+        let at = c.regs.rip;
         site::to_original(c);
         if site::send_to_stub(t, c) {
             return true;
         }
-        begin(t, c);
+        let ip = site::program_ip(c.regs.rip);
+        // Where it was a jump is: it is done in the stub that it was moved to, in
+        // which a call is several instructions, a step each.
+        c.regs.rip = at;
+        begin(t, c, ip);
     } else if s.count == s.open.len() {
         if s.behind.is_none() {
             return false;
@@ -130,13 +135,13 @@ pub fn abort(t: &mut Thread) -> bool {
     true
 }
 
-fn begin(t: &mut Thread, c: &mut Context) {
+fn begin(t: &mut Thread, c: &mut Context, ip: u64) {
     let s = step();
     if log::recording() {
         lock::pages(t.tid);
     }
     s.mask = c.mask();
-    s.ip = site::program_ip(c.regs.rip);
+    s.ip = ip;
     t.regs.rsp = c.regs.rsp;
     c.block_all();
     match rep_len(t, c.regs.rip) {
