@@ -34,5 +34,5 @@ int main() {
         n++;
     }
     ring.halted = 1;
-    std::puts("reader: all is well");
+    std::printf("reader: %lu quotes, all is well\n", n);
 }
