@@ -241,26 +241,38 @@ pub fn write(kind: Kind, aux: u16, flags: u8, tick: u64, parts: &[&[u8]]) {
 /// value): most of what programs log that share memory.
 #[inline]
 pub fn store(tick: u64, body: [u64; 5]) {
-    const LEN: u64 = 56;
+    put_words(Kind::Store, tick, &body);
+}
+
+/// Logs what a load of at most eight bytes saw ([`orch_abi::record::Shared`],
+/// one chunk and the value).
+#[inline]
+pub fn load(tick: u64, body: [u64; 6]) {
+    put_words(Kind::Shared, tick, &body);
+}
+
+#[inline(always)]
+fn put_words<const N: usize>(kind: Kind, tick: u64, body: &[u64; N]) {
+    let len = (16 + 8 * N) as u64;
     let l = log();
     let head = Head {
-        kind: Kind::Store as u8,
-        len: 40,
+        kind: kind as u8,
+        len: 8 * N as u32,
         tick,
         ..Head::default()
     };
     let at = (l.cursor % RING_LEN) as usize;
-    if l.cursor + LEN > l.limit || at + LEN as usize > RING_LEN as usize {
+    if l.cursor + len > l.limit || at + len as usize > RING_LEN as usize {
         l.put(bytes_of(&head));
-        l.put(bytes_of(&body));
+        l.put(bytes_of(body));
     } else {
         // SAFETY: there is room, in one piece, aligned to 8.
         unsafe {
             let to = l.ring.add(at);
             to.cast::<Head>().write(head);
-            to.add(size_of::<Head>()).cast::<[u64; 5]>().write(body);
+            to.add(size_of::<Head>()).cast::<[u64; N]>().write(*body);
         }
-        l.cursor += LEN;
+        l.cursor += len;
     }
     l.publish();
 }

@@ -84,6 +84,10 @@ pub mod mm {
     pub const MREMAP_DONTUNMAP: u64 = 4;
     pub const MADV_DONTNEED: u64 = 4;
     pub const MADV_FREE: u64 = 8;
+    pub const MADV_DONTFORK: u64 = 10;
+    pub const MADV_DOFORK: u64 = 11;
+    pub const MADV_WIPEONFORK: u64 = 18;
+    pub const MADV_KEEPONFORK: u64 = 19;
 }
 
 /// A call whose arguments the runtime made itself.

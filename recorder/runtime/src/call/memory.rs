@@ -154,6 +154,9 @@ fn after(number: u64, args: &[u64; 6], len: u64, result: i64, shared: Option<Wha
             shm::remove(args[0], args[1]);
         }
         nr::SHMDT => shm::remove(args[0], shm::len_at(args[0])),
+        nr::MADVISE if inheritance(args[2]) => {
+            note_inheritance(args[0], args[1], Some(args[2]));
+        }
         nr::MREMAP => {
             forget(args[0], args[1]);
             if shm::touches(args[0], args[1]) {
@@ -171,6 +174,7 @@ const SHM_RDONLY: u64 = 0o10000;
 fn forget(addr: u64, len: u64) {
     patch::forget(addr, len);
     shm::forget(addr, len);
+    note_inheritance(addr, len, None);
 }
 
 enum Captured {
@@ -248,6 +252,72 @@ fn on_tmpfs(fd: u64) -> bool {
     call(FSTATFS, &[fd, fs.as_mut_ptr() as u64]) == 0 && fs[0] == TMPFS_MAGIC
 }
 
+/// Whether advice says what the child of a fork gets.
+fn inheritance(advice: u64) -> bool {
+    matches!(
+        advice,
+        mm::MADV_DONTFORK | mm::MADV_DOFORK | mm::MADV_WIPEONFORK | mm::MADV_KEEPONFORK
+    )
+}
+
+const MAX_KEPT: usize = 64;
+
+/// Ranges that the child of a fork does not get, or gets empty: address, end, advice.
+static mut KEPT: ([(u64, u64, u64); MAX_KEPT], usize) = ([(0, 0, 0); MAX_KEPT], 0);
+
+fn kept() -> &'static mut ([(u64, u64, u64); MAX_KEPT], usize) {
+    // SAFETY: only the baton's holder is here.
+    unsafe { &mut *&raw mut KEPT }
+}
+
+/// Notes advice of that kind, or that a range is gone.
+fn note_inheritance(start: u64, len: u64, advice: Option<u64>) {
+    let (list, count) = kept();
+    let end = start.saturating_add(len.div_ceil(PAGE) * PAGE);
+    let mut i = 0;
+    while i < *count {
+        let (from, to, old) = list[i];
+        if to <= start || end <= from {
+            i += 1;
+            continue;
+        }
+        *count -= 1;
+        list[i] = list[*count];
+        for (from, to) in [(from, to.min(start)), (from.max(end), to)] {
+            if from < to && *count < MAX_KEPT {
+                list[*count] = (from, to, old);
+                *count += 1;
+            }
+        }
+        // What was put behind does not overlap; what took this place is looked at next.
+    }
+    if let Some(advice @ (mm::MADV_DONTFORK | mm::MADV_WIPEONFORK)) = advice
+        && *count < MAX_KEPT
+    {
+        list[*count] = (start, end, advice);
+        *count += 1;
+    }
+}
+
+/// In the child of a fork: what it did not get is no shared memory either. If the
+/// fork was not `made` (replay goes on as the child), it is taken away.
+pub fn disinherit(made: bool) {
+    let (list, count) = kept();
+    for &(start, end, advice) in &list[..*count] {
+        if advice == mm::MADV_DONTFORK {
+            shm::remove(start, end - start);
+        }
+        if made {
+            continue;
+        }
+        if advice == mm::MADV_DONTFORK {
+            call(nr::MUNMAP, &[start, end - start]);
+        } else {
+            call(nr::MADVISE, &[start, end - start, mm::MADV_DONTNEED]);
+        }
+    }
+}
+
 /// Replay: does to the memory map what the recording did.
 fn again(t: &mut Thread, c: &Call, b: &Syscall) -> Outcome {
     let number = u64::from(c.nr);
@@ -290,7 +360,10 @@ fn again(t: &mut Thread, c: &Call, b: &Syscall) -> Outcome {
         nr::MREMAP => mremap(&a, r),
         nr::MADVISE => {
             // Advice changes no contents but for these; the rest may fail here.
-            if matches!(a[2], mm::MADV_DONTNEED | mm::MADV_FREE) && !shm::touches(a[0], a[1]) {
+            if inheritance(a[2]) {
+                call(nr::MADVISE, &[a[0], a[1], a[2]]) == 0
+            } else if matches!(a[2], mm::MADV_DONTNEED | mm::MADV_FREE) && !shm::touches(a[0], a[1])
+            {
                 call(nr::MADVISE, &[a[0], a[1], mm::MADV_DONTNEED]) == 0
             } else {
                 true

@@ -430,6 +430,13 @@ pub fn see(t: &mut Thread, r: &Region, ip: u64, ordinal: u64, addr: u64, len: u6
     }
     // Taken into the copy first: what is logged is what is used.
     copy_bytes(r.alias(addr), r.copy(addr), len);
+    if len <= 8 && flags == 0 {
+        let caller = caller(t, ip);
+        // SAFETY: within the copy.
+        let value = unsafe { read_part(r.copy(addr), len) };
+        log::load(log::tick(), [ip, ordinal, caller, addr, len, value]);
+        return;
+    }
     let body = Shared {
         ip,
         ordinal,

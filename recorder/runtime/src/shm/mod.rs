@@ -73,6 +73,8 @@ impl Region {
 struct State {
     regions: [Region; MAX_REGIONS],
     count: usize,
+    /// Where an address was found last.
+    last: usize,
     /// Next free address for aliases and copies.
     next: u64,
 }
@@ -90,6 +92,7 @@ const NOWHERE: Region = Region {
 static mut STATE: State = State {
     regions: [NOWHERE; MAX_REGIONS],
     count: 0,
+    last: 0,
     next: SHARED_BASE + SHARED_TABLES_LEN,
 };
 
@@ -106,9 +109,15 @@ fn regions() -> &'static mut [Region] {
 #[inline]
 fn find(addr: u64) -> Option<&'static Region> {
     let s = state();
-    s.regions[..s.count]
+    let last = &s.regions[s.last];
+    if addr.wrapping_sub(last.start) < last.len && s.last < s.count {
+        return Some(last);
+    }
+    let found = s.regions[..s.count]
         .iter()
-        .find(|r| addr.wrapping_sub(r.start) < r.len)
+        .position(|r| addr.wrapping_sub(r.start) < r.len)?;
+    s.last = found;
+    Some(&s.regions[found])
 }
 
 /// Whether the process has any shared memory.
