@@ -2,6 +2,7 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <cstdlib>
 #include <fcntl.h>
 #include <stdexcept>
 #include <sys/mman.h>
@@ -26,7 +27,8 @@ struct Queue {
 };
 
 inline Queue &open_queue(bool create) {
-    int fd = shm_open("/job-queue", O_RDWR | (create ? O_CREAT | O_TRUNC : 0), 0600);
+    const char *name = std::getenv("QUEUE");
+    int fd = shm_open(name ? name : "/job-queue", O_RDWR | (create ? O_CREAT | O_TRUNC : 0), 0600);
     if (fd < 0 || (create && ftruncate(fd, sizeof(Queue)) < 0))
         throw std::runtime_error("no queue");
     void *at = mmap(nullptr, sizeof(Queue), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

@@ -6,10 +6,11 @@
 
 static std::mt19937 random_number{std::random_device{}()};
 
-// Asks the exchange: each answer takes its time.
-static uint64_t price(uint64_t around) {
-    std::this_thread::sleep_for(std::chrono::microseconds(random_number() % 100));
-    return around + random_number() % 5;
+static uint64_t price(uint64_t around) { return around + random_number() % 5; }
+
+// What is asked for comes a little later than what is bid.
+static void wait_for_the_exchange() {
+    std::this_thread::sleep_for(std::chrono::microseconds(random_number() % 200));
 }
 
 // Without locks: by its version, readers know whether they saw a whole quote.
@@ -18,6 +19,7 @@ static void publish(Ring &ring, uint64_t around) {
     Quote &quote = ring.quotes[n % SLOTS];
     quote.version = 2 * n + 1;
     quote.bid = price(around);
+    wait_for_the_exchange();
     quote.ask = price(around + 5);
     quote.version = 2 * n + 2;
     ring.published = n + 1;

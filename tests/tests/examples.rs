@@ -114,9 +114,10 @@ impl Example {
         let said = outcome.stdout.contains(self.symptom) || outcome.stderr.contains(self.symptom);
         ensure!(
             outcome.code() == Some(self.code) && said,
-            "expected exit code {} and {:?}\n{outcome}",
+            "expected exit code {} and {:?} after {:?}\n{outcome}",
             self.code,
-            self.symptom
+            self.symptom,
+            outcome.took
         );
         Ok(())
     }

@@ -55,7 +55,7 @@ pub const EXAMPLES: [Example; 4] = [
     Example {
         name: "market-data",
         about: "two exchanges publish prices through a ring of quotes in shared memory. The \
-                reader halts the market: somebody bids more than he asks for.",
+                reader halts the market, because of a quote that no exchange would make.",
         language: Language::Cpp,
         files: files!("market-data": "Makefile" "create.cpp" "launch.sh" "publish.cpp" "read.cpp"
             "ring.h"),
