@@ -548,15 +548,7 @@ fn stored(t: &mut Thread, copy: u64, store: &Store, tick: u64, flags: u8, old: O
 
 /// Logs (or checks) that the instruction at `ip` stored what the copy has at `addr`.
 #[expect(clippy::too_many_arguments, reason = "the parts of a record")]
-pub fn stored_at(
-    t: &mut Thread,
-    r: &Region,
-    ip: u64,
-    addr: u64,
-    len: u64,
-    tick: u64,
-    flags: u8,
-) {
+pub fn stored_at(t: &mut Thread, r: &Region, ip: u64, addr: u64, len: u64, tick: u64, flags: u8) {
     let store = Store {
         ip,
         addr,
