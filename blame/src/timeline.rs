@@ -29,8 +29,13 @@ pub struct Event<'a> {
 /// What happened to bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What<'a> {
-    /// They were stored. Before, they were these, if the recorder says so.
-    Store(Option<&'a [u8]>),
+    /// They were stored.
+    Store {
+        /// Before, they were these, if the recorder says so.
+        old: Option<&'a [u8]>,
+        /// From this tick on nobody sees what was there before.
+        until: u64,
+    },
     /// They were seen, at some time behind the tick `since`.
     Load {
         /// See above.
@@ -84,8 +89,8 @@ impl Window {
         mut tell: impl FnMut(&Told<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         match event.what {
-            What::Store(unseen) => {
-                if let Some(old) = unseen {
+            What::Store { old, until } => {
+                if let Some(old) = old {
                     // What was there at its tick: nothing is older than that.
                     self.check(event, old, u64::MAX, &mut tell)?;
                 }
@@ -97,7 +102,7 @@ impl Window {
                     old: &self.old,
                     known: &self.known,
                 })?;
-                self.set(event.tick, event.offset, event.new);
+                self.set(until, event.offset, event.new);
             }
             What::Load { since } => {
                 self.check(event, event.new, since, &mut tell)?;
@@ -174,13 +179,13 @@ impl Window {
         }
     }
 
-    fn set(&mut self, tick: u64, offset: u32, new: &[u8]) {
+    fn set(&mut self, until: u64, offset: u32, new: &[u8]) {
         for (page, at, from, to) in pages(offset, new.len()) {
             if self.pages.len() <= page {
                 self.pages.resize_with(page + 1, || None);
             }
             let page = self.pages[page].get_or_insert_with(Box::default);
-            page.set(tick, at, &new[from..to]);
+            page.set(until, at, &new[from..to]);
         }
     }
 }

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{SIZE, base, session};
-use orch_abi::record::Shared;
+use orch_abi::record::{Digest, Shared};
 use orch_blame::BlameError;
 use orch_blame::access::{Access, Kind};
 use orch_blame::index::{INDEX_FILE, Index, Query};
@@ -159,6 +159,10 @@ impl Model {
         let addr = base(who as u32 + 1, 1) + REGIONS[region] + at as u64;
         let record = build::store(self.tick, 0, 0x1000, addr, &new, unseen.then_some(&old[..]));
         self.records[who].push(record);
+        // The next record says that the store is over: nobody sees `old` any more.
+        self.tick += 1;
+        let over = build::digest(self.tick, &Digest::default());
+        self.records[who].push(over);
         self.accesses += 1;
         for (who, chunks) in std::mem::take(&mut self.late) {
             self.load_record(who, &chunks);

@@ -237,9 +237,12 @@ impl Builder {
     ) -> io::Result<()> {
         let site = self.catalog.sites[item.site as usize];
         let what = if site.kind.changes() {
-            What::Store(item.old)
+            What::Store {
+                old: item.old,
+                until: item.other,
+            }
         } else {
-            What::Load { since: item.since }
+            What::Load { since: item.other }
         };
         let event = Event {
             tick: item.tick,
@@ -343,7 +346,11 @@ impl Sink for Builder {
                 recording: seen.recording.0,
                 nth: seen.nth,
                 offset: (offset % WINDOW) as u32,
-                since: seen.since,
+                other: if seen.kind.changes() {
+                    seen.until
+                } else {
+                    seen.since
+                },
                 site,
                 piece: seen.new.len() > LONG || to - from < seen.new.len(),
                 new: &seen.new[from..to],

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 /// Name of the file in the session's directory.
 pub const INDEX_FILE: &str = "blame.index";
 /// Version of its format.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Accesses to one window of one object, of a span of time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -16,12 +16,13 @@ pub struct Page {
     stores: VecDeque<Replaced>,
     /// What they replaced, one behind the other.
     replaced: VecDeque<u8>,
-    /// Tick of the newest store that was forgotten.
+    /// Of the stores that were forgotten, the last end.
     forgotten: Option<u64>,
 }
 
 struct Replaced {
-    tick: u64,
+    /// From this tick on nobody sees what was replaced.
+    until: u64,
     at: u16,
     len: u16,
     /// Whether all bytes were known.
@@ -53,11 +54,11 @@ impl Page {
         }
     }
 
-    /// Stores `new` at `at`.
-    pub fn set(&mut self, tick: u64, at: usize, new: &[u8]) {
+    /// Stores `new` at `at`, which all see from the tick `until` on.
+    pub fn set(&mut self, until: u64, at: usize, new: &[u8]) {
         let range = at..at + new.len();
         self.stores.push_back(Replaced {
-            tick,
+            until,
             at: at as u16,
             len: new.len() as u16,
             known: range.clone().all(|i| self.is_known(i)),
@@ -72,7 +73,7 @@ impl Page {
                 break;
             };
             self.replaced.drain(..usize::from(first.len));
-            self.forgotten = Some(first.tick);
+            self.forgotten = self.forgotten.max(Some(first.until));
         }
     }
 
@@ -82,16 +83,18 @@ impl Page {
         let mut end = self.replaced.len();
         for store in self.stores.iter().rev() {
             end -= usize::from(store.len);
-            if store.tick <= since {
+            let inside = at.wrapping_sub(usize::from(store.at));
+            if inside >= usize::from(store.len) {
+                continue;
+            }
+            // A store to the same byte waits for the one before it.
+            if store.until <= since {
                 return false;
             }
-            let inside = at.wrapping_sub(usize::from(store.at));
-            if inside < usize::from(store.len)
-                && (!store.known || self.replaced[end + inside] == value)
-            {
+            if !store.known || self.replaced[end + inside] == value {
                 return true;
             }
         }
-        self.forgotten.is_some_and(|tick| tick > since)
+        self.forgotten.is_some_and(|until| until > since)
     }
 }

@@ -35,7 +35,10 @@ fn byte((byte, known): (&u8, &bool)) -> String {
     }
 }
 
-const STORE: What<'_> = What::Store(None);
+const STORE: What<'_> = What::Store {
+    old: None,
+    until: 0,
+};
 const LOAD: What<'_> = What::Load { since: 0 };
 
 #[test]
@@ -63,7 +66,15 @@ fn what_nobody_stored_comes_from_outside() {
     let told = run(&[
         (1, 0, &[1, 1], STORE),
         (2, 0, &[5, 1], What::Load { since: 1 }),
-        (3, 0, &[6, 6], What::Store(Some(&[5, 2]))),
+        (
+            3,
+            0,
+            &[6, 6],
+            What::Store {
+                old: Some(&[5, 2]),
+                until: 4,
+            },
+        ),
         (4, 0, &[6], LOAD),
     ]);
     assert_eq!(told[1], r#"2 Outside 0 ["1"] [5]"#);
@@ -74,13 +85,15 @@ fn what_nobody_stored_comes_from_outside() {
 
 #[test]
 fn a_load_may_have_looked_before_the_last_store() {
+    let store = |until| What::Store { old: None, until };
     let stores: [(u64, u32, &[u8], What<'_>); 3] = [
-        (1, 0, &[1], STORE),
-        (5, 0, &[2], STORE),
-        (6, 0, &[3], STORE),
+        (1, 0, &[1], store(2)),
+        (5, 0, &[2], store(8)),
+        (9, 0, &[3], store(10)),
     ];
-    let load = |since| [&stores[..], &[(7, 0, &[1], What::Load { since })]].concat();
-    // 1 was there until tick 5.
+    let load = |since| [&stores[..], &[(12, 0, &[1], What::Load { since })]].concat();
+    // The store of tick 5 was over before tick 8: until then 1 was there.
     assert_eq!(run(&load(4)).len(), 4);
-    assert_eq!(run(&load(5)).len(), 5);
+    assert_eq!(run(&load(7)).len(), 4);
+    assert_eq!(run(&load(8)).len(), 5);
 }
