@@ -88,6 +88,21 @@ struct Byte {
     history: Vec<(u64, Writer, u8)>,
 }
 
+impl Byte {
+    /// Whether it had `value` at some time behind `since`, as far as is known.
+    fn was(&self, value: u8, since: u64) -> bool {
+        self.history
+            .windows(2)
+            .rev()
+            .take_while(|pair| {
+                let (tick, writer, _) = pair[1];
+                // A store is over at the record behind it.
+                tick + u64::from(matches!(writer, Writer::Recorded(_))) > since
+            })
+            .any(|pair| pair[0].2 == value)
+    }
+}
+
 /// Addresses and what a load saw there.
 type Chunks = Vec<(u64, Vec<u8>)>;
 
@@ -96,6 +111,8 @@ struct Model {
     bytes: Vec<Byte>,
     /// What each recording saw last.
     seen: Vec<Vec<u8>>,
+    /// The tick of each recording's last record.
+    last: Vec<u64>,
     records: Vec<Vec<Vec<u8>>>,
     tick: u64,
     value: u8,
@@ -110,6 +127,7 @@ impl Model {
         Self {
             bytes: vec![Byte::default(); len],
             seen: vec![vec![0; len]; RECORDINGS],
+            last: vec![0; RECORDINGS],
             records: vec![Vec::new(); RECORDINGS],
             tick: 10,
             ..Self::default()
@@ -125,11 +143,19 @@ impl Model {
             .collect()
     }
 
-    /// Byte `i` was seen, for what it is.
-    fn learn(&mut self, i: usize, value: u8) {
+    /// Puts a record at the end of a recording.
+    fn record(&mut self, who: usize, record: Vec<u8>) {
+        self.records[who].push(record);
+        self.last[who] = self.tick;
+    }
+
+    /// Byte `i` was seen, for what it is, at some time behind `since`.
+    fn learn(&mut self, i: usize, value: u8, since: u64) {
         let byte = &mut self.bytes[i];
         let writer = match byte.known {
             Some(known) if known == value => return,
+            // It may be older than what replaced it: then nobody outside is needed.
+            Some(_) if byte.was(value, since) => return,
             Some(_) => Writer::Outside,
             None => Writer::Initial,
         };
@@ -148,7 +174,8 @@ impl Model {
         let unseen = self.seen[who][start..start + len] != old[..];
         for i in 0..len {
             if unseen {
-                self.learn(start + i, old[i]);
+                // What was there at the store's own tick.
+                self.learn(start + i, old[i], u64::MAX);
             }
             let tick = self.tick;
             let byte = &mut self.bytes[start + i];
@@ -158,11 +185,11 @@ impl Model {
         self.seen[who][start..start + len].copy_from_slice(&new);
         let addr = base(who as u32 + 1, 1) + REGIONS[region] + at as u64;
         let record = build::store(self.tick, 0, 0x1000, addr, &new, unseen.then_some(&old[..]));
-        self.records[who].push(record);
+        self.record(who, record);
         // The next record says that the store is over: nobody sees `old` any more.
         self.tick += 1;
         let over = build::digest(self.tick, &Digest::default());
-        self.records[who].push(over);
+        self.record(who, over);
         self.accesses += 1;
         for (who, chunks) in std::mem::take(&mut self.late) {
             self.load_record(who, &chunks);
@@ -178,7 +205,7 @@ impl Model {
             caller: 0,
         };
         let record = build::shared(self.tick, 0, &shared, &chunks);
-        self.records[who].push(record);
+        self.record(who, record);
     }
 
     fn load(&mut self, who: usize, region: usize, at: usize, len: usize, late: bool) {
@@ -200,9 +227,10 @@ impl Model {
             self.late.push((who, vec![(addr, bytes)]));
             return;
         }
+        let since = self.last[who];
         self.load_record(who, &[(addr, bytes.clone())]);
         for (i, &byte) in bytes.iter().enumerate() {
-            self.learn(first + i, byte);
+            self.learn(first + i, byte, since);
         }
     }
 
@@ -214,10 +242,15 @@ impl Model {
         }
     }
 
-    /// Stores everywhere, so that nothing is unknown.
+    /// Stores everywhere, so that nothing is unknown; all begin after that.
     fn fill(&mut self) {
         for region in 0..REGIONS.len() {
             self.store(0, region, 0, REGION);
+        }
+        for who in 0..RECORDINGS {
+            self.tick += 1;
+            let begins = build::digest(self.tick, &Digest::default());
+            self.record(who, begins);
         }
     }
 
