@@ -8,7 +8,7 @@ static std::mt19937 random_number{std::random_device{}()};
 
 static uint64_t price(uint64_t around) { return around + random_number() % 5; }
 
-// What is asked for comes a little later than what is bid.
+// Its answers take a while.
 static void wait_for_the_exchange() {
     std::this_thread::sleep_for(std::chrono::microseconds(random_number() % 200));
 }
@@ -31,6 +31,8 @@ int main(int, char **argv) {
     ring.open++;
     while (ring.open < 2)
         std::this_thread::sleep_for(std::chrono::microseconds(100));
-    while (!ring.halted)
+    while (!ring.halted) {
+        wait_for_the_exchange();
         publish(ring, around);
+    }
 }

@@ -12,7 +12,6 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-use orch_abi::record::ended;
 use orch_abi::shared::{mode, option, request, state, verdict};
 use orch_abi::window::MAX_WINDOW;
 use orch_recorder::arena::Arena;
@@ -303,7 +302,6 @@ impl Replayer<'_> {
         if matches!(end, Some(End::Killed(_))) && running.feeder.complete() {
             return Verdict::Matched;
         }
-        let _ = ended::KILLED;
         Verdict::Broken(
             "the replaying process died of a signal that the recording does not have".into(),
         )

@@ -4,6 +4,7 @@
 mod ending;
 mod exec;
 mod load;
+mod sharing;
 mod slots;
 pub(crate) mod watch;
 
@@ -71,6 +72,7 @@ pub struct Supervisor<'a> {
     next_slot: u32,
     /// Slots that have room on the disk.
     reserved: u32,
+    shared_files: sharing::SharedFiles,
     no_new_privs: bool,
     filter_installed: bool,
     buffer: Vec<u8>,
@@ -124,6 +126,7 @@ pub fn record(session: &Session, command: &[OsString], options: &Options) -> Res
         refused: BTreeMap::new(),
         waited_for: HashMap::new(),
         kept: HashMap::new(),
+        shared_files: sharing::SharedFiles::default(),
         told: HashSet::new(),
         load: load::Load::new(),
         next_slot: 0,

@@ -137,7 +137,8 @@ fn may_step(code: &[u8], ip: u64) -> bool {
         return true;
     }
     let offset = i32::from_le_bytes([code[1], code[2], code[3], code[4]]);
-    !patch::is_trampoline((ip + insn.len as u64).wrapping_add_signed(offset.into()))
+    let to = (ip + insn.len as u64).wrapping_add_signed(offset.into());
+    !patch::is_trampoline(to) && !shm::in_stub(to)
 }
 
 /// Logs the place and lets happen what was waiting.
@@ -215,6 +216,20 @@ pub fn look_for_point(t: &mut Thread) {
         s.stepping = true;
         t.regs.rflags |= TF;
     } else {
+        insert();
+    }
+}
+
+/// As [`look_for_point`], of a thread that is in a stub of a shared access: it
+/// comes to the point by way of the code there, if it is next.
+pub fn look_ahead_for_point(t: &mut Thread) {
+    let head = replay::expect_kind(t, Kind::Point);
+    let s = search();
+    s.point = log::read::<Point>();
+    nearby::read(u64::from(head.len) - size_of::<Point>() as u64);
+    s.on = true;
+    s.passes = 0;
+    if !stub::install(t, &s.point.regs) {
         insert();
     }
 }
@@ -326,12 +341,17 @@ pub fn astray(t: &mut Thread, c: &mut Context) -> bool {
     true
 }
 
-/// The program faults: traces of stepping and searching are not its own.
-pub fn faulted(t: &mut Thread, c: &mut Context) {
+/// The instruction that is stepped goes on in a stub: the thread stops another time.
+pub fn forget_steps(t: &mut Thread, c: &mut Context) {
     if t.steps > 0 {
         t.steps = 0;
         c.regs.rflags &= !TF;
     }
+}
+
+/// The program faults: traces of stepping and searching are not its own.
+pub fn faulted(t: &mut Thread, c: &mut Context) {
+    forget_steps(t, c);
     c.regs.rip = stub::original_address(c.regs.rip);
 }
 

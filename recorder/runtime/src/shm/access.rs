@@ -92,6 +92,14 @@ pub fn rearm(t: &mut Thread) {
     if log::recording() || !super::any() {
         return;
     }
+    if !preempt::searching() {
+        match log::peek() {
+            Some(h) if h.kind == Kind::Point as u8 => preempt::look_ahead_for_point(t),
+            Some(h) if h.kind == Kind::Ended as u8 => log::ended_early(),
+            None => log::ended_early(),
+            Some(_) => {}
+        }
+    }
     let n = match log::peek() {
         Some(h) if h.kind == Kind::Shared as u8 && h.flags & flag::BY_CALL == 0 => {
             log::peek_word(1).wrapping_sub(ordinal(t)) as i64 - 1
@@ -616,7 +624,10 @@ fn check(t: &mut Thread, copy: u64, store: &Store) {
 #[cold]
 fn other_store(t: &Thread, store: &Store, what: &str) -> ! {
     let Store { addr, len, .. } = store;
-    let why = format_args!("stores {len} bytes to shared memory at {addr:#x}; {what}");
+    let (done, next) = (ordinal(t), log::peek_word(1));
+    let why = format_args!(
+        "stores {len} bytes to shared memory at {addr:#x}, after {done} accesses; {what} (word {next})"
+    );
     replay::diverge_at(t, Kind::Store, why)
 }
 

@@ -60,6 +60,7 @@ pub fn after_fork() {
 /// instruction, if this is shared memory that the program may access so.
 pub fn fault(t: &mut Thread, c: &mut Context, addr: u64, write: bool) -> bool {
     if site::astray(c) {
+        preempt::forget_steps(t, c);
         return true;
     }
     let Some(r) = find(addr).copied() else {
@@ -76,6 +77,7 @@ pub fn fault(t: &mut Thread, c: &mut Context, addr: u64, write: bool) -> bool {
         let at = c.regs.rip;
         site::to_original(c);
         if site::send_to_stub(t, c) {
+            preempt::forget_steps(t, c);
             return true;
         }
         let ip = site::program_ip(c.regs.rip);
