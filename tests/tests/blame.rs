@@ -6,7 +6,9 @@ use orch_tests::orch::{Place, User};
 use orch_tests::run;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -130,6 +132,68 @@ fn every_store_is_blamed_on_who_made_it() -> Result<()> {
             found == expected,
             "slot {slot}: {found:#?}\nbut it was {expected:#?}"
         );
+    }
+    Ok(())
+}
+
+#[test]
+fn what_others_store_comes_from_outside() -> Result<()> {
+    const LAST: u64 = 50;
+    let place = Place::new(User::Own)?;
+    let program = place.path().join("prog");
+    fixture::build("memory/outside.c", None, &[], &program)?;
+    let shared = tempfile::Builder::new()
+        .prefix("orch-outside-")
+        .tempfile_in("/dev/shm")?;
+    let path = shared.path().to_str().context("UTF-8")?;
+    shared.as_file().set_len(4096)?;
+    let mut command = place.record(&[program.to_str().context("UTF-8")?, path]);
+    let recorded = std::thread::scope(|scope| {
+        let questions = scope.spawn(|| ask(shared.as_file(), LAST));
+        let recorded = run::run(&mut command, LIMIT);
+        let asked = questions.join().expect("it does not panic");
+        recorded.and_then(|outcome| asked.context(outcome.to_string()).map(|()| outcome))
+    })?;
+    let printed: Vec<u64> = recorded
+        .stdout
+        .lines()
+        .filter_map(|line| line.parse().ok())
+        .collect();
+    ensure!(
+        recorded.code() == Some(0) && printed == (1..=LAST).collect::<Vec<_>>(),
+        "{recorded}"
+    );
+    place.check(LIMIT)?;
+    let rows: Vec<Row> = json(
+        &place,
+        &["ublame", &format!("{path}+0"), "--stores", "--json"],
+    )?;
+    let mut value = 0;
+    let mut found = Vec::new();
+    for row in rows {
+        ensure!(
+            matches!(row.kind.as_str(), "outside" | "initial"),
+            "{row:?}"
+        );
+        value = put(value, 0, row.offset, &row.new)?;
+        found.push(value);
+    }
+    found.retain(|&value| value != 0);
+    ensure!(found == printed, "found {found:?}");
+    Ok(())
+}
+
+/// Counts up the word at the start of the file; both readers answer behind it.
+fn ask(file: &File, last: u64) -> Result<()> {
+    let end = Instant::now() + LIMIT;
+    for n in 1..=last {
+        file.write_all_at(&n.to_le_bytes(), 0)?;
+        let mut answers = [0; 16];
+        while answers[..8] != n.to_le_bytes() || answers[8..] != n.to_le_bytes() {
+            ensure!(Instant::now() < end, "{n} is not answered");
+            std::thread::sleep(Duration::from_micros(200));
+            file.read_exact_at(&mut answers, 8)?;
+        }
     }
     Ok(())
 }

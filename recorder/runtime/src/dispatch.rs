@@ -183,8 +183,13 @@ pub fn refuse(
 /// A call that is performed when recording and read from the log when replaying.
 pub fn input(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
     let mut pieces = Pieces::new();
+    let accesses = shm::made(t);
     let mut b = body(t, c, args, &mut pieces);
     if !log::recording() {
+        if log::peek().is_some_and(|h| h.kind == Kind::Signal as u8) {
+            shm::take_back(t, accesses);
+            return Outcome::SignalFirst;
+        }
         return replay_input(t, c, &b);
     }
     let mut flags = 0;
@@ -208,6 +213,7 @@ pub fn input(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
     };
     if b.result == ABANDONED {
         shm::call_logged();
+        shm::take_back(t, accesses);
         return Outcome::SignalFirst;
     }
     if !publishes || process().threads > 1 {

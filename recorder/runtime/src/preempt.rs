@@ -361,7 +361,12 @@ pub fn trap(t: &mut Thread, c: &mut Context) -> bool {
         let steps = t.steps - 1;
         t.steps = 0;
         c.regs.rflags &= !TF;
-        stop_or_step(t, c, steps);
+        if shm::in_stub(c.regs.rip) {
+            // It has come to an access, before which it can stop.
+            shm::hurry(t);
+        } else {
+            stop_or_step(t, c, steps);
+        }
         return true;
     }
     let s = search();

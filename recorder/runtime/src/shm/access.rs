@@ -70,6 +70,17 @@ fn ordinal(t: &Thread) -> u64 {
         .wrapping_add_signed(t.armed.wrapping_sub(t.access.countdown))
 }
 
+/// How many shared accesses the thread has made, its calls' included.
+pub fn made(t: &Thread) -> u64 {
+    ordinal(t)
+}
+
+/// The call before which it had made `n` accesses is none: it comes again, and
+/// whether it began the first time is not recorded.
+pub fn take_back(t: &mut Thread, n: u64) {
+    t.access.countdown += ordinal(t).wrapping_sub(n).cast_signed();
+}
+
 /// Counts an access; returns its ordinal.
 fn count(t: &mut Thread) -> u64 {
     t.access.countdown -= 1;
