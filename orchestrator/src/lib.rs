@@ -3,12 +3,14 @@
 
 mod commands;
 mod describe;
+mod gdb;
 mod merge;
 mod output;
 mod position;
 mod replay;
 mod stubs;
 mod supervisor;
+mod travel;
 
 use anyhow::Result;
 use clap::Parser as _;
