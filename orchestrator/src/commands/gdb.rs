@@ -54,7 +54,9 @@ pub fn run(session: Option<&Path>, args: &Args) -> Result<ExitCode> {
     let script = dir.path().join("orch.py");
     std::fs::write(&script, SCRIPT)?;
     let mut gdb = Command::new("gdb");
-    gdb.arg("-q").arg("-ex").arg(format!("source {}", script.display()));
+    gdb.arg("-q")
+        .arg("-ex")
+        .arg(format!("source {}", script.display()));
     for command in commands(dir.path(), &session, &args.position)? {
         gdb.arg("-ex").arg(command);
     }
@@ -66,7 +68,9 @@ pub fn run(session: Option<&Path>, args: &Args) -> Result<ExitCode> {
     crate::supervisor::watch::signals();
     let status = gdb.status().map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => {
-            anyhow::anyhow!("gdb is not installed; `apt install gdb`, or `orch serve` for another debugger")
+            anyhow::anyhow!(
+                "gdb is not installed; `apt install gdb`, or `orch serve` for another debugger"
+            )
         }
         _ => e.into(),
     })?;

@@ -52,7 +52,10 @@ pub fn run(session: Option<&Path>, args: &Args) -> Result<ExitCode> {
         // There before anybody waits for it.
         let travel = open()?;
         let at = listener.local_addr()?;
-        eprintln!("orch: {} at {at}; in gdb: target remote {at}", args.position);
+        eprintln!(
+            "orch: {} at {at}; in gdb: target remote {at}",
+            args.position
+        );
         let (stream, _) = listener.accept()?;
         serve(travel, stream.try_into()?)?;
         if !args.keep {

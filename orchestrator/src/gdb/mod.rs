@@ -22,9 +22,9 @@ pub fn serve(travel: Travel, wire: Wire) -> Result<()> {
     let stub = GdbStub::new(wire);
     match stub.run_blocking::<target::Events>(&mut target) {
         Ok(_) => Ok(()),
-        Err(e) if e.is_target_error() => {
-            Err(e.into_target_error().unwrap_or_else(|| anyhow!("the replay ended")))
-        }
+        Err(e) if e.is_target_error() => Err(e
+            .into_target_error()
+            .unwrap_or_else(|| anyhow!("the replay ended"))),
         // The debugger is gone.
         Err(e) if e.is_connection_error() => Ok(()),
         Err(e) => Err(anyhow!("gdb's remote protocol: {e}")),

@@ -87,7 +87,9 @@ fn names(file: &Path) -> Option<Names> {
     let sections = header.sections(endian, &*bytes).ok()?;
     if let Ok(Some((dynamic, link))) = sections.dynamic(endian, &*bytes) {
         let strings = sections.strings(endian, &*bytes, link).ok()?;
-        let soname = dynamic.iter().find(|d| d.d_tag(endian) == u64::from(DT_SONAME));
+        let soname = dynamic
+            .iter()
+            .find(|d| d.d_tag(endian) == u64::from(DT_SONAME));
         let name = soname.and_then(|d| d.string(endian, strings).ok());
         names.soname = name.map(|n| String::from_utf8_lossy(n).into_owned());
     }

@@ -213,8 +213,8 @@ impl GdbTarget for Target {
 fn registers(regs: &Regs) -> AllRegisters {
     AllRegisters {
         general: [
-            regs.rax, regs.rbx, regs.rcx, regs.rdx, regs.rsi, regs.rdi, regs.rbp, regs.rsp, regs.r8,
-            regs.r9, regs.r10, regs.r11, regs.r12, regs.r13, regs.r14, regs.r15,
+            regs.rax, regs.rbx, regs.rcx, regs.rdx, regs.rsi, regs.rdi, regs.rbp, regs.rsp,
+            regs.r8, regs.r9, regs.r10, regs.r11, regs.r12, regs.r13, regs.r14, regs.r15,
         ],
         rip: regs.rip,
         eflags: regs.rflags as u32,
@@ -264,7 +264,9 @@ impl MultiThreadBase for Target {
     }
 
     fn write_registers(&mut self, _: &AllRegisters, _: Tid) -> TargetResult<(), Self> {
-        refused(&anyhow::anyhow!("a recording's registers cannot be changed"))
+        refused(&anyhow::anyhow!(
+            "a recording's registers cannot be changed"
+        ))
     }
 
     fn read_addrs(&mut self, addr: u64, to: &mut [u8], _: Tid) -> TargetResult<usize, Self> {
@@ -436,7 +438,12 @@ impl HwBreakpoint for Target {
 }
 
 impl HwWatchpoint for Target {
-    fn add_hw_watchpoint(&mut self, addr: u64, len: u64, kind: WatchKind) -> TargetResult<bool, Self> {
+    fn add_hw_watchpoint(
+        &mut self,
+        addr: u64,
+        len: u64,
+        kind: WatchKind,
+    ) -> TargetResult<bool, Self> {
         // The debug registers: four, of a power of two, aligned; reads are not told.
         let fits = matches!(len, 1 | 2 | 4 | 8) && addr % len == 0;
         if !fits || self.watches.len() == 4 || kind == WatchKind::Read {
@@ -446,7 +453,12 @@ impl HwWatchpoint for Target {
         Ok(true)
     }
 
-    fn remove_hw_watchpoint(&mut self, addr: u64, len: u64, kind: WatchKind) -> TargetResult<bool, Self> {
+    fn remove_hw_watchpoint(
+        &mut self,
+        addr: u64,
+        len: u64,
+        kind: WatchKind,
+    ) -> TargetResult<bool, Self> {
         let one = (Watch { addr, len }, kind);
         let found = self.watches.iter().position(|w| *w == one);
         if let Some(n) = found {
@@ -458,7 +470,9 @@ impl HwWatchpoint for Target {
 
 /// A part of an object that gdb reads piece by piece.
 fn piece(whole: &[u8], offset: u64, length: usize, to: &mut [u8]) -> usize {
-    let from = usize::try_from(offset).unwrap_or(usize::MAX).min(whole.len());
+    let from = usize::try_from(offset)
+        .unwrap_or(usize::MAX)
+        .min(whole.len());
     let n = (whole.len() - from).min(length).min(to.len());
     to[..n].copy_from_slice(&whole[from..from + n]);
     n

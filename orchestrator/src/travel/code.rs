@@ -190,7 +190,8 @@ fn count(tracee: &Tracee, at: u64) -> Result<u64> {
 impl CodeMap {
     /// Reads it from a process that stands still.
     pub fn read(tracee: &Tracee, layout: &Layout) -> Result<Self> {
-        let windows: Vec<Window> = rows(tracee, layout.windows, count(tracee, layout.window_count)?)?;
+        let windows: Vec<Window> =
+            rows(tracee, layout.windows, count(tracee, layout.window_count)?)?;
         let moved = windows.iter().map(|w| u64::from(w.moved + w.count)).max();
         let search: Vec<SearchStub> = rows(tracee, layout.search, 1)?;
         let inserted = tracee.word(layout.search_inserted)? & 0xff != 0;

@@ -19,9 +19,8 @@ mod process;
 mod reverse;
 mod tracee;
 
-pub use engine::Travel;
+pub use engine::{Instant, State, Travel};
 pub use motion::{Reason, Stops, Watch};
-pub use process::Place;
 
 /// Why one cannot get there.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +32,9 @@ pub enum TravelError {
     #[error("the recording starts here")]
     Start,
     /// The replay differed from the recording.
-    #[error("the replay of {recording} differs from its recording: {why}; see `orch replay -p {recording}`")]
+    #[error(
+        "the replay of {recording} differs from its recording: {why}; see `orch replay -p {recording}`"
+    )]
     Diverged {
         /// Which.
         recording: orch_recorder::trace::RecordingId,

@@ -61,30 +61,45 @@ impl Travel {
             return Err(TravelError::End.into());
         }
         let before = self.process.offset()?;
+        let next = self.next_event(before)?;
         self.process.attach()?;
+        // Behind the next event is where a step ends, whatever follows at once.
+        self.process.stop_at(next.map(|e| e.offset + 1));
         let result = self.step_instruction();
         match result {
             Ok(()) => {}
-            Err(e) if matches!(e.downcast_ref(), Some(TravelError::End)) => return Err(self.over(e)),
+            Err(e) if matches!(e.downcast_ref(), Some(TravelError::End)) => {
+                return Err(self.over(e));
+            }
             Err(e) => return Err(e),
         }
-        self.note_step(before)
+        self.note_step(before, next.map_or(u64::MAX, |e| e.offset))
     }
 
-    /// Where one is after a step from where `before` was next.
-    fn note_step(&mut self, before: u64) -> Result<()> {
+    /// Where one is after a step from where the record at `before` was next, of
+    /// the event at `event`.
+    fn note_step(&mut self, before: u64, event: u64) -> Result<()> {
         let now = self.process.offset()?;
-        let passed = now != before && {
-            let id = self.recording();
-            event::at_offset(&self.session, id, before)?.is_none_or(|e| e.offset < now)
-        };
-        if passed {
-            let first = event::at_offset(&self.session, self.recording(), before)?;
-            self.here = self.behind(first.map_or(before, |e| e.offset))?;
+        if now != before && event < now {
+            let stopped = self.process.place() == Place::Event && self.process.is_before();
+            self.here = if stopped {
+                Instant::event(now)
+            } else {
+                self.behind(event)?
+            };
         } else {
             self.here = std::mem::replace(&mut self.here, Instant::event(0)).and_steps(1);
         }
         Ok(())
+    }
+
+    /// The event whose records begin at `offset`, or the next one.
+    fn next_event(&mut self, offset: u64) -> Result<Option<event::Event>> {
+        if self.upcoming.0 != offset {
+            let event = event::at_offset(&self.session, self.recording(), offset)?;
+            self.upcoming = (offset, event);
+        }
+        Ok(self.upcoming.1)
     }
 
     /// The process ended in a step: it stands where it did before.
@@ -97,7 +112,6 @@ impl Travel {
     }
 
     fn step_instruction(&mut self) -> Result<()> {
-        self.process.stop_at(None);
         if self.process.place() == Place::Event {
             let mut inserted = Inserted::default();
             self.insert_exits(&mut inserted)?;
@@ -149,7 +163,6 @@ impl Travel {
                         continue;
                     }
                     if self.process.at_event() {
-                        // It ended, or stops for what it was to: not in a step.
                         self.remove(&mut inserted)?;
                         self.process.set_place(Place::Event);
                         return Ok(());
@@ -208,12 +221,7 @@ impl Travel {
     }
 
     /// The jump to a trampoline was taken: back to the `syscall`, which is intact.
-    fn at_syscall(
-        &self,
-        mut regs: libc::user_regs_struct,
-        ip: u64,
-        number: u32,
-    ) -> Result<()> {
+    fn at_syscall(&self, mut regs: libc::user_regs_struct, ip: u64, number: u32) -> Result<()> {
         regs.rip = ip;
         regs.rax = number.into();
         self.process.tracee.set_regs(regs)
@@ -409,7 +417,11 @@ impl Travel {
                         self.process.tracee.go(None)?;
                         continue;
                     }
-                    let ours = inserted.0.iter().find(|&&(at, _)| at + 1 == regs.rip).copied();
+                    let ours = inserted
+                        .0
+                        .iter()
+                        .find(|&&(at, _)| at + 1 == regs.rip)
+                        .copied();
                     let Some((at, _)) = ours.filter(|_| code == SI_KERNEL) else {
                         self.process.tracee.go(Some(Signal::SIGTRAP))?;
                         continue;
@@ -459,7 +471,9 @@ impl Travel {
         let read = |w: &Watch| {
             let mut bytes = [0; 8];
             let len = usize::try_from(w.len)?;
-            self.process.tracee.read(self.seen_at(w.addr), &mut bytes[..len]);
+            self.process
+                .tracee
+                .read(self.seen_at(w.addr), &mut bytes[..len]);
             Ok(u64::from_le_bytes(bytes))
         };
         stops.watches.iter().map(read).collect()
@@ -489,7 +503,10 @@ impl Travel {
         self.refresh()?;
         let by_runtime = self.map.meaning(ip) == Meaning::Runtime;
         let before = self.process.offset()?;
-        if !matches!(self.map.meaning(ip), Meaning::Program(_) | Meaning::Mov { .. }) {
+        if !matches!(
+            self.map.meaning(ip),
+            Meaning::Program(_) | Meaning::Mov { .. }
+        ) {
             let mut exits = Inserted::default();
             if self.map.meaning(ip) == Meaning::Between {
                 self.process.tracee.step()?;
