@@ -14,7 +14,6 @@ mod replay;
 mod sessions;
 mod shm;
 mod ublame;
-mod when;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
