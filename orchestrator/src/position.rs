@@ -6,8 +6,6 @@ mod resolve;
 #[cfg(test)]
 mod tests;
 
-pub use parse::{ParsePositionError, number};
-
 use orch_recorder::trace::{RecordingId, Tick};
 use std::fmt;
 

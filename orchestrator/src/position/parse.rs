@@ -24,7 +24,7 @@ a tick (18402), @18402, @start, @end, @~12.5s or @50% for all recordings; \
 p3@18402, p3@start, p3@end, p3@exit, p3@~12.5s or p3@50% for one";
 
 /// Digits only: `u64::from_str` would also take a sign.
-pub fn number(text: &str) -> Option<u64> {
+fn number(text: &str) -> Option<u64> {
     let digits = text.bytes().all(|b| b.is_ascii_digit());
     digits.then(|| text.parse().ok())?
 }

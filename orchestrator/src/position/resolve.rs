@@ -6,7 +6,7 @@ use anyhow::Result;
 use orch_abi::record::Kind;
 use orch_blame::time::Clock;
 use orch_recorder::session::Session;
-use orch_recorder::trace::{Block, Record, RecordingId, RecordingReader, Summary, Tick};
+use orch_recorder::trace::{Block, Record, RecordingReader, Summary, Tick};
 
 impl Position {
     /// The same place, told by an event: [`At::Start`], [`At::End`] or [`At::Tick`].
@@ -196,6 +196,7 @@ mod tests {
     use super::*;
     use orch_abi::record::{Ended, Insn, ended};
     use orch_recorder::session::Meta;
+    use orch_recorder::trace::RecordingId;
     use orch_recorder::trace::record::build;
 
     /// p1 has events at 10, 20, … 1000 and ends at 1001, p2 at 505, 515, … 595.
