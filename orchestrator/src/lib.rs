@@ -3,6 +3,7 @@
 
 mod commands;
 mod describe;
+mod inspect;
 mod merge;
 mod output;
 mod position;

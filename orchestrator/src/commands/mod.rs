@@ -7,6 +7,7 @@ mod doctor;
 mod events;
 mod graph;
 mod index;
+mod inspect;
 mod ls;
 mod man;
 mod record;
@@ -73,6 +74,8 @@ enum Command {
     Shm(shm::Args),
     /// Show what happened before what, across processes.
     Graph(graph::Args),
+    /// Show a process as it was: its stack, source, registers and memory.
+    Inspect(inspect::Args),
     /// Run recordings again and check that nothing differs.
     Replay(replay::Args),
     /// List or remove sessions.
@@ -169,6 +172,7 @@ impl Cli {
             Command::Ublame(args) => ublame::run(session, &args),
             Command::Shm(args) => shm::run(session, &args),
             Command::Graph(args) => graph::run(session, &args),
+            Command::Inspect(args) => inspect::run(session, &args),
             Command::Replay(args) => replay::run(session, &args),
             Command::Sessions(args) => sessions::run(&args),
             Command::Demo(args) => demo::run(&args),
