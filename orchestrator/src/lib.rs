@@ -3,6 +3,7 @@
 
 mod commands;
 mod describe;
+mod gdb;
 mod inspect;
 mod merge;
 mod output;
@@ -10,6 +11,7 @@ mod position;
 mod replay;
 mod stubs;
 mod supervisor;
+mod travel;
 
 use anyhow::Result;
 use clap::Parser as _;

@@ -386,6 +386,12 @@ impl Arena {
         slot.boot_flags.store(0, Ordering::Relaxed);
         slot.baton_waiters.store(0, Ordering::Relaxed);
         slot.signal_waits.store(0, Ordering::Relaxed);
+        let stop = &slot.stop;
+        stop.at.store(0, Ordering::Relaxed);
+        for word in [&stop.traced, &stop.state, &stop.command, &stop.moved] {
+            word.store(0, Ordering::Relaxed);
+        }
+        stop.breakpoints[0].store(0, Ordering::Relaxed);
         slot.state
             .store(orch_abi::shared::state::FREE, Ordering::Release);
     }

@@ -11,6 +11,7 @@ use crate::inspect::address::{ParseAddressError, Range};
 use crate::inspect::code::Syntax;
 use crate::output::Output;
 use crate::position::{Position, When};
+use crate::travel::Travel;
 use anyhow::Result;
 use orch_recorder::session::Session;
 use picture::Picture;
@@ -95,8 +96,9 @@ pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
         if n > 0 && !args.json {
             writeln!(out)?;
         }
-        let mut still = crate::travel::Travel::to(&session, &position)?;
-        whole &= show(&mut out, &session, position, &mut still, args)?;
+        let mut travel = Travel::open(session.clone(), position.recording)?;
+        travel.go_to(&position)?;
+        whole &= show(&mut out, &session, position, &mut travel, args)?;
     }
     out.flush()?;
     Ok(super::found(whole))

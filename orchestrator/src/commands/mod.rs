@@ -5,6 +5,7 @@ mod console;
 mod demo;
 mod doctor;
 mod events;
+mod gdb;
 mod graph;
 mod index;
 mod inspect;
@@ -12,9 +13,11 @@ mod ls;
 mod man;
 mod record;
 mod replay;
+mod serve;
 mod sessions;
 mod shm;
 mod ublame;
+mod walk;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -35,6 +38,7 @@ Examples:
   orch console                      what it printed
   orch events -p p3 --limit 20      what the third process did
   orch ublame /dev/shm/q+0x40       who wrote that, and who read it
+  orch gdb p3@18402                 debug that process at that event, both ways
   orch replay                       run it all again, and check that nothing differs
 
 Commands that read a session take the newest one, unless -s or ORCH_SESSION
@@ -78,6 +82,10 @@ enum Command {
     Inspect(inspect::Args),
     /// Run recordings again and check that nothing differs.
     Replay(replay::Args),
+    /// Debug a recording with gdb, forwards and backwards.
+    Gdb(gdb::Args),
+    /// Serve a recording to debuggers (gdb's remote protocol).
+    Serve(serve::Args),
     /// List or remove sessions.
     Sessions(sessions::Args),
     /// Record a small faulty system, and find the culprit: a guided tour.
@@ -88,6 +96,9 @@ enum Command {
     Completions(completions::Args),
     /// Write manual pages.
     Man(man::Args),
+    /// Move in a recording, and check that instants are the same by all ways.
+    #[command(hide = true)]
+    Walk(walk::Args),
     /// The process that a recording is replayed in; its code never runs.
     #[command(hide = true)]
     ReplayHost,
@@ -174,11 +185,14 @@ impl Cli {
             Command::Graph(args) => graph::run(session, &args),
             Command::Inspect(args) => inspect::run(session, &args),
             Command::Replay(args) => replay::run(session, &args),
+            Command::Gdb(args) => gdb::run(session, &args),
+            Command::Serve(args) => serve::run(session, &args),
             Command::Sessions(args) => sessions::run(&args),
             Command::Demo(args) => demo::run(&args),
             Command::Doctor(args) => doctor::run(&args),
             Command::Completions(args) => completions::run(&args),
             Command::Man(args) => man::run(&args),
+            Command::Walk(args) => walk::run(session, &args),
             Command::ReplayHost => anyhow::bail!("this command is for internal use"),
         }
     }

@@ -10,6 +10,7 @@ pub mod code;
 mod guess;
 pub mod memory;
 pub mod registers;
+mod replayed;
 pub mod source;
 pub mod unwind;
 

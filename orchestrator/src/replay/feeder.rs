@@ -21,12 +21,13 @@ pub struct Feeder {
 }
 
 impl Feeder {
-    /// Starts feeding `recording` into slot `index`.
+    /// Starts feeding `recording`, from `offset` in its stream on, into slot `index`.
     pub fn start(
         session: &Session,
         arena: &Arc<Arena>,
         index: u32,
         recording: RecordingId,
+        offset: u64,
     ) -> Self {
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
@@ -37,7 +38,7 @@ impl Feeder {
         let (s, a) = (Arc::clone(&shared), Arc::clone(arena));
         let thread = std::thread::spawn(move || {
             let result = match reader {
-                Ok(reader) => feed(reader, &a, index, &s),
+                Ok(reader) => feed(reader, offset, &a, index, &s),
                 Err(e) => Err(e.to_string()),
             };
             match result {
@@ -78,13 +79,17 @@ impl Feeder {
 
 fn feed(
     mut reader: RecordingReader,
+    offset: u64,
     arena: &Arena,
     index: u32,
     shared: &Shared,
 ) -> Result<bool, String> {
     let slot = arena.slot(index);
+    reader.seek_offset(offset).map_err(|e| e.to_string())?;
     while let Some(block) = reader.next_block().map_err(|e| e.to_string())? {
-        let mut rest = &block.raw[..];
+        // The first block may begin before what is wanted.
+        let skip = usize::try_from(offset.saturating_sub(block.offset)).unwrap_or(usize::MAX);
+        let mut rest = block.raw.get(skip..).unwrap_or_default();
         while !rest.is_empty() {
             if shared.stop.load(Ordering::Acquire) {
                 return Ok(false);

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, bail};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
-use orch_abi::shared::boot;
+use orch_abi::shared::{Slot, boot};
 use orch_recorder::arena::Arena;
 use orch_recorder::trace::RecordingId;
 use orch_recorder::{image, launch, tracee};
@@ -36,13 +36,14 @@ impl ArenaFile {
 }
 
 /// Starts a process with the runtime in it, which builds the image of `root`
-/// from its recording; returns its slot and pid.
-pub fn start(arena: &Arena, root: RecordingId) -> Result<(u32, i32)> {
+/// from its recording; returns its slot, which `prepare` may fill in, and pid.
+pub fn start(arena: &Arena, root: RecordingId, prepare: impl FnOnce(&Slot)) -> Result<(u32, i32)> {
     let Some(index) = arena.claim() else {
         bail!("too many processes")
     };
     let slot = arena.slot(index);
     slot.recording.store(root.0, Ordering::Relaxed);
+    prepare(slot);
     let mut flags = boot::INSTALL_FILTER;
     if !crate::supervisor::watch::may_filter() {
         flags |= boot::NO_NEW_PRIVS;

@@ -1,9 +1,10 @@
 //! `orch replay`: runs recordings again, each in a process of its own, and
 //! checks that nothing differs.
 
-mod feeder;
-mod host;
-mod plan;
+pub mod feeder;
+pub mod host;
+pub mod plan;
+pub mod requests;
 
 use crate::supervisor::watch;
 use anyhow::Result;
@@ -13,10 +14,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use orch_abi::shared::{mode, option, request, state, verdict};
-use orch_abi::window::MAX_WINDOW;
 use orch_recorder::arena::Arena;
 use orch_recorder::cpuid;
-use orch_recorder::relocate::relocate;
 use orch_recorder::session::Session;
 use orch_recorder::trace::{End, RecordingId};
 use plan::Plan;
@@ -150,7 +149,7 @@ impl Replayer<'_> {
                 && self.running.len() < 256
                 && let Some(root) = self.queue.pop_front()
             {
-                match host::start(&self.arena, root) {
+                match host::start(&self.arena, root, |_| {}) {
                     Ok((index, pid)) => {
                         self.watch(index, root, pid);
                         self.hosts.push(Pid::from_raw(pid));
@@ -172,7 +171,7 @@ impl Replayer<'_> {
     }
 
     fn watch(&mut self, index: u32, recording: RecordingId, pid: i32) {
-        let feeder = Feeder::start(self.session, &self.arena, index, recording);
+        let feeder = Feeder::start(self.session, &self.arena, index, recording, 0);
         let running = Running {
             recording,
             feeder,
@@ -208,14 +207,7 @@ impl Replayer<'_> {
                 self.switch_feed(index);
                 busy = true;
             }
-            if slot.request.load(Ordering::Acquire) == request::STUB {
-                crate::stubs::answer(&self.arena, index);
-                busy = true;
-            }
-            if slot.request.load(Ordering::Acquire) == request::RELOCATE {
-                self.relocate(index);
-                busy = true;
-            }
+            busy |= requests::code(&self.arena, index);
             if life == state::DONE {
                 self.finish(index);
                 busy = true;
@@ -238,28 +230,6 @@ impl Replayer<'_> {
             self.watch(index, recording, running.pid);
         }
         self.arena.answer(index, 1);
-    }
-
-    /// Moves code for a search (recorder/runtime/src/stub.rs).
-    fn relocate(&self, index: u32) {
-        let slot = self.arena.slot(index);
-        let [ip, to, len, _] = std::array::from_fn(|i| slot.args[i].load(Ordering::Relaxed));
-        let code = self
-            .arena
-            .scratch(index, usize::try_from(len).unwrap_or(0).min(MAX_WINDOW));
-        let mut reply = 0;
-        if let Some(moved) = relocate(&code, ip, to)
-            && moved.offsets.len() <= 8
-        {
-            let mut offsets = [0; 8];
-            for (to, (_, new)) in offsets.iter_mut().zip(&moved.offsets) {
-                *to = *new;
-            }
-            slot.args[3].store(u64::from_le_bytes(offsets), Ordering::Relaxed);
-            self.arena.set_scratch(index, &moved.code);
-            reply = moved.code.len() as u64;
-        }
-        self.arena.answer(index, reply);
     }
 
     fn finish(&mut self, index: u32) {

@@ -10,5 +10,6 @@ pub mod access;
 pub mod layout;
 pub mod record;
 pub mod shared;
+pub mod stop;
 pub mod syscalls;
 pub mod window;

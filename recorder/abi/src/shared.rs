@@ -5,6 +5,7 @@
 //! side before it publishes the slot's `state`, and read by the other after.
 
 use crate::record::Regs;
+use crate::stop::Stop;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 /// Identifies an arena of this layout.
@@ -230,9 +231,13 @@ pub struct Slot {
     pub boot_flags: AtomicU64,
     /// Replay: what differed.
     pub divergence: Divergence,
+    /// Replay: where to stop, and what a debugger finds there.
+    pub stop: Stop,
     /// Text for people: a failed assertion, or which part of an event differed.
     pub message: [u8; 4096],
 }
+
+const _: () = assert!(size_of::<Slot>() as u64 <= crate::layout::SLOT_HEADER_LEN);
 
 /// Bits of [`Slot::boot_flags`].
 pub mod boot {

@@ -3,7 +3,7 @@
 use crate::arch::x86_64 as arch;
 use crate::process::process;
 use crate::sys::{self, call, mm, nr};
-use crate::{log, patch, replay, signal, thread};
+use crate::{log, patch, replay, signal, stop, thread};
 use core::sync::atomic::Ordering;
 use orch_abi::layout::{
     ARENA_BASE, ARENA_FILE_OFFSET, ARENA_LEN, RUNTIME_BASE, RUNTIME_HIGH, RUNTIME_LEN, TASK_END,
@@ -59,6 +59,7 @@ pub extern "C" fn boot(index: u32, fd: u64) {
     }
     slot.state.store(state::ACTIVE, Ordering::Release);
     patch::init(entry.unwrap_or(t.regs.rip));
+    stop::behind(t);
     t.resume_ip = t.regs.rip;
 }
 

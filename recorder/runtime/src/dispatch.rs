@@ -7,9 +7,9 @@ use crate::memory;
 use crate::process::{Console, process};
 use crate::sys::{errno, nr};
 use crate::thread::Thread;
-use crate::{call, digest, insn, patch, preempt, replay, scratch, shm, signal, stub, thread};
+use crate::{call, digest, insn, patch, preempt, replay, scratch, shm, signal, stop, stub, thread};
 use core::sync::atomic::Ordering;
-use orch_abi::record::{Kind, Syscall, flag};
+use orch_abi::record::{Kind, Regs, Syscall, flag};
 use orch_abi::syscalls::{self, Call, Does, Restart};
 
 /// How a call came out.
@@ -63,6 +63,7 @@ pub extern "C" fn trapped(t: &mut Thread) {
 /// A thread that was interrupted by a fault or by the supervisor.
 pub extern "C" fn interrupted(t: &mut Thread) {
     insn::interrupted(t);
+    stop::behind(t);
     shm::rearm(t);
     t.resume_ip = patch::resume_address(t.regs.rip);
 }
@@ -73,6 +74,13 @@ fn syscall(t: &mut Thread) {
     let args = [
         t.regs.rdi, t.regs.rsi, t.regs.rdx, t.regs.r10, t.regs.r8, t.regs.r9,
     ];
+    if !log::recording() && number != nr::RT_SIGRETURN && !preempt::searching() {
+        let regs = Regs {
+            rip: before,
+            ..t.regs
+        };
+        stop::before(t, &regs);
+    }
     let outcome = if signal::due_first(t) {
         Outcome::SignalFirst
     } else {
@@ -100,6 +108,7 @@ fn syscall(t: &mut Thread) {
         thread::maybe_yield(t);
     } else {
         replay::settle(t);
+        stop::behind(t);
         shm::rearm(thread::current());
         if let Some(mask) = t.restore_mask.take() {
             t.mask = mask;

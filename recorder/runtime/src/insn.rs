@@ -5,7 +5,7 @@ use crate::log;
 use crate::signal::Context;
 use crate::sys::{call, nr};
 use crate::thread::Thread;
-use crate::{patch, preempt, replay, signal};
+use crate::{patch, preempt, replay, signal, stop};
 use core::sync::atomic::Ordering;
 use orch_abi::record::{Insn, Kind, Regs};
 
@@ -62,6 +62,9 @@ fn tsc(t: &mut Thread, c: &mut Context, with_aux: bool) {
         );
     } else {
         t.regs.rip = c.regs.rip;
+        if !preempt::searching() {
+            stop::before(t, &c.regs);
+        }
         replay::expect_kind(t, Kind::Insn);
         let recorded = log::read::<Insn>();
         if recorded.ip != i.ip {

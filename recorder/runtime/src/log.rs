@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use orch_abi::layout::{ARENA_BASE, RING_LEN, SLOT_HEADER_LEN, slot_address};
 use orch_abi::record::{Data, Head, Kind, MAX_DATA, Switch, Syscall, flag, pad8};
 use orch_abi::shared::{Control, Slot, mode, request, state, verdict};
+use orch_abi::stop::Layout;
 
 struct Log {
     slot: *mut Slot,
@@ -20,7 +21,7 @@ struct Log {
     limit: u64,
     /// Record: ring the doorbell when the cursor has come here.
     half: u64,
-    /// Replay: offset in the stream of the record that comes next.
+    /// Replay: offset in the stream of the record that comes next, until it is taken.
     offset: u64,
     /// Replay: the next record's head has been read.
     head: Option<Head>,
@@ -117,7 +118,8 @@ pub fn ring_doorbell() {
     sys::futex_wake(bell, 1);
 }
 
-fn supervisor_lives() -> bool {
+/// Whether `orch` is still there.
+pub fn supervisor_lives() -> bool {
     let pid = control().supervisor.load(Ordering::Relaxed);
     call(nr::KILL, &[u64::from(pid), 0]) != -3
 }
@@ -573,7 +575,7 @@ pub fn read_body(ours: &Syscall, differs: impl FnOnce(&Syscall, &str) -> Syscall
     } else if recorded.in_hash != ours.in_hash {
         "the bytes that go out"
     } else {
-        log().head = None;
+        take();
         return recorded;
     };
     // For the report: the position is that of this record.
@@ -597,12 +599,23 @@ pub fn peek_word(n: u64) -> u64 {
 
 /// Offset in the stream of the next record.
 pub fn position() -> u64 {
+    log().offset
+}
+
+/// Address of that, for a debugger.
+pub fn describe(to: &mut Layout) {
+    to.offset = (&raw const log().offset) as u64;
+}
+
+/// Replay: goes on with the log in another slot, which is fed from the next record on.
+pub fn move_to(index: u32) {
+    let offset = position();
     let l = log();
-    if l.head.is_some() {
-        l.offset - size_of::<Head>() as u64
-    } else {
-        l.offset
-    }
+    l.slot = slot_address(index) as *mut Slot;
+    l.ring = (slot_address(index) + SLOT_HEADER_LEN) as *mut u8;
+    l.cursor = slot().tail.load(Ordering::Relaxed);
+    l.offset = offset;
+    l.head = None;
 }
 
 /// Head of the next record; `None` at the end of the recording. What is only
@@ -619,6 +632,7 @@ pub fn peek() -> Option<Head> {
             skip(head.len.into());
         } else {
             l.head = Some(head);
+            l.offset -= size_of::<Head>() as u64;
         }
     }
     l.head
@@ -636,7 +650,10 @@ pub fn apply_data() {
 
 /// Takes the head that `peek` showed.
 pub fn take() {
-    log().head = None;
+    let l = log();
+    if l.head.take().is_some() {
+        l.offset += size_of::<Head>() as u64;
+    }
 }
 
 /// If the recording switched threads here: the one that ran next.
@@ -652,6 +669,7 @@ pub fn take_switch() -> Option<u32> {
 /// Replay came to the end of the recording while the program runs on: the
 /// recorded process was killed here (or its supervisor).
 pub fn ended_early() -> ! {
+    crate::stop::at_end();
     finish_replay(verdict::MATCHED)
 }
 

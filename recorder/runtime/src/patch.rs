@@ -4,29 +4,14 @@
 //! `cpuid`, of which the start of a program executes dozens, is treated likewise.
 
 use crate::sys::{call, mm, nr};
-use crate::{log, replay, shm, thread};
+use crate::{log, replay, shm, stop, thread};
 use orch_abi::layout::PAGE;
 use orch_abi::record::{Kind, Map};
 use orch_abi::shared::option;
+use orch_abi::stop::{Layout, PatchedSite};
 use orch_abi::window;
 
-/// A patched site.
-#[derive(Clone, Copy)]
-pub struct Site {
-    /// Address behind the `syscall` instruction.
-    pub after: u64,
-    /// Where to go on: behind the site, or the displaced follower.
-    pub resume: u64,
-    /// System-call number that the patched `mov` loads, `u32::MAX`, or [`CPUID`].
-    pub number: u32,
-    /// First patched byte.
-    start: u64,
-    /// Bytes of the displaced instructions.
-    follower: u32,
-    live: bool,
-}
-
-/// [`Site::number`] of a `cpuid`.
+/// [`PatchedSite::number`] of a `cpuid`.
 pub const CPUID: u32 = u32::MAX - 1;
 
 const MAX_SITES: usize = 2048;
@@ -45,7 +30,7 @@ struct Patches {
     table: [(u64, u32); TABLE],
     /// How many keys there are.
     seen: usize,
-    sites: [Site; MAX_SITES],
+    sites: [PatchedSite; MAX_SITES],
     count: usize,
     /// Sites of `cpuid`.
     cpuids: [u32; MAX_CPUIDS],
@@ -55,13 +40,15 @@ struct Patches {
     entry: u64,
 }
 
-const NONE: Site = Site {
+const NONE: PatchedSite = PatchedSite {
     after: 0,
     resume: 0,
-    number: 0,
     start: 0,
+    trampoline: 0,
+    number: 0,
     follower: 0,
-    live: false,
+    live: 0,
+    original: [0; 12],
 };
 const REJECTED: u32 = 1 << 30;
 const SEEN: u32 = 1 << 31;
@@ -95,7 +82,7 @@ pub fn entry() -> u64 {
 }
 
 /// A site by its index.
-pub fn site(index: u32) -> &'static Site {
+pub fn site(index: u32) -> &'static PatchedSite {
     &patches().sites[index as usize]
 }
 
@@ -123,7 +110,7 @@ pub fn resume_address(ip: u64) -> u64 {
     match probe(ip) {
         Some(&mut (at, n)) if at == ip && n != 0 && n & (SEEN | REJECTED) == 0 => {
             let s = &patches().sites[n as usize - 1];
-            if s.live { s.resume } else { ip }
+            if s.live != 0 { s.resume } else { ip }
         }
         _ => within_cpuid_site(ip)
             .or_else(|| shm::resume_address(ip))
@@ -136,7 +123,7 @@ fn within_cpuid_site(ip: u64) -> Option<u64> {
     let p = patches();
     p.cpuids[..p.cpuid_count].iter().find_map(|&i| {
         let s = &p.sites[i as usize];
-        let inside = s.live && (s.after..s.after + u64::from(s.follower)).contains(&ip);
+        let inside = s.live != 0 && (s.after..s.after + u64::from(s.follower)).contains(&ip);
         inside.then(|| s.resume + (ip - s.after))
     })
 }
@@ -154,8 +141,8 @@ pub fn forget(addr: u64, len: u64) {
     let p = patches();
     let end = addr.saturating_add(len);
     for s in &mut p.sites[..p.count] {
-        if s.live && s.start < end && s.start + 8 > addr {
-            s.live = false;
+        if s.live != 0 && s.start < end && s.start + 8 > addr {
+            s.live = 0;
             if let Some(e) = probe(s.after) {
                 // The address may come back with other code: look at it anew.
                 e.1 = SEEN;
@@ -224,23 +211,29 @@ fn patch(after: u64, shape: impl FnOnce() -> Option<Shape>) -> Option<u32> {
     if p.count == MAX_SITES {
         return None;
     }
-    let (start, len, follower, nr) = shape()?;
+    let (start, len, follower, nr) = stop::without_breakpoints(shape)?;
     let tramp = write_trampoline(p.count as u32, start, len, follower, after)?;
     let resume = if follower > 0 {
         tramp + TRAMPOLINE_HEAD
     } else {
         after
     };
+    let mut original = [0; 12];
+    // SAFETY: `shape` has read these bytes.
+    unsafe { (start as *const u8).copy_to(original.as_mut_ptr(), len.min(12)) };
     write_jump(start, tramp, len)?;
-    p.sites[p.count] = Site {
+    p.sites[p.count] = PatchedSite {
         after,
         resume,
-        number: nr,
         start,
+        trampoline: tramp,
+        number: nr,
         follower: follower as u32,
-        live: true,
+        live: 1,
+        original,
     };
     p.count += 1;
+    stop::code_moved();
     Some(p.count as u32 - 1)
 }
 
@@ -403,7 +396,7 @@ pub fn first_in(start: u64, end: u64) -> Option<u64> {
     let p = patches();
     p.sites[..p.count]
         .iter()
-        .filter(|s| s.live && s.start < end && s.after > start)
+        .filter(|s| s.live != 0 && s.start < end && s.after > start)
         .map(|s| s.start.max(start))
         .min()
 }
@@ -458,4 +451,11 @@ pub fn map_near(t: &mut thread::Thread, near: u64, len: u64) -> Option<u64> {
     // Also when there is none (address 0): replay must find none either.
     log::write(Kind::RuntimeMap, 0, 0, log::tick(), &[log::bytes_of(&m)]);
     (m.addr != 0).then_some(m.addr)
+}
+
+/// Where a debugger finds the sites.
+pub fn describe(to: &mut Layout) {
+    let p = patches();
+    to.sites = (&raw const p.sites) as u64;
+    to.site_count = (&raw const p.count) as u64;
 }

@@ -9,10 +9,11 @@ use crate::process::process;
 use crate::signal::{self, Context};
 use crate::sys::{call, nr};
 use crate::thread::{self, Thread};
-use crate::{digest, log, nearby, patch, replay, shm, stub};
+use crate::{digest, log, nearby, patch, replay, shm, stop, stub};
 use core::sync::atomic::Ordering;
 use orch_abi::layout::is_ours;
 use orch_abi::record::{Kind, Point, Regs};
+use orch_abi::stop::Layout;
 use orch_abi::window as displaced;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -72,6 +73,15 @@ static mut SEARCH: Search = Search {
 fn search() -> &'static mut Search {
     // SAFETY: only the baton's holder (in replay: the one thread) searches.
     unsafe { &mut *&raw mut SEARCH }
+}
+
+/// Where a debugger finds the search.
+pub fn describe(to: &mut Layout) {
+    let s = search();
+    to.search_stepping = (&raw const s.stepping) as u64;
+    to.search_inserted = (&raw const s.inserted) as u64;
+    to.search_address = (&raw const s.point.regs.rip) as u64;
+    to.search_original = (&raw const s.original) as u64;
 }
 
 /// Whether a place is being looked for: no other event may come before it.
@@ -287,11 +297,15 @@ fn remove() {
 }
 
 fn matches(t: &mut Thread) -> bool {
-    let s = search();
-    s.passes += 1;
-    if t.regs != s.point.regs {
+    search().passes += 1;
+    if t.regs != search().point.regs {
         return false;
     }
+    stop::without_breakpoints(|| is_the_place(t))
+}
+
+fn is_the_place(t: &mut Thread) -> bool {
+    let s = search();
     let here = identify(t, false);
     if here.near != s.point.near {
         return false;

@@ -11,7 +11,7 @@ use crate::log;
 use crate::process::process;
 use crate::sys::{self, call, nr};
 use crate::thread::{self, Thread};
-use crate::{dispatch, insn, preempt, replay, shm};
+use crate::{dispatch, insn, preempt, replay, shm, stop};
 use core::sync::atomic::Ordering;
 use orch_abi::layout::is_ours;
 use orch_abi::record::{Kind, Regs, Signal};
@@ -506,6 +506,7 @@ pub fn replay_delivery(t: &mut Thread) -> bool {
     if !is_due(t) {
         return false;
     }
+    stop::before(t, &t.regs);
     let pending = read_signal(t);
     deliver(t, &pending);
     true
@@ -550,6 +551,7 @@ pub fn deliver_fault(t: &mut Thread) {
                 ),
             );
         }
+        stop::before(t, &t.regs);
         let recorded = read_signal(t);
         if recorded.number != pending.number {
             replay::diverge_at(

@@ -8,13 +8,14 @@
 //! no program may execute, so a branch to there that nobody foresaw faults and
 //! is sent to the moved instruction: the stub's address is chosen for that.
 
-use crate::log;
 use crate::sys::{call, mm, nr};
 use crate::thread::Thread;
+use crate::{log, stop};
 use core::mem::offset_of;
 use orch_abi::layout::{PAGE, TASK_END, is_ours};
 use orch_abi::record::Regs;
 use orch_abi::shared::request;
+use orch_abi::stop::{Layout, SearchStub};
 use orch_abi::window::{JUMP, MAX_WINDOW, Window, window};
 
 /// Index that the stub passes to `arch::patched_entry`: no site's.
@@ -164,7 +165,7 @@ pub fn watch_word(t: &mut Thread, addr: u64, value: u64) {
 /// Puts a stub at `want.rip`; false where the code there cannot be displaced.
 pub fn install(t: &mut Thread, want: &Regs) -> bool {
     let ip = want.rip;
-    let (code, n) = code_at(t, ip);
+    let (code, n) = stop::without_breakpoints(|| code_at(t, ip));
     let Some(w) = window(&code[..n]) else {
         return false;
     };
@@ -188,8 +189,43 @@ pub fn install(t: &mut Thread, want: &Regs) -> bool {
         return false;
     }
     s.on = true;
+    *shown() = SearchStub {
+        on: 1,
+        len: w.len as u32,
+        starts: w.starts,
+        reserved: 0,
+        pages: [s.pages.0, s.pages.1],
+        ip,
+        moved: s.moved,
+        offsets: s.offsets,
+        original: core::array::from_fn(|i| s.original.get(i).copied().unwrap_or(0)),
+    };
     show();
+    stop::code_moved();
     true
+}
+
+static mut SHOWN: SearchStub = SearchStub {
+    on: 0,
+    len: 0,
+    starts: 0,
+    reserved: 0,
+    pages: [0; 2],
+    ip: 0,
+    moved: 0,
+    offsets: [0; 8],
+    original: [0; 24],
+};
+
+/// The stub as a debugger sees it.
+fn shown() -> &'static mut SearchStub {
+    // SAFETY: as for `stub`.
+    unsafe { &mut *&raw mut SHOWN }
+}
+
+/// Where a debugger finds that.
+pub fn describe(to: &mut Layout) {
+    to.search = core::ptr::from_ref(shown()) as u64;
 }
 
 /// The code that the jump hides, and its address.
@@ -214,6 +250,8 @@ pub fn hide() {
 pub fn withdraw() {
     let s = stub();
     s.on = false;
+    shown().on = 0;
+    stop::code_moved();
     call(nr::MUNMAP, &[s.pages.0, s.pages.1]);
 }
 

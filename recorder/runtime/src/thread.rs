@@ -116,7 +116,8 @@ pub struct Thread {
 }
 
 const ALT_STACK: (u64, u64) = (4 << 10, 64 << 10);
-const STACK_TOP: u64 = 196 << 10;
+/// Offset in a thread area of its [`Thread`].
+pub const STACK_TOP: u64 = 196 << 10;
 const _: () = assert!(core::mem::offset_of!(Thread, access) == ACCESS_OFFSET);
 const _: () = assert!(STACK_TOP as usize + size_of::<Thread>() <= THREAD_AREA_LEN as usize);
 
@@ -334,6 +335,8 @@ pub extern "C" fn started(t: &mut Thread) {
             acquire_baton(t);
         }
         crate::signal::apply_mask(t);
+    } else {
+        crate::stop::behind(t);
     }
     t.resume_ip = crate::patch::resume_address(t.regs.rip);
 }

@@ -59,6 +59,11 @@ unsafe extern "C" {
     /// A system call that is given up (returning [`ABANDONED`]) if a signal
     /// was caught before it began.
     pub fn window_syscall(nr: u64, args: *const u64) -> i64;
+    /// Jumps back to the program, and to stubs.
+    static resume_jump: u8;
+    static exit_before: u8;
+    static exit_done: u8;
+    static exit_after: u8;
     static window_start: u8;
     static window_end: u8;
     static window_abandon: u8;
@@ -198,6 +203,8 @@ global_asm!(
     "mov r11, gs:[{r11}]",
     "mov rsp, gs:[{rsp}]",
     "mov rax, gs:[{rax}]",
+    ".global exit_before",
+    "exit_before:",
     "jmp qword ptr gs:[{back}]",
     "",
     "5:",
@@ -225,6 +232,8 @@ global_asm!(
     // Where nothing is left to do after an access.
     ".global access_done",
     "access_done:",
+    ".global exit_done",
+    "exit_done:",
     "jmp qword ptr gs:[{back}]",
     "",
     // The instruction's flags are the program's; the rights are the runtime's still.
@@ -275,6 +284,8 @@ global_asm!(
     "mov r11, gs:[{r11}]",
     "mov rsp, gs:[{rsp}]",
     "mov rax, gs:[{rax}]",
+    ".global exit_after",
+    "exit_after:",
     "jmp qword ptr gs:[{back}]",
     "",
     ".global trapped_entry",
@@ -644,6 +655,22 @@ pub fn abandon_window(ip: u64) -> Option<u64> {
     (start..end)
         .contains(&ip)
         .then_some(&raw const window_abandon as u64)
+}
+
+/// Addresses of the jumps by which the runtime goes back to the program or a stub.
+pub fn exits() -> [u64; 4] {
+    [
+        &raw const resume_jump as u64,
+        &raw const exit_before as u64,
+        &raw const exit_done as u64,
+        &raw const exit_after as u64,
+    ]
+}
+
+/// Tells the tracer.
+pub fn breakpoint() {
+    // SAFETY: the tracer takes the trap.
+    unsafe { asm!("int3", options(nostack)) }
 }
 
 /// Address for a faulting guarded call to go on from.

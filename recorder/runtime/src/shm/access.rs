@@ -6,7 +6,7 @@ use crate::log;
 use crate::process::process;
 use crate::signal::Context;
 use crate::thread::{self, Thread};
-use crate::{arch, patch, preempt, replay, scratch, signal};
+use crate::{arch, patch, preempt, replay, scratch, signal, stop};
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use orch_abi::access::{NO_PAGE, PAGES, Page, Site, kind};
 use orch_abi::layout::{PAGE, is_ours};
@@ -194,6 +194,9 @@ pub extern "C" fn before(t: &mut Thread) -> u64 {
         note_interruption(t, s.ip);
         return answer::INTERRUPTED;
     }
+    if !log::recording() {
+        stop::before_access(t, || program_regs(t), ordinal(t) + 1, s.kind != kind::LOAD);
+    }
     let ordinal = count(t);
     if s.kind == kind::LOAD {
         remember(t, addr, Some(r));
@@ -300,6 +303,7 @@ pub extern "C" fn at_access(t: &mut Thread) {
         thread::maybe_yield(t);
     } else {
         replay::settle(t);
+        stop::behind(t);
     }
     rearm(t);
     t.resume_ip = patch::resume_address(t.regs.rip);
@@ -307,9 +311,14 @@ pub extern "C" fn at_access(t: &mut Thread) {
 
 /// The thread's registers as they were before the instruction of its stub.
 fn unwind(t: &mut Thread) {
+    t.regs = program_regs(t);
+}
+
+fn program_regs(t: &Thread) -> Regs {
+    let mut regs = t.regs;
     let s = site::site(t.access.site as u32);
     for (number, value) in s.scratch.iter().zip(t.access.scratch) {
-        *register(&mut t.regs, *number) = value;
+        *register(&mut regs, *number) = value;
     }
     // lahf keeps the flags as they are in the low byte of rflags, in ah.
     const ARITHMETIC: u64 = 0x8d5;
@@ -317,8 +326,9 @@ fn unwind(t: &mut Thread) {
     // What the program does not look at any more is nothing, in replay too.
     let saved = if s.flags != 0 { t.access.flags } else { 0 };
     let overflow = if saved & 1 != 0 { OVERFLOW } else { 0 };
-    t.regs.rflags = t.regs.rflags & !ARITHMETIC | saved >> 8 & 0xd5 | overflow;
-    t.regs.rip = s.ip;
+    regs.rflags = regs.rflags & !ARITHMETIC | saved >> 8 & 0xd5 | overflow;
+    regs.rip = s.ip;
+    regs
 }
 
 /// A bus error at `addr`: true if it is an access of the program's, beyond the

@@ -35,41 +35,9 @@ use crate::thread::{self, Thread};
 use crate::{log, process};
 use orch_abi::access::{PAGES, Page};
 use orch_abi::layout::{PAGE, SHARED_BASE, SHARED_LEN, SHARED_TABLES_LEN};
+use orch_abi::stop::{Layout, Region};
 
 const MAX_REGIONS: usize = 512;
-
-/// A shared mapping.
-#[derive(Clone, Copy)]
-struct Region {
-    start: u64,
-    len: u64,
-    /// What the program asked for.
-    prot: u64,
-    alias: u64,
-    copy: u64,
-    /// Number of the object, and offset of `start` in it.
-    object: u32,
-    offset: u64,
-}
-
-impl Region {
-    fn contains(&self, addr: u64, len: u64) -> bool {
-        let d = addr.wrapping_sub(self.start);
-        d < self.len && len <= self.len - d
-    }
-
-    fn alias(&self, addr: u64) -> u64 {
-        self.alias + (addr - self.start)
-    }
-
-    fn copy(&self, addr: u64) -> u64 {
-        self.copy + (addr - self.start)
-    }
-
-    fn object_offset(&self, addr: u64) -> u64 {
-        self.offset + (addr - self.start)
-    }
-}
 
 struct State {
     regions: [Region; MAX_REGIONS],
@@ -87,6 +55,7 @@ const NOWHERE: Region = Region {
     alias: 0,
     copy: 0,
     object: 0,
+    reserved: 0,
     offset: 0,
 };
 
@@ -180,6 +149,7 @@ pub fn add(start: u64, len: u64, prot: u64, what: What, offset: u64) {
         alias,
         copy,
         object,
+        reserved: 0,
         offset,
     });
     if log::recording() {
@@ -435,6 +405,15 @@ pub fn sync_range(addr: u64, len: u64) {
             at = next;
         }
     }
+}
+
+/// Where a debugger finds all this.
+pub fn describe(to: &mut Layout) {
+    let s = state();
+    to.regions = (&raw const s.regions) as u64;
+    to.region_count = (&raw const s.count) as u64;
+    step::describe(to);
+    site::describe(to);
 }
 
 /// Forgets what `t` knows about pages; its access data start from nothing.

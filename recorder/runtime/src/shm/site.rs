@@ -12,11 +12,12 @@ use super::code;
 use crate::signal::Context;
 use crate::sys::{self, call, mm, nr};
 use crate::thread::Thread;
-use crate::{arch, log, patch, preempt, replay};
+use crate::{arch, log, patch, preempt, replay, stop};
 use orch_abi::access::{Moved, Site, Stub, kind};
 use orch_abi::layout::{PAGE, SHARED_BASE, TASK_END, is_ours};
 use orch_abi::record::{Kind, Map};
 use orch_abi::shared::{option, request};
+use orch_abi::stop::{Layout, Window};
 use orch_abi::window::JUMP;
 
 const MAX_WINDOWS: usize = 8192;
@@ -26,26 +27,6 @@ const ENTRIES: usize = 1 << 16;
 /// How much of the code from an access on, and before it, the host gets to see.
 const AFTER: usize = 256;
 const BEFORE: usize = 768;
-
-/// Code of the program that a stub stands for.
-#[derive(Clone, Copy)]
-struct Window {
-    ip: u64,
-    /// Bytes of the window.
-    len: u32,
-    /// Its instructions, in the table of them.
-    moved: u32,
-    count: u32,
-    /// 1 if the jump is in place.
-    patched: u32,
-    stub: u64,
-    stub_len: u32,
-    /// First of its sites, and how many.
-    sites: u32,
-    site_count: u32,
-    /// What belongs where the jump is.
-    original: [u8; JUMP],
-}
 
 struct Tables {
     windows: [Window; MAX_WINDOWS],
@@ -60,7 +41,7 @@ struct Tables {
     entry_count: usize,
     areas: [(u64, u64); MAX_AREAS],
     area_count: usize,
-    pads: [(u64, u64); MAX_PADS],
+    pads: [u64; MAX_PADS],
     pad_count: usize,
 }
 
@@ -74,6 +55,7 @@ const MAX_PADS: usize = 4096;
 const AREA_LEN: u64 = 64 * PAGE;
 /// Room that a stub may need.
 const ROOM: u64 = 4096;
+const _: () = assert!(JUMP == 5);
 const _: () = assert!(size_of::<Tables>() as u64 <= orch_abi::layout::SHARED_TABLES_LEN);
 
 static mut MAPPED: bool = false;
@@ -159,7 +141,7 @@ pub fn in_stub(ip: u64) -> bool {
         let areas = &t.areas[..t.area_count];
         let pads = &t.pads[..t.pad_count];
         areas.iter().any(|&(a, _)| ip.wrapping_sub(a) < AREA_LEN)
-            || pads.iter().any(|&(a, _)| ip & !(PAGE - 1) == a)
+            || pads.contains(&(ip & !(PAGE - 1)))
     })
 }
 
@@ -377,7 +359,7 @@ fn make(t: &mut Thread, tables: &mut Tables, ip: u64) -> Option<u64> {
     if tables.window_count == MAX_WINDOWS || tables.entry_count > ENTRIES / 2 {
         return None;
     }
-    let code = pristine(t, ip);
+    let code = stop::without_breakpoints(|| pristine(t, ip));
     let at = room(t, tables, ip)?;
     let scratch = log::scratch();
     // SAFETY: the slot's message is this process's until it asks.
@@ -414,6 +396,7 @@ fn make(t: &mut Thread, tables: &mut Tables, ip: u64) -> Option<u64> {
         sites: tables.site_count as u32,
         site_count: head.sites,
         original: core::array::from_fn(|i| code.bytes[from + i]),
+        reserved: [0; 3],
     };
     // SAFETY: the answer's parts follow each other; the tables and the area have room.
     unsafe {
@@ -519,6 +502,7 @@ fn put_jump(t: &mut Thread, tables: &mut Tables, number: usize) -> bool {
         return false;
     }
     tables.windows[number].patched = 1;
+    stop::code_moved();
     true
 }
 
@@ -587,10 +571,7 @@ fn pad(t: &mut Thread, tables: &mut Tables, w: &Window, starts: u32, to: u64) ->
 
 /// Whether the page is one of pads; takes it if it is free.
 fn own_page(t: &mut Thread, tables: &mut Tables, page: u64) -> bool {
-    if tables.pads[..tables.pad_count]
-        .iter()
-        .any(|&(p, _)| p == page)
-    {
+    if tables.pads[..tables.pad_count].contains(&page) {
         return true;
     }
     if tables.pad_count == MAX_PADS || page < 0x1_0000 || page + PAGE > TASK_END || is_ours(page) {
@@ -599,7 +580,7 @@ fn own_page(t: &mut Thread, tables: &mut Tables, page: u64) -> bool {
     if !map_page(t, page) {
         return false;
     }
-    tables.pads[tables.pad_count] = (page, 0);
+    tables.pads[tables.pad_count] = page;
     tables.pad_count += 1;
     true
 }
@@ -647,5 +628,16 @@ pub fn forget(addr: u64, len: u64) {
                 }
             }
         }
+    }
+}
+
+/// Where a debugger finds the windows.
+pub fn describe(to: &mut Layout) {
+    if let Some(t) = tables() {
+        to.windows = (&raw const t.windows) as u64;
+        to.window_count = (&raw const t.window_count) as u64;
+        to.moved = (&raw const t.moved) as u64;
+        to.pads = (&raw const t.pads) as u64;
+        to.pad_count = (&raw const t.pad_count) as u64;
     }
 }

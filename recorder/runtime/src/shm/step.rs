@@ -9,9 +9,10 @@ use super::{Region, find, lock, regions, site};
 use crate::signal::{self, Context};
 use crate::sys::{call, mm, nr};
 use crate::thread::Thread;
-use crate::{arch, log, preempt, replay};
+use crate::{arch, log, preempt, replay, stop};
 use orch_abi::layout::PAGE;
 use orch_abi::record::{Regs, flag};
+use orch_abi::stop::Layout;
 
 const TF: u64 = 0x100;
 
@@ -49,6 +50,11 @@ fn step() -> &'static mut Step {
 /// Whether the calling thread is between opening a page and closing it.
 pub fn stepping() -> bool {
     step().count > 0
+}
+
+/// Where a debugger finds that.
+pub fn describe(to: &mut Layout) {
+    to.open_pages = (&raw const step().count) as u64;
 }
 
 /// In the child of a fork: nothing of the parent's is open.
@@ -91,6 +97,13 @@ pub fn fault(t: &mut Thread, c: &mut Context, addr: u64, write: bool) -> bool {
         }
         // The instruction has moved on from its first pages.
         close_all(t);
+    }
+    if !log::recording() {
+        let regs = Regs {
+            rip: s.ip,
+            ..c.regs
+        };
+        stop::before_access(t, || regs, access::made(t) + 1, true);
     }
     s.opening = Some((addr, c.regs));
     if access::interrupted_again(t) {

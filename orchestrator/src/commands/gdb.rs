@@ -1,0 +1,100 @@
+//! `orch gdb`: gdb at a position of a recording.
+
+use crate::gdb::Sysroot;
+use crate::position::Position;
+use anyhow::{Result, bail};
+use clap::Parser;
+use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+/// Commands for gdb's own command line.
+const SCRIPT: &str = include_str!("../gdb/orch.py");
+/// Where the directories of a debugging session are: gdb's `orch jump` makes more.
+const DIR: &str = "ORCH_GDB_DIR";
+
+#[derive(Debug, Parser)]
+#[command(after_help = "\
+Examples:
+  orch gdb p3@18402                       as it was at that event
+  orch gdb p3@end -- -ex backtrace        with more arguments for gdb
+
+In gdb, besides its own commands (reverse-step, reverse-continue, watch …):
+  ublame EXPR              who wrote that memory, in all recordings
+  ublame EXPR -jump N      go to where row N of that list happened
+  orch when                the present position
+  orch jump p5@20000       go there, in this recording or another
+  orch procs, orch console what ran, what it printed")]
+pub struct Args {
+    /// Where to begin: p3@18402, p3@start, p3@end.
+    position: Position,
+    /// Arguments for gdb.
+    #[arg(last = true)]
+    gdb: Vec<OsString>,
+    /// Only print the commands with which a running gdb goes there.
+    #[arg(long, hide = true)]
+    commands: bool,
+}
+
+/// Runs the command.
+pub fn run(session: Option<&Path>, args: &Args) -> Result<ExitCode> {
+    let session = super::locate(session)?;
+    super::recordings(&session, Some(args.position.recording))?;
+    if args.commands {
+        let Some(dir) = std::env::var_os(DIR) else {
+            bail!("this is for gdb's `orch jump`")
+        };
+        for command in commands(Path::new(&dir), &session, &args.position)? {
+            println!("{command}");
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let dir = tempfile::Builder::new().prefix("orch-gdb-").tempdir()?;
+    let script = dir.path().join("orch.py");
+    std::fs::write(&script, SCRIPT)?;
+    let mut gdb = Command::new("gdb");
+    gdb.arg("-q")
+        .arg("-ex")
+        .arg(format!("source {}", script.display()));
+    for command in commands(dir.path(), &session, &args.position)? {
+        gdb.arg("-ex").arg(command);
+    }
+    gdb.args(&args.gdb)
+        .env(DIR, dir.path())
+        .env("ORCH_SESSION", std::fs::canonicalize(session.dir())?)
+        .env("ORCH_BIN", std::env::current_exe()?);
+    // Ctrl-C is gdb's.
+    crate::supervisor::watch::signals();
+    let status = gdb.status().map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => {
+            anyhow::anyhow!(
+                "gdb is not installed; `apt install gdb`, or `orch serve` for another debugger"
+            )
+        }
+        _ => e.into(),
+    })?;
+    let code = status.code().unwrap_or(128 + status.signal().unwrap_or(0));
+    Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+}
+
+/// What gdb is to do to be there.
+fn commands(
+    dir: &Path,
+    session: &orch_recorder::session::Session,
+    position: &Position,
+) -> Result<Vec<String>> {
+    let sysroot = Sysroot::make(dir, session, position.recording)?;
+    let orch = quoted(&std::env::current_exe()?);
+    let session = quoted(&std::fs::canonicalize(session.dir())?);
+    Ok(vec![
+        format!("set sysroot {}", sysroot.dir().display()),
+        format!("file {}", sysroot.program().display()),
+        format!("target remote | {orch} -s {session} serve --stdio {position}"),
+    ])
+}
+
+/// A path as a shell takes it, which gdb gives the command to.
+fn quoted(path: &PathBuf) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
+}

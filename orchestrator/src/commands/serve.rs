@@ -1,0 +1,77 @@
+//! `orch serve`: a recording for debuggers that speak gdb's remote protocol.
+
+use crate::gdb::{Stdio, Wire, serve};
+use crate::position::Position;
+use crate::travel::Travel;
+use anyhow::{Context as _, Result, bail};
+use clap::Parser;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+#[derive(Debug, Parser)]
+#[command(after_help = "\
+Examples:
+  orch serve p3@18402 --listen :1234    then, in gdb: target remote :1234
+  orch serve p3@end --stdio             for gdb's `target remote | orch serve …`
+
+Continue, step, breakpoints and watchpoints work both ways. docs/ide.md tells how
+to use it from VS Code, CLion and others.")]
+pub struct Args {
+    /// Where to begin: p3@18402, p3@start, p3@end.
+    position: Position,
+    /// Address to listen at; without a host, on this machine only.
+    #[arg(long, value_name = "[HOST]:PORT", default_value = ":1234")]
+    listen: String,
+    /// Speak on standard input and output.
+    #[arg(long, conflicts_with = "listen")]
+    stdio: bool,
+    /// Serve one debugger after the other, until interrupted.
+    #[arg(long, conflicts_with = "stdio")]
+    keep: bool,
+}
+
+/// Runs the command.
+pub fn run(session: Option<&Path>, args: &Args) -> Result<ExitCode> {
+    let open = || -> Result<Travel> {
+        let session = super::locate(session)?;
+        super::recordings(&session, Some(args.position.recording))?;
+        let mut travel = Travel::open(session, args.position.recording)?;
+        travel.go_to(&args.position)?;
+        Ok(travel)
+    };
+    // Ctrl-C in the debugger's terminal is not for the processes here.
+    if args.stdio {
+        let _ = nix::unistd::setsid();
+        serve(open()?, Wire::from(Stdio))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let listener = TcpListener::bind(address(&args.listen)?)
+        .with_context(|| format!("cannot listen at {}", args.listen))?;
+    loop {
+        // There before anybody waits for it.
+        let travel = open()?;
+        let at = listener.local_addr()?;
+        eprintln!(
+            "orch: {} at {at}; in gdb: target remote {at}",
+            args.position
+        );
+        let (stream, _) = listener.accept()?;
+        serve(travel, stream.try_into()?)?;
+        if !args.keep {
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr> {
+    let text = match text.strip_prefix(':') {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None => text.to_owned(),
+    };
+    let found = text.to_socket_addrs().ok().and_then(|mut all| all.next());
+    let Some(address) = found else {
+        bail!("{text:?} is no address to listen at; write :1234 or 127.0.0.1:1234");
+    };
+    Ok(address)
+}

@@ -1,0 +1,140 @@
+//! Bytes to and from the debugger. They are read by a thread of their own, so
+//! that an interrupt is seen while the recording runs.
+
+use gdbstub::conn::{Connection, ConnectionExt};
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+
+/// What gdb sends to interrupt (gdb manual, "Interrupts").
+const INTERRUPT: u8 = 3;
+
+/// Standard input and output: `target remote | orch serve --stdio`.
+#[derive(Debug)]
+pub struct Stdio;
+
+/// A debugger's connection.
+pub struct Wire {
+    bytes: Receiver<u8>,
+    next: Option<u8>,
+    out: Box<dyn Write>,
+    buffer: Vec<u8>,
+    interrupted: Arc<AtomicBool>,
+    forward: Arc<std::sync::Mutex<Option<Arc<AtomicBool>>>>,
+}
+
+impl From<Stdio> for Wire {
+    fn from(Stdio: Stdio) -> Self {
+        Self::new(io::stdin(), Box::new(io::stdout()))
+    }
+}
+
+impl TryFrom<TcpStream> for Wire {
+    type Error = io::Error;
+
+    fn try_from(stream: TcpStream) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        Ok(Self::new(stream.try_clone()?, Box::new(stream)))
+    }
+}
+
+/// Where the wire tells that the debugger wants to interrupt.
+#[derive(Clone)]
+pub struct Interrupts {
+    /// Set when it did.
+    pub seen: Arc<AtomicBool>,
+    forward: Arc<std::sync::Mutex<Option<Arc<AtomicBool>>>>,
+}
+
+impl Interrupts {
+    /// From now on, `to` is set too, or nothing.
+    pub fn forward(&self, to: Option<Arc<AtomicBool>>) {
+        *self.forward.lock().expect("nobody panics with it") = to;
+    }
+}
+
+impl Wire {
+    fn new(mut input: impl Read + Send + 'static, out: Box<dyn Write>) -> Self {
+        let (sender, bytes) = channel();
+        let interrupted = Arc::new(AtomicBool::new(false));
+        let forward: Arc<std::sync::Mutex<Option<Arc<AtomicBool>>>> = Arc::default();
+        let (seen, to) = (Arc::clone(&interrupted), Arc::clone(&forward));
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(n @ 1..) = input.read(&mut buffer) {
+                for &byte in &buffer[..n] {
+                    if byte == INTERRUPT {
+                        seen.store(true, Ordering::Relaxed);
+                        if let Some(flag) = &*to.lock().expect("nobody panics with it") {
+                            flag.store(true, Ordering::Relaxed);
+                        }
+                    }
+                    if sender.send(byte).is_err() {
+                        return;
+                    }
+                }
+            }
+            // Nobody waits for the end of what goes on: it is interrupted, too.
+            if let Some(flag) = &*to.lock().expect("nobody panics with it") {
+                flag.store(true, Ordering::Relaxed);
+            }
+        });
+        Self {
+            bytes,
+            next: None,
+            out,
+            buffer: Vec::new(),
+            interrupted,
+            forward,
+        }
+    }
+
+    /// How one learns of interrupts.
+    pub fn interrupts(&self) -> Interrupts {
+        Interrupts {
+            seen: Arc::clone(&self.interrupted),
+            forward: Arc::clone(&self.forward),
+        }
+    }
+}
+
+impl Connection for Wire {
+    type Error = io::Error;
+
+    fn write(&mut self, byte: u8) -> io::Result<()> {
+        self.buffer.push(byte);
+        Ok(())
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.buffer.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.write_all(&self.buffer)?;
+        self.buffer.clear();
+        self.out.flush()
+    }
+}
+
+impl ConnectionExt for Wire {
+    fn read(&mut self) -> io::Result<u8> {
+        if let Some(byte) = self.next.take() {
+            return Ok(byte);
+        }
+        self.flush()?;
+        self.bytes
+            .recv()
+            .map_err(|_| io::ErrorKind::UnexpectedEof.into())
+    }
+
+    fn peek(&mut self) -> io::Result<Option<u8>> {
+        if self.next.is_none() {
+            self.next = self.bytes.try_recv().ok();
+        }
+        Ok(self.next)
+    }
+}

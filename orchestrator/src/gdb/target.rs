@@ -1,0 +1,535 @@
+//! What gdb asks of a recording, and what it is told.
+
+use super::arch::{AllRegisters, X86_64};
+use super::connection::{Interrupts, Wire};
+use crate::position::Position;
+use crate::travel::{Reason, Stops, Travel, TravelError, Watch};
+use anyhow::{Error, Result};
+use gdbstub::common::{Pid, Signal, Tid};
+use gdbstub::conn::ConnectionExt as _;
+use gdbstub::stub::run_blocking::{BlockingEventLoop, Event, WaitForStopReasonError};
+use gdbstub::stub::{BaseStopReason, MultiThreadStopReason};
+use gdbstub::target::ext::auxv::{Auxv, AuxvOps};
+use gdbstub::target::ext::base::BaseOps;
+use gdbstub::target::ext::base::multithread::{
+    MultiThreadBase, MultiThreadRangeStepping, MultiThreadRangeSteppingOps, MultiThreadResume,
+    MultiThreadResumeOps, MultiThreadSchedulerLocking, MultiThreadSchedulerLockingOps,
+    MultiThreadSingleStep, MultiThreadSingleStepOps,
+};
+use gdbstub::target::ext::base::reverse_exec::{
+    ReplayLogPosition, ReverseCont, ReverseContOps, ReverseStep, ReverseStepOps,
+};
+use gdbstub::target::ext::breakpoints::{
+    Breakpoints, BreakpointsOps, HwBreakpoint, HwBreakpointOps, HwWatchpoint, HwWatchpointOps,
+    SwBreakpoint, SwBreakpointOps, WatchKind,
+};
+use gdbstub::target::ext::exec_file::{ExecFile, ExecFileOps};
+use gdbstub::target::ext::monitor_cmd::{ConsoleOutput, MonitorCmd, MonitorCmdOps, outputln};
+use gdbstub::target::ext::thread_extra_info::{ThreadExtraInfo, ThreadExtraInfoOps};
+use gdbstub::target::{Target as GdbTarget, TargetError, TargetResult};
+use orch_abi::record::Regs;
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+
+/// How the recording shall move.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Motion {
+    #[default]
+    Run,
+    Step,
+    /// As long as the instruction pointer is in this range.
+    Range(u64, u64),
+    RunBack,
+    StepBack,
+}
+
+/// A recording that a debugger looks at.
+pub struct Target {
+    travel: Travel,
+    interrupts: Interrupts,
+    motion: Motion,
+    breakpoints: HashMap<u64, usize>,
+    watches: Vec<(Watch, WatchKind)>,
+}
+
+fn tid(n: u32) -> Tid {
+    Tid::new(n as usize).unwrap_or(Tid::MIN)
+}
+
+/// An error that the debugger hears of, and survives.
+fn refused<T>(error: &Error) -> TargetResult<T, Target> {
+    eprintln!("orch: {error:#}");
+    Err(TargetError::NonFatal)
+}
+
+impl Target {
+    pub fn new(travel: Travel, interrupts: Interrupts) -> Self {
+        Self {
+            travel,
+            interrupts,
+            motion: Motion::default(),
+            breakpoints: HashMap::new(),
+            watches: Vec::new(),
+        }
+    }
+
+    fn stops(&self) -> Stops {
+        Stops {
+            breakpoints: self.breakpoints.keys().copied().collect(),
+            watches: self.watches.iter().map(|(w, _)| *w).collect(),
+            limit: None,
+        }
+    }
+
+    fn current(&self) -> Result<Tid> {
+        let threads = self.travel.threads()?;
+        let running = threads.iter().find(|t| t.running);
+        Ok(tid(running.map_or(1, |t| t.tid)))
+    }
+
+    /// Moves, until there is something to tell.
+    fn go(&mut self) -> Result<MultiThreadStopReason<u64>> {
+        let end = |pos| BaseStopReason::ReplayLog { tid: None, pos };
+        let stops = self.stops();
+        let result = match self.motion {
+            Motion::Run => self.travel.run(&stops),
+            Motion::RunBack => self.travel.run_back(&stops),
+            Motion::Step => return self.stepped(Travel::step, ReplayLogPosition::End),
+            Motion::StepBack => return self.stepped(Travel::step_back, ReplayLogPosition::Begin),
+            Motion::Range(from, to) => {
+                let thread = self.current()?;
+                loop {
+                    let reason = self.stepped(Travel::step, ReplayLogPosition::End)?;
+                    let inside = (from..to).contains(&self.travel.regs()?.rip);
+                    let breakpoint = self.breakpoints.contains_key(&self.travel.regs()?.rip);
+                    if reason != BaseStopReason::DoneStep || !inside || breakpoint {
+                        return Ok(reason);
+                    }
+                    if self.current()? != thread || self.interrupts.seen.load(Ordering::Relaxed) {
+                        return Ok(reason);
+                    }
+                }
+            }
+        };
+        Ok(match result? {
+            Reason::Breakpoint(_) => BaseStopReason::SwBreak(self.current()?),
+            Reason::Watch(watch) => {
+                let found = self.watches.iter().find(|(w, _)| *w == watch);
+                BaseStopReason::Watch {
+                    tid: self.current()?,
+                    kind: found.map_or(WatchKind::Write, |(_, kind)| *kind),
+                    addr: watch.addr,
+                }
+            }
+            Reason::Limit | Reason::End if self.motion == Motion::RunBack => {
+                end(ReplayLogPosition::Begin)
+            }
+            Reason::Limit | Reason::End => end(ReplayLogPosition::End),
+        })
+    }
+
+    fn stepped(
+        &mut self,
+        step: fn(&mut Travel) -> Result<()>,
+        edge: ReplayLogPosition,
+    ) -> Result<MultiThreadStopReason<u64>> {
+        match step(&mut self.travel) {
+            Ok(()) => Ok(BaseStopReason::DoneStep),
+            Err(e) => match e.downcast_ref() {
+                Some(TravelError::End | TravelError::Start) => Ok(BaseStopReason::ReplayLog {
+                    tid: None,
+                    pos: edge,
+                }),
+                _ => Err(e),
+            },
+        }
+    }
+}
+
+/// The loop between the debugger and the recording.
+#[derive(Debug)]
+pub enum Events {}
+
+impl BlockingEventLoop for Events {
+    type Target = Target;
+    type Connection = Wire;
+    type StopReason = MultiThreadStopReason<u64>;
+
+    fn wait_for_stop_reason(
+        target: &mut Target,
+        wire: &mut Wire,
+    ) -> Result<Event<Self::StopReason>, WaitForStopReasonError<Error, std::io::Error>> {
+        let to = target.travel.interrupter();
+        target.interrupts.forward(Some(to));
+        let result = target.go();
+        target.interrupts.forward(None);
+        match result {
+            Ok(reason) => Ok(Event::TargetStopped(reason)),
+            Err(e) if matches!(e.downcast_ref(), Some(TravelError::Interrupted)) => {
+                target.interrupts.seen.store(false, Ordering::Relaxed);
+                match wire.read() {
+                    Ok(byte) => Ok(Event::IncomingData(byte)),
+                    Err(e) => Err(WaitForStopReasonError::Connection(e)),
+                }
+            }
+            Err(e) => Err(WaitForStopReasonError::Target(e)),
+        }
+    }
+
+    fn on_interrupt(target: &mut Target) -> Result<Option<Self::StopReason>> {
+        let tid = target.current()?;
+        Ok(Some(BaseStopReason::SignalWithThread {
+            tid,
+            signal: Signal::SIGINT,
+        }))
+    }
+}
+
+impl GdbTarget for Target {
+    type Arch = X86_64;
+    type Error = Error;
+
+    fn base_ops(&mut self) -> BaseOps<'_, X86_64, Error> {
+        BaseOps::MultiThread(self)
+    }
+
+    fn support_breakpoints(&mut self) -> Option<BreakpointsOps<'_, Self>> {
+        Some(self)
+    }
+
+    fn support_monitor_cmd(&mut self) -> Option<MonitorCmdOps<'_, Self>> {
+        Some(self)
+    }
+
+    fn support_auxv(&mut self) -> Option<AuxvOps<'_, Self>> {
+        Some(self)
+    }
+
+    fn support_exec_file(&mut self) -> Option<ExecFileOps<'_, Self>> {
+        Some(self)
+    }
+}
+
+fn registers(regs: &Regs) -> AllRegisters {
+    AllRegisters {
+        general: [
+            regs.rax, regs.rbx, regs.rcx, regs.rdx, regs.rsi, regs.rdi, regs.rbp, regs.rsp,
+            regs.r8, regs.r9, regs.r10, regs.r11, regs.r12, regs.r13, regs.r14, regs.r15,
+        ],
+        rip: regs.rip,
+        eflags: regs.rflags as u32,
+        // Those of every 64-bit program (kernel, asm/segment.h).
+        segments: [0x33, 0x2b, 0, 0, 0, 0],
+        orig_rax: u64::MAX,
+        ..AllRegisters::default()
+    }
+}
+
+impl MultiThreadBase for Target {
+    fn read_registers(&mut self, to: &mut AllRegisters, id: Tid) -> TargetResult<(), Self> {
+        let threads = match self.travel.threads() {
+            Ok(threads) => threads,
+            Err(e) => return refused(&e),
+        };
+        let Some(thread) = threads.into_iter().find(|t| tid(t.tid) == id) else {
+            return Err(TargetError::NonFatal);
+        };
+        *to = registers(&thread.regs);
+        to.fs_base = thread.fs_base;
+        if thread.running
+            && let Ok(float) = self.travel.float_regs()
+        {
+            to.fpu = [
+                float.cwd.into(),
+                float.swd.into(),
+                float.ftw.into(),
+                0,
+                float.rip as u32,
+                0,
+                float.rdp as u32,
+                float.fop.into(),
+            ];
+            to.mxcsr = float.mxcsr;
+            for (to, from) in to.xmm.iter_mut().zip(float.xmm_space.chunks_exact(4)) {
+                for (to, from) in to.chunks_exact_mut(4).zip(from) {
+                    to.copy_from_slice(&from.to_le_bytes());
+                }
+            }
+            for (to, from) in to.st.iter_mut().zip(float.st_space.chunks_exact(4)) {
+                let bytes: Vec<u8> = from.iter().flat_map(|w| w.to_le_bytes()).collect();
+                to.copy_from_slice(&bytes[..10]);
+            }
+        }
+        Ok(())
+    }
+
+    fn write_registers(&mut self, _: &AllRegisters, _: Tid) -> TargetResult<(), Self> {
+        refused(&anyhow::anyhow!(
+            "a recording's registers cannot be changed"
+        ))
+    }
+
+    fn read_addrs(&mut self, addr: u64, to: &mut [u8], _: Tid) -> TargetResult<usize, Self> {
+        match self.travel.read(addr, to) {
+            0 if !to.is_empty() => Err(TargetError::NonFatal),
+            n => Ok(n),
+        }
+    }
+
+    fn write_addrs(&mut self, _: u64, _: &[u8], _: Tid) -> TargetResult<(), Self> {
+        refused(&anyhow::anyhow!("a recording's memory cannot be changed"))
+    }
+
+    fn list_active_threads(&mut self, found: &mut dyn FnMut(Tid)) -> Result<()> {
+        let mut threads = self.travel.threads()?;
+        // gdb takes the first one for the current.
+        threads.sort_by_key(|t| !t.running);
+        for thread in threads {
+            found(tid(thread.tid));
+        }
+        Ok(())
+    }
+
+    fn support_resume(&mut self) -> Option<MultiThreadResumeOps<'_, Self>> {
+        Some(self)
+    }
+
+    fn support_thread_extra_info(&mut self) -> Option<ThreadExtraInfoOps<'_, Self>> {
+        Some(self)
+    }
+}
+
+impl ThreadExtraInfo for Target {
+    fn thread_extra_info(&self, id: Tid, to: &mut [u8]) -> Result<usize> {
+        let threads = self.travel.threads()?;
+        let thread = threads.iter().find(|t| tid(t.tid) == id);
+        let text = match thread {
+            Some(t) if t.running => format!("thread {}, runs", t.index),
+            Some(t) => format!("thread {}, waits", t.index),
+            None => String::new(),
+        };
+        let n = text.len().min(to.len());
+        to[..n].copy_from_slice(&text.as_bytes()[..n]);
+        Ok(n)
+    }
+}
+
+impl MultiThreadResume for Target {
+    fn resume(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn clear_resume_actions(&mut self) -> Result<()> {
+        self.motion = Motion::Run;
+        Ok(())
+    }
+
+    fn set_resume_action_continue(&mut self, _: Tid, _: Option<Signal>) -> Result<()> {
+        // Which thread runs is recorded.
+        Ok(())
+    }
+
+    fn support_single_step(&mut self) -> Option<MultiThreadSingleStepOps<'_, Self>> {
+        Some(self)
+    }
+
+    fn support_range_step(&mut self) -> Option<MultiThreadRangeSteppingOps<'_, Self>> {
+        Some(self)
+    }
+
+    fn support_scheduler_locking(&mut self) -> Option<MultiThreadSchedulerLockingOps<'_, Self>> {
+        Some(self)
+    }
+
+    fn support_reverse_step(&mut self) -> Option<ReverseStepOps<'_, Tid, Self>> {
+        Some(self)
+    }
+
+    fn support_reverse_cont(&mut self) -> Option<ReverseContOps<'_, Tid, Self>> {
+        Some(self)
+    }
+}
+
+impl MultiThreadSchedulerLocking for Target {
+    fn set_resume_action_scheduler_lock(&mut self) -> Result<()> {
+        // Which thread runs is recorded.
+        Ok(())
+    }
+}
+
+impl MultiThreadSingleStep for Target {
+    fn set_resume_action_step(&mut self, _: Tid, _: Option<Signal>) -> Result<()> {
+        self.motion = Motion::Step;
+        Ok(())
+    }
+}
+
+impl MultiThreadRangeStepping for Target {
+    fn set_resume_action_range_step(&mut self, _: Tid, from: u64, to: u64) -> Result<()> {
+        self.motion = Motion::Range(from, to);
+        Ok(())
+    }
+}
+
+impl ReverseCont<Tid> for Target {
+    fn reverse_cont(&mut self) -> Result<()> {
+        self.motion = Motion::RunBack;
+        Ok(())
+    }
+}
+
+impl ReverseStep<Tid> for Target {
+    fn reverse_step(&mut self, _: Tid) -> Result<()> {
+        self.motion = Motion::StepBack;
+        Ok(())
+    }
+}
+
+impl Breakpoints for Target {
+    fn support_sw_breakpoint(&mut self) -> Option<SwBreakpointOps<'_, Self>> {
+        Some(self)
+    }
+
+    fn support_hw_breakpoint(&mut self) -> Option<HwBreakpointOps<'_, Self>> {
+        Some(self)
+    }
+
+    fn support_hw_watchpoint(&mut self) -> Option<HwWatchpointOps<'_, Self>> {
+        Some(self)
+    }
+}
+
+impl Target {
+    fn add(&mut self, addr: u64) -> bool {
+        *self.breakpoints.entry(addr).or_default() += 1;
+        true
+    }
+
+    fn drop(&mut self, addr: u64) -> bool {
+        let Some(count) = self.breakpoints.get_mut(&addr) else {
+            return false;
+        };
+        *count -= 1;
+        if *count == 0 {
+            self.breakpoints.remove(&addr);
+        }
+        true
+    }
+}
+
+impl SwBreakpoint for Target {
+    fn add_sw_breakpoint(&mut self, addr: u64, _: usize) -> TargetResult<bool, Self> {
+        Ok(self.add(addr))
+    }
+
+    fn remove_sw_breakpoint(&mut self, addr: u64, _: usize) -> TargetResult<bool, Self> {
+        Ok(self.drop(addr))
+    }
+}
+
+impl HwBreakpoint for Target {
+    fn add_hw_breakpoint(&mut self, addr: u64, _: usize) -> TargetResult<bool, Self> {
+        Ok(self.add(addr))
+    }
+
+    fn remove_hw_breakpoint(&mut self, addr: u64, _: usize) -> TargetResult<bool, Self> {
+        Ok(self.drop(addr))
+    }
+}
+
+impl HwWatchpoint for Target {
+    fn add_hw_watchpoint(
+        &mut self,
+        addr: u64,
+        len: u64,
+        kind: WatchKind,
+    ) -> TargetResult<bool, Self> {
+        // The debug registers: four, of a power of two, aligned; reads are not told.
+        let fits = matches!(len, 1 | 2 | 4 | 8) && addr % len == 0;
+        if !fits || self.watches.len() == 4 || kind == WatchKind::Read {
+            return Ok(false);
+        }
+        self.watches.push((Watch { addr, len }, kind));
+        Ok(true)
+    }
+
+    fn remove_hw_watchpoint(
+        &mut self,
+        addr: u64,
+        len: u64,
+        kind: WatchKind,
+    ) -> TargetResult<bool, Self> {
+        let one = (Watch { addr, len }, kind);
+        let found = self.watches.iter().position(|w| *w == one);
+        if let Some(n) = found {
+            self.watches.remove(n);
+        }
+        Ok(found.is_some())
+    }
+}
+
+/// A part of an object that gdb reads piece by piece.
+fn piece(whole: &[u8], offset: u64, length: usize, to: &mut [u8]) -> usize {
+    let from = usize::try_from(offset)
+        .unwrap_or(usize::MAX)
+        .min(whole.len());
+    let n = (whole.len() - from).min(length).min(to.len());
+    to[..n].copy_from_slice(&whole[from..from + n]);
+    n
+}
+
+impl Auxv for Target {
+    fn get_auxv(&self, offset: u64, length: usize, to: &mut [u8]) -> TargetResult<usize, Self> {
+        match self.travel.auxv() {
+            Ok(auxv) => Ok(piece(&auxv, offset, length, to)),
+            Err(e) => refused(&e),
+        }
+    }
+}
+
+impl ExecFile for Target {
+    fn get_exec_file(
+        &self,
+        _: Option<Pid>,
+        offset: u64,
+        length: usize,
+        to: &mut [u8],
+    ) -> TargetResult<usize, Self> {
+        match self.travel.program() {
+            Ok(path) => Ok(piece(path.as_bytes(), offset, length, to)),
+            Err(e) => refused(&e),
+        }
+    }
+}
+
+impl MonitorCmd for Target {
+    fn handle_monitor_cmd(&mut self, command: &[u8], mut out: ConsoleOutput<'_>) -> Result<()> {
+        let command = String::from_utf8_lossy(command);
+        let mut words = command.split_whitespace();
+        let result = match (words.next(), words.next()) {
+            (Some("when"), None) => self.travel.position().map(|p| p.to_string()),
+            (Some("recording"), None) => Ok(self.travel.recording().to_string()),
+            (Some("jump"), Some(to)) => self.jump(to),
+            _ => Ok("orch's commands here are: when, recording, jump POSITION".to_owned()),
+        };
+        match result {
+            Ok(text) => outputln!(out, "{text}"),
+            Err(e) => outputln!(out, "orch: {e:#}"),
+        }
+        Ok(())
+    }
+}
+
+impl Target {
+    fn jump(&mut self, to: &str) -> Result<String> {
+        let position: Position = to.parse()?;
+        if position.recording != self.travel.recording() {
+            anyhow::bail!(
+                "this is {}; `orch jump` goes to other recordings",
+                self.travel.recording()
+            );
+        }
+        self.travel.go_to(&position)?;
+        Ok(self.travel.position()?.to_string())
+    }
+}

@@ -1,0 +1,486 @@
+//! A recording that one can move in.
+
+use super::TravelError;
+use super::code::{CodeMap, Meaning};
+use super::event::{self, Event};
+use super::motion::Watch;
+use super::process::{Begin, Place, Process};
+use crate::position::{At, Pass, Position};
+use crate::replay::host;
+use crate::replay::plan::Plan;
+use crate::supervisor::watch;
+use anyhow::{Result, bail};
+use orch_abi::record::{Kind, Regs, flag};
+use orch_abi::shared::{mode, option};
+use orch_abi::stop::command;
+use orch_recorder::arena::Arena;
+use orch_recorder::cpuid;
+use orch_recorder::session::Session;
+use orch_recorder::trace::{RecordingId, Tick};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant as Clock};
+
+/// An instant of a recording: how to get there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instant {
+    /// Where in the stream the process stops first (`orch_abi::stop::Stop::at`, less 1).
+    pub at: u64,
+    /// And then.
+    pub legs: Vec<Leg>,
+}
+
+/// A part of the way between two events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Leg {
+    /// So many instructions.
+    Steps(u64),
+    /// To the `n`th time that the program comes to `ip`; with `arrived`, that
+    /// it stands there to begin with is the first.
+    Pass { ip: u64, n: u64, arrived: bool },
+    /// To the `n`th store to that memory.
+    Change { watch: Watch, n: u64 },
+}
+
+impl Instant {
+    /// At the event that begins at `offset`.
+    pub const fn event(offset: u64) -> Self {
+        Self {
+            at: offset,
+            legs: Vec::new(),
+        }
+    }
+
+    /// As soon as what precedes `offset` is over.
+    pub const fn behind(offset: u64) -> Self {
+        Self::event(offset.saturating_sub(1))
+    }
+
+    /// From there `n` instructions on.
+    pub fn and_steps(mut self, n: u64) -> Self {
+        match self.legs.last_mut() {
+            Some(Leg::Steps(steps)) => *steps += n,
+            _ if n > 0 => self.legs.push(Leg::Steps(n)),
+            _ => {}
+        }
+        self
+    }
+
+    /// From there on by that.
+    pub fn and(mut self, leg: Leg) -> Self {
+        self.legs.push(leg);
+        self
+    }
+}
+
+/// A process that waits at an event, to be copied.
+struct Checkpoint {
+    process: Process,
+    /// Where it was to stop, and where it did.
+    at: u64,
+    offset: u64,
+}
+
+/// At most so many checkpoints wait.
+const MAX_CHECKPOINTS: usize = 24;
+/// The time of replay between two of them.
+const INTERVAL: Duration = Duration::from_millis(300);
+/// On a long way the process stops this often, to see whether it is time for one.
+const HOPS: u64 = 64;
+
+/// One recording of a session, at an instant.
+pub struct Travel {
+    pub(super) session: Arc<Session>,
+    recording: RecordingId,
+    root: RecordingId,
+    arena: Arc<Arena>,
+    _file: host::ArenaFile,
+    /// In the order of their places; the first stands at the start.
+    checkpoints: Vec<Checkpoint>,
+    pub(super) process: Process,
+    pub(super) here: Instant,
+    interrupt: Arc<AtomicBool>,
+    pub(super) map: CodeMap,
+    pub(super) counts: [u64; 5],
+}
+
+impl Travel {
+    /// Opens a recording, at its start.
+    pub fn open(session: Session, recording: RecordingId) -> Result<Self> {
+        let plan = Plan::make(&session, Some(recording))?;
+        let session = Arc::new(session);
+        let file = host::ArenaFile::create()?;
+        let arena = Arc::new(Arena::create(file.path())?);
+        let control = arena.control();
+        control.mode.store(mode::REPLAY, Ordering::Relaxed);
+        if session.meta().no_patch {
+            control
+                .options
+                .fetch_or(option::NO_PATCH, Ordering::Relaxed);
+        }
+        for (to, id) in control.replay_path.iter().zip(&plan.path) {
+            to.store(id.0, Ordering::Relaxed);
+        }
+        arena.set_files_dir(&session.files_dir());
+        if let Some(table) = cpuid::load(session.dir())? {
+            cpuid::install(&table, &arena);
+        }
+        watch::adopt_orphans()?;
+        watch::children(control);
+        let interrupt = Arc::new(AtomicBool::new(false));
+        let root = plan.roots[0];
+        let first = first(&session, &arena, &interrupt, root, recording)?;
+        let mut travel = Self {
+            process: first.0,
+            checkpoints: Vec::new(),
+            here: Instant::event(0),
+            session,
+            recording,
+            root,
+            arena,
+            _file: file,
+            interrupt,
+            map: CodeMap::default(),
+            counts: [u64::MAX; 5],
+        };
+        let copy = travel.copy()?;
+        travel.checkpoints.push(Checkpoint {
+            offset: copy.offset()?,
+            process: copy,
+            at: 0,
+        });
+        travel.look()?;
+        Ok(travel)
+    }
+
+    /// Which recording.
+    pub const fn recording(&self) -> RecordingId {
+        self.recording
+    }
+
+    /// The session.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Set, it makes what goes on fail with [`TravelError::Interrupted`].
+    pub fn interrupter(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.interrupt)
+    }
+
+    /// How the process stands.
+    pub const fn place(&self) -> Place {
+        self.process.place()
+    }
+
+    /// Where one is.
+    pub const fn here(&self) -> &Instant {
+        &self.here
+    }
+
+    fn copy(&mut self) -> Result<Process> {
+        let Some(index) = self.arena.claim() else {
+            bail!("too many processes")
+        };
+        self.process.copy(index)
+    }
+
+    // ------------------------------------------------------------- positions
+
+    /// Goes to a position.
+    pub fn go_to(&mut self, position: &Position) -> Result<()> {
+        let instant = self.instant(position)?;
+        self.go(instant)
+    }
+
+    /// The instant that a position means.
+    pub fn instant(&self, position: &Position) -> Result<Instant> {
+        let (session, id) = (&*self.session, self.recording);
+        let position = position.resolve(session)?;
+        Ok(match position.at {
+            At::Start => Instant::event(0),
+            At::End => match event::last(session, id)? {
+                Some(event) => Instant::event(event.offset),
+                None => bail!("{id} has no events"),
+            },
+            At::Tick {
+                tick,
+                pass,
+                instructions,
+            } => {
+                let Some(event) = event::at_tick(session, id, tick)? else {
+                    let last = session.summary(id)?.last_tick;
+                    bail!("{id} ends at {id}@{last}, before {position}")
+                };
+                let mut instant = Instant::event(event.offset);
+                if let Some(Pass { addr: ip, nth: n }) = pass {
+                    let arrived = true;
+                    instant = instant.and(Leg::Pass { ip, n, arrived });
+                }
+                instant.and_steps(instructions)
+            }
+            _ => bail!("{position} is no event"),
+        })
+    }
+
+    /// Where one is, as the user writes it.
+    pub fn position(&mut self) -> Result<Position> {
+        let at = self.at_of()?;
+        Ok(Position {
+            recording: self.recording,
+            at,
+        })
+    }
+
+    fn at_of(&mut self) -> Result<At> {
+        let here = self.here.clone();
+        let steps = match here.legs[..] {
+            [] => 0,
+            [Leg::Steps(n)] => n,
+            // However one came here, it is so many instructions behind an event.
+            _ => self.count_steps()?,
+        };
+        if here.at == 0 && steps == 0 {
+            return Ok(At::Start);
+        }
+        let tick = |tick: Tick, instructions| At::Tick {
+            tick,
+            pass: None,
+            instructions,
+        };
+        let (session, id) = (&*self.session, self.recording);
+        let next = event::at_offset(session, id, here.at)?;
+        if let Some(next) = next
+            && next.offset == here.at
+        {
+            return Ok(tick(next.tick, steps));
+        }
+        // Behind what precedes.
+        let offset = next.map_or(u64::MAX, |e| e.offset);
+        Ok(match event::before(session, id, offset)? {
+            Some(last) => tick(last.event.tick, steps + u64::from(last.is_stop)),
+            None => At::Start,
+        })
+    }
+
+    // ------------------------------------------------------------- going
+
+    /// Goes to an instant, from the last checkpoint before it.
+    pub fn go(&mut self, to: Instant) -> Result<()> {
+        self.run_to_event(to.at)?;
+        for leg in &to.legs {
+            self.follow(leg)?;
+        }
+        // Wherever it led: that is how to get there again.
+        self.here = to;
+        self.look()
+    }
+
+    /// Goes to where the process stops for `at`.
+    pub(super) fn run_to_event(&mut self, at: u64) -> Result<()> {
+        let best = self
+            .checkpoints
+            .iter()
+            .rposition(|c| c.at <= at && c.offset <= at.saturating_add(1))
+            .unwrap_or(0);
+        let from = &mut self.checkpoints[best];
+        let Some(index) = self.arena.claim() else {
+            bail!("too many processes")
+        };
+        self.process = from.process.copy(index)?;
+        let reached = from.at == at;
+        // A search was interrupted before.
+        self.interrupt.store(false, Ordering::Relaxed);
+        self.here = Instant::event(at);
+        if !reached {
+            self.run_on(at)?;
+        }
+        self.look()
+    }
+
+    /// Runs the present process, which waits at an event, on to `at`; makes checkpoints on the way.
+    fn run_on(&mut self, at: u64) -> Result<()> {
+        let start = self.process.offset()?;
+        let hop = (at.saturating_sub(start) / HOPS).max(64 << 10);
+        let mut last = Clock::now();
+        let mut next = start;
+        loop {
+            next = next.saturating_add(hop).min(at);
+            if next >= self.process.offset()? || next == at {
+                self.process.stop_at(Some(next));
+                self.process.command(command::GO);
+                self.process.wait_for_event()?;
+            }
+            if next == at || self.process.place() == Place::End {
+                return Ok(());
+            }
+            if last.elapsed() > INTERVAL {
+                self.keep(next)?;
+                last = Clock::now();
+            }
+        }
+    }
+
+    /// Makes a checkpoint of the process, which waits where it stops for `at`.
+    pub(super) fn keep(&mut self, at: u64) -> Result<()> {
+        if self.checkpoints.iter().any(|c| c.at == at) {
+            return Ok(());
+        }
+        let process = self.copy()?;
+        let offset = process.offset()?;
+        let n = self.checkpoints.partition_point(|c| c.at < at);
+        let checkpoint = Checkpoint {
+            process,
+            at,
+            offset,
+        };
+        self.checkpoints.insert(n, checkpoint);
+        if self.checkpoints.len() > MAX_CHECKPOINTS {
+            self.thin(n);
+        }
+        Ok(())
+    }
+
+    /// Gives up the checkpoint that leaves the smallest gap, but not the first or `new`.
+    fn thin(&mut self, new: usize) {
+        let gap = |n: &usize| {
+            let after = self.checkpoints.get(n + 1).map_or(u64::MAX, |c| c.at);
+            after - self.checkpoints[n - 1].at
+        };
+        let worst = (1..self.checkpoints.len())
+            .filter(|&n| n != new)
+            .min_by_key(gap);
+        if let Some(n) = worst {
+            self.checkpoints.remove(n);
+        }
+    }
+
+    /// Where the checkpoints are that precede `at`, last first.
+    pub(super) fn checkpoints_before(&self, at: u64) -> Vec<u64> {
+        let before = self.checkpoints.iter().rev().map(|c| c.at);
+        before.filter(|&c| c < at || c == 0).collect()
+    }
+
+    /// Whether a process waits where it stops for `at`.
+    pub(super) fn has_checkpoint(&self, at: u64) -> bool {
+        self.checkpoints.iter().any(|c| c.at == at)
+    }
+
+    /// Looks at what the code is now.
+    pub(super) fn look(&mut self) -> Result<()> {
+        let layout = self.process.layout();
+        self.map = CodeMap::read(&self.process.tracee, &layout)?;
+        self.counts = self.code_counts()?;
+        Ok(())
+    }
+
+    /// What changes when the code map does.
+    pub(super) fn code_counts(&self) -> Result<[u64; 5]> {
+        let l = self.process.layout();
+        let mut counts = [0; 5];
+        let words = [
+            l.site_count,
+            l.window_count,
+            l.search,
+            l.search_inserted,
+            l.region_count,
+        ];
+        for (to, at) in counts.iter_mut().zip(words) {
+            if at != 0 {
+                *to = self.process.tracee.word(at)?;
+            }
+        }
+        // A flag, and what happens to be behind it.
+        counts[3] &= 0xff;
+        Ok(counts)
+    }
+
+    /// The program's registers.
+    pub fn regs(&self) -> Result<Regs> {
+        // Trap and resume flags are the debugger's (SDM vol. 1, 3.4.3).
+        const OURS: u64 = 0x1_0100;
+        let mut regs = self.process.regs()?;
+        if self.process.place() == Place::Program
+            && let Meaning::Program(ip) = self.map.meaning(regs.rip)
+        {
+            regs.rip = ip;
+        }
+        regs.rflags &= !OURS;
+        Ok(regs)
+    }
+
+    /// What tells instants apart: registers, the next record, and a hash of
+    /// what is on the stack.
+    pub fn state(&self) -> Result<(Regs, u64, u64)> {
+        let regs = self.regs()?;
+        let mut stack = vec![0; 64 << 10];
+        let n = self.read(regs.rsp, &mut stack);
+        let offset = self.process.offset()?;
+        let next = event::at_offset(&self.session, self.recording, offset)?;
+        let hash = xxhash_rust::xxh3::xxh3_64(&stack[..n]);
+        Ok((regs, next.map_or(u64::MAX, |e| e.offset), hash))
+    }
+
+    /// The event that comes next.
+    pub fn next_event(&self) -> Result<Option<Event>> {
+        event::at_offset(&self.session, self.recording, self.process.offset()?)
+    }
+
+    /// How one comes to where the process is after the events from `before` on, by
+    /// one instruction: some have places of their own where the process stops.
+    pub(super) fn behind(&self, before: u64) -> Result<Instant> {
+        let now = self.process.offset()?;
+        let mut reader = self.session.reader(self.recording)?;
+        reader.seek_offset(before)?;
+        let mut records = reader.records();
+        records.seek_offset(before)?;
+        let by_instruction = match records.next_record()? {
+            Some(record) => match record.kind()? {
+                Kind::Insn | Kind::Store => true,
+                Kind::Shared => record.head.flags & flag::INTERRUPTED == 0,
+                _ => false,
+            },
+            None => false,
+        };
+        Ok(if by_instruction {
+            Instant::event(before).and_steps(1)
+        } else {
+            Instant::behind(now)
+        })
+    }
+
+    /// The recording that the process began as.
+    pub const fn root(&self) -> RecordingId {
+        self.root
+    }
+}
+
+/// Starts the process, and takes it to where `recording` starts.
+fn first(
+    session: &Arc<Session>,
+    arena: &Arc<Arena>,
+    interrupt: &Arc<AtomicBool>,
+    root: RecordingId,
+    recording: RecordingId,
+) -> Result<(Process,)> {
+    let (index, pid) = host::start(arena, root, |slot| {
+        slot.stop.recording.store(recording.0, Ordering::Relaxed);
+        slot.stop.at.store(1, Ordering::Relaxed);
+    })?;
+    let begin = Begin {
+        session,
+        arena,
+        interrupt,
+        recording,
+        index,
+        pid,
+    };
+    let mut process = Process::begin(&begin, root)?;
+    match process.wait_for_event() {
+        Ok(()) => Ok((process,)),
+        Err(e) => match e.downcast_ref() {
+            Some(TravelError::End) => bail!("{recording} has no instant to stop at"),
+            _ => Err(e),
+        },
+    }
+}

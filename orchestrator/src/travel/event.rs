@@ -1,0 +1,155 @@
+//! Events of a recording as places to stop at.
+
+use anyhow::Result;
+use orch_abi::record::{Kind, flag};
+use orch_recorder::session::Session;
+use orch_recorder::trace::{Record, RecordingId, Tick};
+
+/// An event, and where a process stops that is to be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Its tick.
+    pub tick: Tick,
+    /// Offset in the stream of the first record that belongs to it.
+    pub offset: u64,
+}
+
+/// Whether replay passes over the record: it is only there for people.
+fn is_passed_over(record: &Record<'_>) -> bool {
+    match Kind::from_u8(record.head.kind) {
+        Some(Kind::Object | Kind::View) => true,
+        Some(Kind::Store) => record.head.flags & flag::BY_CALL != 0,
+        _ => false,
+    }
+}
+
+/// The event of `tick`, or the next one.
+pub fn at_tick(session: &Session, id: RecordingId, tick: Tick) -> Result<Option<Event>> {
+    let mut reader = session.reader(id)?;
+    // What belongs to the event may precede it in the block before.
+    reader.seek_tick(Tick(tick.0.saturating_sub(1)));
+    let mut found = None;
+    find(reader.records(), |event, record| {
+        // What a call stored follows the call.
+        if record.head.tick == tick.0 && is_passed_over(record) {
+            return true;
+        }
+        found = Some(event);
+        record.head.tick >= tick.0
+    })
+    .map(|hit| if hit { found } else { None })
+}
+
+/// The event whose records include `offset`, or the next one.
+pub fn at_offset(session: &Session, id: RecordingId, offset: u64) -> Result<Option<Event>> {
+    let mut reader = session.reader(id)?;
+    reader.seek_offset(offset)?;
+    let mut found = None;
+    find(reader.records(), |event, record| {
+        found = Some(event);
+        record.offset >= offset && !is_passed_over(record)
+    })
+    .map(|hit| if hit { found } else { None })
+}
+
+/// The event among whose bytes `offset` is.
+pub fn containing(session: &Session, id: RecordingId, offset: u64) -> Result<Option<Event>> {
+    let mut reader = session.reader(id)?;
+    reader.seek_offset(offset)?;
+    let mut found = None;
+    find(reader.records(), |event, record| {
+        if !is_passed_over(record) {
+            found = Some(event);
+        }
+        record.offset + 16 + u64::from(record.head.len) > offset && found.is_some()
+    })?;
+    Ok(found)
+}
+
+/// An event that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Past {
+    /// Which.
+    pub event: Event,
+    /// A process can stop before it: what is behind it is one instruction on.
+    pub is_stop: bool,
+}
+
+/// The last event before the one at `offset`.
+pub fn before(session: &Session, id: RecordingId, offset: u64) -> Result<Option<Past>> {
+    let mut last = None;
+    // Usually in the same block, or the one before.
+    for back in [1, 1 << 20, u64::MAX] {
+        let mut reader = session.reader(id)?;
+        reader.seek_offset(offset.saturating_sub(back))?;
+        let mut entered = false;
+        find(reader.records(), |event, record| {
+            if event.offset >= offset {
+                return true;
+            }
+            if !is_passed_over(record) {
+                let kind = Kind::from_u8(record.head.kind);
+                let is_stop = match kind {
+                    Some(Kind::Syscall) => !entered,
+                    Some(Kind::Enter | Kind::Exec | Kind::Spawn | Kind::Exit | Kind::Signal) => {
+                        true
+                    }
+                    Some(Kind::Insn | Kind::Store) => true,
+                    Some(Kind::Shared) => record.head.flags & flag::INTERRUPTED == 0,
+                    _ => false,
+                };
+                entered = matches!(kind, Some(Kind::Enter | Kind::Switch | Kind::Spawn));
+                last = Some(Past { event, is_stop });
+            }
+            false
+        })?;
+        if last.is_some() {
+            break;
+        }
+    }
+    Ok(last)
+}
+
+/// The last event of a recording: its process's end, if that is recorded.
+pub fn last(session: &Session, id: RecordingId) -> Result<Option<Event>> {
+    let mut reader = session.reader(id)?;
+    reader.seek_last_block();
+    let mut found = None;
+    find(reader.records(), |event, record| {
+        if !is_passed_over(record) && record.kind().is_ok_and(|k| k != Kind::Ended) {
+            found = Some(event);
+        }
+        false
+    })?;
+    Ok(found)
+}
+
+/// Goes through the events until `stop`.
+fn find(
+    mut records: orch_recorder::trace::Records,
+    mut stop: impl FnMut(Event, &Record<'_>) -> bool,
+) -> Result<bool> {
+    // Memory that goes ahead of its call.
+    let mut ahead: Option<u64> = None;
+    let mut event = None;
+    while let Some(record) = records.next_record()? {
+        if !is_passed_over(&record) {
+            let offset = ahead.unwrap_or(record.offset);
+            if record.head.kind == Kind::Data as u8 {
+                ahead = Some(offset);
+                continue;
+            }
+            ahead = None;
+            event = Some(Event {
+                tick: Tick(record.head.tick),
+                offset,
+            });
+        }
+        if let Some(event) = event
+            && stop(event, &record)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

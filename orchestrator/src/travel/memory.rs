@@ -1,0 +1,264 @@
+//! What the program has in memory, as it sees it.
+
+use super::engine::Travel;
+use super::process::Place;
+use super::tracee::to_regs;
+use anyhow::Result;
+use orch_abi::layout::{MAX_THREADS, THREAD_AREA_LEN, THREADS_BASE, is_ours};
+use orch_abi::record::{Kind, Regs};
+use orch_recorder::trace::Origin;
+use std::path::PathBuf;
+
+/// A thread of the recorded process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thread {
+    /// Index in the process, from 0.
+    pub index: u32,
+    /// Kernel thread id, as recorded.
+    pub tid: u32,
+    /// It is the one that runs.
+    pub running: bool,
+    /// Its registers: of one that does not run, where it waits.
+    pub regs: Regs,
+    /// FS base: its thread-local storage.
+    pub fs_base: u64,
+}
+
+/// A mapping of the recorded process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// First address.
+    pub start: u64,
+    /// Behind the last.
+    pub end: u64,
+    /// As in `/proc/PID/maps`: `r-xp`.
+    pub prot: String,
+    /// Offset in the file.
+    pub offset: u64,
+    /// The file as it is in the session, or the kernel's name for it.
+    pub path: Option<PathBuf>,
+}
+
+impl Travel {
+    /// Reads memory as the program sees it; returns how many bytes could be read.
+    pub fn read(&self, addr: u64, to: &mut [u8]) -> usize {
+        let mut done = 0;
+        while done < to.len() {
+            let at = addr.wrapping_add(done as u64);
+            if is_ours(at) {
+                break;
+            }
+            let rest = to.len() - done;
+            let region = self.map.regions.iter().find(|r| r.contains(at, 1));
+            let (from, len) = match region {
+                Some(r) => (r.copy(at), r.len - (at - r.start)),
+                None => {
+                    let starts = self.map.regions.iter().map(|r| r.start);
+                    let next = starts.filter(|&s| s > at).min().unwrap_or(u64::MAX);
+                    (at, next - at)
+                }
+            };
+            let len = usize::try_from(len).unwrap_or(usize::MAX).min(rest);
+            let n = self.process.tracee.read(from, &mut to[done..done + len]);
+            done += n;
+            if n < len {
+                break;
+            }
+        }
+        self.map.restore(addr, &mut to[..done]);
+        done
+    }
+
+    /// The threads of the process, the one that runs among them.
+    pub fn threads(&self) -> Result<Vec<Thread>> {
+        let l = self.process.layout();
+        let tracee = &self.process.tracee;
+        let current = self.current_thread()?;
+        let mut mapped = vec![0; MAX_THREADS];
+        tracee.read(l.mapped, &mut mapped);
+        let mut threads = Vec::new();
+        for index in (0..MAX_THREADS).filter(|&i| mapped[i] != 0) {
+            let base = THREADS_BASE + index as u64 * THREAD_AREA_LEN + l.thread;
+            let half = |at: u64| tracee.word(base + at).map(|w| w & 0xffff_ffff);
+            if half(l.thread_life)? == 0 {
+                continue;
+            }
+            let index = u32::try_from(index)?;
+            let running = index == current;
+            let regs = if running {
+                self.regs()?
+            } else {
+                self.parked_regs(base + l.thread_regs)?
+            };
+            let fs_base = if running {
+                self.fs_base()?
+            } else {
+                tracee.word(base + l.thread_fs_base)?
+            };
+            threads.push(Thread {
+                index,
+                tid: u32::try_from(half(l.thread_tid)?)?,
+                running,
+                regs,
+                fs_base,
+            });
+        }
+        Ok(threads)
+    }
+
+    /// FS base of the thread that runs.
+    pub fn fs_base(&self) -> Result<u64> {
+        let l = self.process.layout();
+        if self.process.place() == Place::Program {
+            return Ok(self.process.tracee.regs()?.fs_base);
+        }
+        let tracee = &self.process.tracee;
+        let current = u64::from(self.process.thread());
+        // While it waits in the runtime the processor still has it.
+        match tracee.regs() {
+            Ok(regs) => Ok(regs.fs_base),
+            Err(_) => {
+                tracee.word(THREADS_BASE + current * THREAD_AREA_LEN + l.thread + l.thread_fs_base)
+            }
+        }
+    }
+
+    fn current_thread(&self) -> Result<u32> {
+        if self.process.place() != Place::Program {
+            return Ok(self.process.thread());
+        }
+        // GS leads to the thread's structure.
+        let gs = self.process.tracee.regs()?.gs_base;
+        Ok(u32::try_from(
+            gs.wrapping_sub(THREADS_BASE) / THREAD_AREA_LEN,
+        )?)
+    }
+
+    fn parked_regs(&self, at: u64) -> Result<Regs> {
+        let mut words = [0; 18];
+        for (n, to) in words.iter_mut().enumerate() {
+            *to = self.process.tracee.word(at + 8 * n as u64)?;
+        }
+        let [
+            r8,
+            r9,
+            r10,
+            r11,
+            r12,
+            r13,
+            r14,
+            r15,
+            rdi,
+            rsi,
+            rbp,
+            rbx,
+            rdx,
+            rax,
+            rcx,
+            rsp,
+            rip,
+            rflags,
+        ] = words;
+        Ok(Regs {
+            r8,
+            r9,
+            r10,
+            r11,
+            r12,
+            r13,
+            r14,
+            r15,
+            rdi,
+            rsi,
+            rbp,
+            rbx,
+            rdx,
+            rax,
+            rcx,
+            rsp,
+            rip,
+            rflags,
+        })
+    }
+
+    /// The auxiliary vector, as the kernel put it on the stack (getauxval(3)).
+    pub fn auxv(&self) -> Result<Vec<u8>> {
+        let start = self.start_of_program()?;
+        let mut at = start.rsp;
+        let word = |at: u64| -> Result<u64> {
+            let mut bytes = [0; 8];
+            anyhow::ensure!(self.read(at, &mut bytes) == 8, "the stack is gone");
+            Ok(u64::from_le_bytes(bytes))
+        };
+        // argc, argv, 0, environment, 0 (System V ABI, "Process Initialization").
+        at += 8 * (word(at)? + 2);
+        while word(at)? != 0 {
+            at += 8;
+        }
+        at += 8;
+        let mut auxv = Vec::new();
+        loop {
+            let (kind, value) = (word(at)?, word(at + 8)?);
+            auxv.extend(kind.to_le_bytes());
+            auxv.extend(value.to_le_bytes());
+            at += 16;
+            if kind == 0 {
+                return Ok(auxv);
+            }
+        }
+    }
+
+    /// Registers with which the program began.
+    fn start_of_program(&self) -> Result<Regs> {
+        let mut records = self.session.reader(self.root())?.records();
+        while let Some(record) = records.next_record()? {
+            if record.kind()? == Kind::Start {
+                return Ok(record.start()?.start.regs);
+            }
+        }
+        anyhow::bail!("{} does not say how it starts", self.root())
+    }
+
+    /// Path of the program.
+    pub fn program(&self) -> Result<String> {
+        match self.session.summary(self.root())?.origin {
+            Some(Origin::Exec { program, .. }) => Ok(program),
+            _ => anyhow::bail!("{} does not say what it runs", self.root()),
+        }
+    }
+
+    /// The program's mappings.
+    pub fn maps(&self) -> Result<Vec<Mapping>> {
+        let text = std::fs::read_to_string(format!("/proc/{}/maps", self.process.pid()))?;
+        let mappings = text.lines().filter_map(mapping);
+        let of_program = |m: &Mapping| !is_ours(m.start) && !self.map.is_runtime_code(m.start);
+        Ok(mappings.filter(of_program).collect())
+    }
+
+    /// The processor's extended state, as PTRACE_GETREGSET gives it, of the thread that runs.
+    pub fn float_regs(&self) -> Result<libc::user_fpregs_struct> {
+        self.process.tracee.float_regs()
+    }
+
+    /// The registers of the processor, of a process at the program's code.
+    pub fn cpu_regs(&self) -> Result<Regs> {
+        Ok(to_regs(&self.process.tracee.regs()?))
+    }
+}
+
+/// A line of `/proc/PID/maps` (proc_pid_maps(5)).
+fn mapping(line: &str) -> Option<Mapping> {
+    let mut fields = line.splitn(6, ' ');
+    let (start, end) = fields.next()?.split_once('-')?;
+    let prot = fields.next()?.to_owned();
+    let hex = |text: &str| u64::from_str_radix(text, 16).ok();
+    let offset = hex(fields.next()?)?;
+    let path = fields.nth(2).map(str::trim).filter(|p| !p.is_empty());
+    Some(Mapping {
+        start: hex(start)?,
+        end: hex(end)?,
+        prot,
+        offset,
+        path: path.map(PathBuf::from),
+    })
+}

@@ -1,0 +1,350 @@
+//! A replaying process that can be stopped, copied and moved.
+
+use super::TravelError;
+use super::tracee::{Halt, Tracee, to_regs};
+use crate::replay::feeder::Feeder;
+use crate::replay::requests;
+use anyhow::{Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
+use orch_abi::record::Regs;
+use orch_abi::shared::{Slot, request, state as life, verdict};
+use orch_abi::stop::{Layout, command, state, why};
+use orch_recorder::arena::{Arena, futex_wake};
+use orch_recorder::session::Session;
+use orch_recorder::trace::RecordingId;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How a process stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// It waits in the runtime, at an event.
+    Event,
+    /// The processor is at the program's own code, or at what stands for it.
+    Program,
+    /// The recording has no more.
+    End,
+}
+
+/// A process.
+pub struct Process {
+    session: Arc<Session>,
+    arena: Arc<Arena>,
+    index: u32,
+    recording: RecordingId,
+    pid: Pid,
+    feeder: Option<Feeder>,
+    pub tracee: Tracee,
+    attached: bool,
+    place: Place,
+    interrupt: Arc<AtomicBool>,
+}
+
+/// What a process that is begun needs.
+pub struct Begin<'a> {
+    pub session: &'a Arc<Session>,
+    pub arena: &'a Arc<Arena>,
+    pub interrupt: &'a Arc<AtomicBool>,
+    pub recording: RecordingId,
+    pub index: u32,
+    pub pid: i32,
+}
+
+impl Process {
+    /// A process that was started, to build the image of `root`.
+    pub fn begin(begin: &Begin<'_>, root: RecordingId) -> Result<Self> {
+        Self::fed(begin, root, 0)
+    }
+
+    /// A process that was started, or copied, in slot `index`; it is fed the
+    /// recording `from` from `offset` on.
+    fn fed(begin: &Begin<'_>, from: RecordingId, offset: u64) -> Result<Self> {
+        let feeder = Feeder::start(begin.session, begin.arena, begin.index, from, offset);
+        Ok(Self {
+            session: Arc::clone(begin.session),
+            arena: Arc::clone(begin.arena),
+            index: begin.index,
+            recording: begin.recording,
+            pid: Pid::from_raw(begin.pid),
+            feeder: Some(feeder),
+            tracee: Tracee::new(begin.pid)?,
+            attached: false,
+            place: Place::Event,
+            interrupt: Arc::clone(begin.interrupt),
+        })
+    }
+
+    fn slot(&self) -> &Slot {
+        self.arena.slot(self.index)
+    }
+
+    /// Its process id here, not the recorded one's.
+    pub const fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// How it stands.
+    pub const fn place(&self) -> Place {
+        self.place
+    }
+
+    pub const fn set_place(&mut self, place: Place) {
+        self.place = place;
+    }
+
+    /// Offset of the record that comes next, of a process that stands still.
+    pub fn offset(&self) -> Result<u64> {
+        self.tracee.word(self.layout().offset)
+    }
+
+    /// Where the runtime has its parts.
+    pub fn layout(&self) -> Layout {
+        self.slot().stop.layout
+    }
+
+    /// Whether it stopped before the event, not behind.
+    pub fn is_before(&self) -> bool {
+        self.slot().stop.why.load(Ordering::Relaxed) == why::BEFORE
+    }
+
+    /// Index of the thread that ran when it last stopped at an event.
+    pub fn thread(&self) -> u32 {
+        self.slot().stop.thread.load(Ordering::Relaxed)
+    }
+
+    /// Its registers: of one that is at the program's code, the processor's.
+    pub fn regs(&self) -> Result<Regs> {
+        if self.place != Place::Program {
+            return Ok(self.slot().stop.regs);
+        }
+        Ok(to_regs(&self.tracee.regs()?))
+    }
+
+    /// Sets where it shall stop: `None` for nowhere.
+    pub fn stop_at(&self, at: Option<u64>) {
+        let stop = &self.slot().stop;
+        stop.recording.store(self.target().0, Ordering::Relaxed);
+        stop.at.store(at.map_or(0, |at| at + 1), Ordering::Release);
+    }
+
+    fn target(&self) -> RecordingId {
+        self.recording
+    }
+
+    /// Tells a process that waits at an event what to do.
+    pub fn command(&self, what: u32) {
+        let stop = &self.slot().stop;
+        stop.state.store(state::RUNNING, Ordering::Relaxed);
+        stop.command.store(what, Ordering::Release);
+        futex_wake(&stop.command);
+    }
+
+    /// Waits until it stands at an event, while nobody traces it.
+    pub fn wait_for_event(&mut self) -> Result<()> {
+        let mut looked = Instant::now();
+        loop {
+            let seen = self.arena.control().doorbell.load(Ordering::Acquire);
+            if self.slot().stop.state.load(Ordering::Acquire) == state::STOPPED {
+                let end = self.slot().stop.why.load(Ordering::Relaxed) == why::END;
+                self.place = if end { Place::End } else { Place::Event };
+                return Ok(());
+            }
+            self.serve()?;
+            if self.slot().state.load(Ordering::Acquire) == life::DONE {
+                return Err(self.ended().into());
+            }
+            if looked.elapsed() > Duration::from_millis(50) {
+                looked = Instant::now();
+                // Without a signal: asks whether it is there (kill(2)).
+                if self.is_gone() {
+                    return Err(self.ended().into());
+                }
+            }
+            self.check_interrupt()?;
+            self.arena.wait_doorbell(seen, Duration::from_millis(5));
+        }
+    }
+
+    fn is_gone(&self) -> bool {
+        let path = format!("/proc/{}/stat", self.pid);
+        let stat = std::fs::read_to_string(path).unwrap_or_default();
+        // The state follows the command, in parentheses (proc_pid_stat(5)).
+        stat.rsplit_once(") ")
+            .is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']))
+    }
+
+    /// Fails if somebody wants to interrupt what goes on.
+    fn check_interrupt(&self) -> Result<()> {
+        if self.interrupt.swap(false, Ordering::Relaxed) {
+            return Err(TravelError::Interrupted.into());
+        }
+        Ok(())
+    }
+
+    /// Answers what it asks.
+    fn serve(&mut self) -> Result<()> {
+        if requests::code(&self.arena, self.index) {
+            return Ok(());
+        }
+        if self.slot().request.load(Ordering::Acquire) == request::BECOME {
+            let to = self.slot().args[0].load(Ordering::Relaxed);
+            let recording = RecordingId(u32::try_from(to)?);
+            if let Some(mut feeder) = self.feeder.take() {
+                feeder.stop();
+            }
+            let slot = self.slot();
+            slot.recording.store(recording.0, Ordering::Relaxed);
+            slot.head.store(0, Ordering::Relaxed);
+            slot.tail.store(0, Ordering::Relaxed);
+            slot.complete.store(0, Ordering::Relaxed);
+            let feeder = Feeder::start(&self.session, &self.arena, self.index, recording, 0);
+            self.feeder = Some(feeder);
+            self.arena.answer(self.index, 1);
+        }
+        Ok(())
+    }
+
+    /// Why it is gone.
+    fn ended(&self) -> TravelError {
+        let text = self.arena.message(self.index);
+        let verdict = self.slot().verdict.load(Ordering::Acquire);
+        if let Some(e) = self.feeder.as_ref().and_then(Feeder::error) {
+            return TravelError::Gone(e);
+        }
+        match verdict {
+            verdict::MATCHED => TravelError::End,
+            verdict::DIVERGED => TravelError::Diverged {
+                recording: self.recording,
+                why: text,
+            },
+            verdict::BROKEN => TravelError::Gone(text),
+            // A signal that ended the recorded process, too.
+            _ => TravelError::End,
+        }
+    }
+
+    /// Makes a copy in slot `index`, which stands where this one does.
+    pub fn copy(&mut self, index: u32) -> Result<Self> {
+        if self.attached || self.place != Place::Event {
+            bail!("only a process that waits at an event can be copied");
+        }
+        let new = self.arena.slot(index);
+        new.recording.store(self.recording.0, Ordering::Relaxed);
+        let stop = &self.slot().stop;
+        stop.argument.store(index.into(), Ordering::Relaxed);
+        stop.command.store(command::FORK, Ordering::Release);
+        futex_wake(&stop.command);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let seen = self.arena.control().doorbell.load(Ordering::Acquire);
+            let made = new.state.load(Ordering::Acquire) == life::ACTIVE;
+            if made && new.stop.state.load(Ordering::Acquire) == state::STOPPED {
+                break;
+            }
+            if new.state.load(Ordering::Acquire) == life::FREE || Instant::now() > deadline {
+                bail!("the replaying process cannot be copied; is there memory?");
+            }
+            self.arena.wait_doorbell(seen, Duration::from_millis(5));
+        }
+        let begin = Begin {
+            session: &self.session,
+            arena: &self.arena,
+            interrupt: &self.interrupt,
+            recording: self.recording,
+            index,
+            pid: new.pid.load(Ordering::Relaxed).cast_signed(),
+        };
+        Self::fed(&begin, self.recording, self.offset()?)
+    }
+
+    // ------------------------------------------------------------- traced
+
+    /// Attaches to a process that waits at an event.
+    pub fn attach(&mut self) -> Result<()> {
+        if !self.attached {
+            self.tracee.attach()?;
+            self.attached = true;
+            self.slot().stop.traced.store(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Lets it wait at its event alone.
+    pub fn detach(&mut self) -> Result<()> {
+        if self.attached {
+            self.slot().stop.traced.store(0, Ordering::Relaxed);
+            self.attached = false;
+            self.tracee.detach()?;
+        }
+        Ok(())
+    }
+
+    /// Whether it has just stopped at an event, under ptrace.
+    pub fn at_event(&self) -> bool {
+        self.slot().stop.state.load(Ordering::Acquire) == state::STOPPED
+    }
+
+    /// Whether the trap was for the debugger to look where its breakpoints go.
+    pub fn code_moved(&self) -> bool {
+        self.slot().stop.moved.swap(0, Ordering::Relaxed) != 0
+    }
+
+    /// Waits until it halts; with `asks`, it may ask for something before.
+    pub fn wait(&mut self, asks: bool) -> Result<Halt> {
+        if !asks {
+            self.check_interrupt()?;
+            return self.tracee.wait();
+        }
+        let mut turns = 0_u32;
+        loop {
+            if let Some(halt) = self.tracee.poll()? {
+                return Ok(halt);
+            }
+            self.serve()?;
+            turns += 1;
+            if turns > 2000 {
+                if turns % 64 == 0 {
+                    self.check_interrupt()?;
+                }
+                std::thread::sleep(Duration::from_micros(30));
+            } else {
+                std::hint::spin_loop();
+            }
+        }
+    }
+
+    /// The breakpoints that are in the code, as the runtime must know them.
+    pub fn tell_breakpoints(&self, list: &[(u64, u8)]) {
+        let table = &self.slot().stop.breakpoints;
+        for (to, (at, byte)) in table.iter().zip(list) {
+            to.store(at | u64::from(*byte) << 56, Ordering::Relaxed);
+        }
+        if let Some(end) = table.get(list.len()) {
+            end.store(0, Ordering::Release);
+        }
+    }
+
+    /// Why it halted as it did, if it is gone.
+    pub fn gone(&self) -> TravelError {
+        self.ended()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = kill(self.pid, Signal::SIGKILL);
+        if let Some(mut feeder) = self.feeder.take() {
+            feeder.stop();
+        }
+        // A child or tracee of ours is reaped here, a copy's copy by its parent's end.
+        if waitpid(self.pid, Some(WaitPidFlag::__WALL)).is_err() {
+            while !self.is_gone() {
+                std::thread::sleep(Duration::from_micros(50));
+            }
+        }
+        self.arena.release(self.index);
+    }
+}

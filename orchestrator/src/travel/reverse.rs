@@ -1,0 +1,440 @@
+//! Moving backwards: forwards from before, up to the last hit.
+
+use super::TravelError;
+use super::engine::{Instant, Leg, Travel};
+use super::event;
+use super::motion::{Passes, Reason, Stops};
+use anyhow::Result;
+use iced_x86::{Decoder, DecoderOptions};
+
+/// So many instructions are stepped before another way is tried.
+const FEW: u64 = 20_000;
+/// So many at most.
+const MANY: u64 = 50_000_000;
+/// How far before the present instruction its predecessors are looked for, bytes.
+const NEAR: u64 = 96;
+
+impl Travel {
+    /// Goes one instruction back.
+    ///
+    /// # Errors
+    /// [`TravelError::Start`] if there is none.
+    pub fn step_back(&mut self) -> Result<()> {
+        let mut here = self.here.clone();
+        match here.legs.pop() {
+            Some(Leg::Steps(0)) => unreachable!("no leg is empty"),
+            Some(Leg::Steps(n)) => {
+                self.keep_anchor(here.at)?;
+                return self.go(here.and_steps(n - 1));
+            }
+            Some(leg) => {
+                let steps = self.steps_of(&here, &leg)?;
+                return match steps {
+                    // That leg began where it ends: only by `arrived`.
+                    (_, 0) => self.back_from_event(here.at),
+                    (from, n) => self.go(from.and_steps(n - 1)),
+                };
+            }
+            None => {}
+        }
+        self.back_from_event(here.at)
+    }
+
+    /// So that going there again is quick.
+    fn keep_anchor(&mut self, at: u64) -> Result<()> {
+        if self.has_checkpoint(at) {
+            return Ok(());
+        }
+        let here = self.here.clone();
+        self.run_to_event(at)?;
+        self.keep(at)?;
+        self.here = here;
+        Ok(())
+    }
+
+    /// One instruction back from where the process stops for `at`.
+    fn back_from_event(&mut self, mut at: u64) -> Result<()> {
+        let target = at;
+        loop {
+            if at == 0 {
+                self.run_to_event(0)?;
+                return Err(TravelError::Start.into());
+            }
+            let (session, id) = (&*self.session, self.recording());
+            // The event that is next there, or that was last.
+            let next = event::at_offset(session, id, at)?.map_or(u64::MAX, |e| e.offset);
+            let Some(last) = event::before(session, id, next)? else {
+                at = 0;
+                self.run_to_event(0)?;
+                if let Some(n) = self.count_to(target)? {
+                    return self.go(Instant::event(0).and_steps(n - 1));
+                }
+                return Err(TravelError::Start.into());
+            };
+            self.run_to_event(last.event.offset)?;
+            if let Some(n) = self.count_to(target)? {
+                return self.go(Instant::event(last.event.offset).and_steps(n - 1));
+            }
+            // The process stops at the same place for both.
+            at = last.event.offset;
+        }
+    }
+
+    /// How many instructions it is from where the process stands to where it
+    /// stops for `at`; `None` if it stands there.
+    fn count_to(&mut self, at: u64) -> Result<Option<u64>> {
+        let from = self.here.at;
+        self.keep(from)?;
+        // What is known of the place: the next record, and the registers.
+        self.run_to_event(at)?;
+        let (offset, regs) = (self.process.offset()?, self.regs()?);
+        let before = self.process.is_before();
+        self.run_to_event(from)?;
+        let mut n = 0;
+        loop {
+            let now = self.process.offset()?;
+            let same = self.regs()? == regs;
+            if now >= offset && same || now > offset {
+                return Ok((n > 0).then_some(n));
+            }
+            let was = now;
+            match self.step() {
+                Ok(()) => n += 1,
+                Err(e) if matches!(e.downcast_ref(), Some(TravelError::End)) => {
+                    return Ok((n > 0).then_some(n));
+                }
+                Err(e) => return Err(e),
+            }
+            if before && was == offset && self.process.offset()? > offset {
+                // The event is over: it was one instruction back.
+                return Ok((n > 1).then(|| n - 1));
+            }
+            if n > MANY {
+                anyhow::bail!(
+                    "too far to step back: more than {MANY} instructions without an event"
+                );
+            }
+        }
+    }
+
+    /// From where, and how many instructions, it is to the end of a leg that
+    /// begins at `from`.
+    fn steps_of(&mut self, from: &Instant, leg: &Leg) -> Result<(Instant, u64)> {
+        self.keep_anchor(from.at)?;
+        let target = self.regs()?;
+        self.go(from.clone())?;
+        if let Some(n) = self.steps_along(leg, FEW)? {
+            return Ok((from.clone(), n));
+        }
+        // Far: the last pass of an instruction shortly before.
+        let candidates = self.predecessors(target.rip, target.rsp);
+        self.go(from.clone())?;
+        if let Some((near, rest)) = self.last_pass(leg, &candidates)? {
+            self.go(near.clone())?;
+            if let Some(n) = self.steps_along(&rest, FEW)? {
+                return Ok((near, n));
+            }
+        }
+        self.go(from.clone())?;
+        match self.steps_along(leg, MANY)? {
+            Some(n) => Ok((from.clone(), n)),
+            None => anyhow::bail!("too far to step back: more than {MANY} instructions"),
+        }
+    }
+
+    /// Steps along a leg; how many instructions that takes, if at most `most`.
+    fn steps_along(&mut self, leg: &Leg, most: u64) -> Result<Option<u64>> {
+        let (mut left, ip) = match *leg {
+            Leg::Steps(n) => return Ok(Some(n)),
+            Leg::Pass { ip, n, arrived } => {
+                (n - u64::from(arrived && self.regs()?.rip == ip), Some(ip))
+            }
+            Leg::Change { n, .. } => (n, None),
+        };
+        let mut steps = 0;
+        let stops = match *leg {
+            Leg::Change { watch, .. } => vec![watch],
+            _ => Vec::new(),
+        };
+        let mut values = self.values(&stops);
+        while left > 0 {
+            if steps == most {
+                return Ok(None);
+            }
+            self.step()?;
+            steps += 1;
+            let hit = match ip {
+                Some(ip) => self.regs()?.rip == ip,
+                None => {
+                    let now = self.values(&stops);
+                    std::mem::replace(&mut values, now.clone()) != now
+                }
+            };
+            left -= u64::from(hit);
+        }
+        Ok(Some(steps))
+    }
+
+    fn values(&self, watches: &[super::Watch]) -> Vec<Vec<u8>> {
+        let value = |w: &super::Watch| {
+            let mut bytes = vec![0; usize::try_from(w.len).unwrap_or(8)];
+            self.read(w.addr, &mut bytes);
+            bytes
+        };
+        watches.iter().map(value).collect()
+    }
+
+    /// Follows a leg, and tells the last pass of one of `candidates` on its
+    /// way, and what is left of it from there.
+    fn last_pass(&mut self, leg: &Leg, candidates: &[u64]) -> Result<Option<(Instant, Leg)>> {
+        let Leg::Pass { ip, n, arrived } = *leg else {
+            return Ok(None);
+        };
+        let mut left = n - u64::from(arrived && self.regs()?.rip == ip);
+        let stops = Stops {
+            breakpoints: candidates.iter().copied().chain([ip]).collect(),
+            ..Stops::default()
+        };
+        let mut passes = Passes::new(self)?;
+        let mut last = None;
+        while left > 0 {
+            match self.run_counting(&stops, &mut passes)? {
+                Reason::Breakpoint(at) if at == ip => left -= 1,
+                Reason::Breakpoint(_) => last = Some((self.here.clone(), left)),
+                _ => return Err(TravelError::End.into()),
+            }
+        }
+        let rest = |n| Leg::Pass {
+            ip,
+            n,
+            arrived: false,
+        };
+        Ok(last.map(|(at, n)| (at, rest(n))))
+    }
+
+    /// Instructions that may come just before `ip`: the ones in front of it,
+    /// and, if a function begins there, what called it.
+    fn predecessors(&self, ip: u64, rsp: u64) -> Vec<u64> {
+        let mut found = Vec::new();
+        let mut code = vec![0; usize::try_from(NEAR).unwrap_or(0)];
+        let start = ip.saturating_sub(NEAR);
+        if self.read(start, &mut code) == code.len() {
+            // Decoding from a wrong place falls into step after a few instructions.
+            let mut decoder = Decoder::with_ip(64, &code, start, DecoderOptions::NONE);
+            while decoder.can_decode() {
+                let instruction = decoder.decode();
+                if instruction.ip() >= start + NEAR / 3 && !instruction.is_invalid() {
+                    found.push(instruction.ip());
+                }
+            }
+        }
+        let mut word = [0; 8];
+        if self.read(rsp, &mut word) == 8 {
+            let back = u64::from_le_bytes(word);
+            // A call has two to seven bytes.
+            for len in 2..=7 {
+                let mut call = [0; 7];
+                if self.read(back.wrapping_sub(len), &mut call) < 7 {
+                    continue;
+                }
+                let mut decoder =
+                    Decoder::with_ip(64, &call, back.wrapping_sub(len), DecoderOptions::NONE);
+                let instruction = decoder.decode();
+                let is_call = instruction.is_call_near() || instruction.is_call_near_indirect();
+                if is_call && instruction.next_ip() == back {
+                    found.push(instruction.ip());
+                }
+            }
+        }
+        found.retain(|&at| at != ip);
+        found
+    }
+
+    /// How many instructions it is to here from the event that the way begins at.
+    pub(super) fn count_steps(&mut self) -> Result<u64> {
+        let here = self.here.clone();
+        self.run_to_event(here.at)?;
+        let mut steps = 0;
+        for leg in &here.legs {
+            steps += self.steps_along(leg, MANY)?.unwrap_or(MANY);
+            if let Leg::Steps(n) = leg {
+                self.follow(&Leg::Steps(*n))?;
+            }
+        }
+        self.here = here;
+        Ok(steps)
+    }
+
+    /// Goes back to the last hit of `stops` before here. Before a store to what
+    /// is watched, not behind it.
+    ///
+    /// # Errors
+    /// If the process cannot be replayed, or somebody interrupts: then it is where it was.
+    pub fn run_back(&mut self, stops: &Stops) -> Result<Reason> {
+        let here = self.here.clone();
+        match self.search_back(stops, &here) {
+            Ok(reason) => Ok(reason),
+            Err(e) => {
+                self.go(here)?;
+                Err(e)
+            }
+        }
+    }
+
+    fn search_back(&mut self, stops: &Stops, here: &Instant) -> Result<Reason> {
+        let mut until = here.clone();
+        for from in self.checkpoints_before(here.at) {
+            if let Some((instant, reason)) = self.last_hit(from, &until, stops)? {
+                self.go(instant)?;
+                if matches!(reason, Reason::Watch(_)) {
+                    self.step_back()?;
+                }
+                return Ok(reason);
+            }
+            until = Instant::event(from);
+        }
+        self.run_to_event(0)?;
+        Ok(Reason::End)
+    }
+
+    /// The last hit between where the process stops for `from` and `until`.
+    fn last_hit(
+        &mut self,
+        from: u64,
+        until: &Instant,
+        stops: &Stops,
+    ) -> Result<Option<(Instant, Reason)>> {
+        let mut last = None;
+        self.run_to_event(from)?;
+        let mut passes = Passes::new(self)?;
+        if from != until.at {
+            let stops = Stops {
+                limit: Some(until.at),
+                ..stops.clone()
+            };
+            loop {
+                match self.run_counting(&stops, &mut passes)? {
+                    Reason::Limit | Reason::End => break,
+                    reason => last = Some((self.here.clone(), reason)),
+                }
+            }
+            // The last of them may be the very place: not before it.
+            let regs = self.regs()?;
+            if let Some((instant, _)) = &last
+                && until.legs.is_empty()
+            {
+                let instant = instant.clone();
+                self.go(instant)?;
+                if self.regs()? == regs && self.same_as(until)? {
+                    last = self.last_but_one(from, until, &stops)?;
+                }
+            }
+            self.run_to_event(until.at)?;
+            passes = Passes::new(self)?;
+        }
+        // Along the rest of the way.
+        for (n, leg) in until.legs.iter().enumerate() {
+            self.hits_along(
+                leg,
+                n + 1 == until.legs.len(),
+                stops,
+                &mut passes,
+                &mut last,
+            )?;
+        }
+        Ok(last)
+    }
+
+    /// Whether the process is where it stops for `until`.
+    fn same_as(&mut self, until: &Instant) -> Result<bool> {
+        let offset = self.process.offset()?;
+        let here = self.here.clone();
+        self.run_to_event(until.at)?;
+        let same = self.process.offset()? == offset;
+        self.go(here)?;
+        Ok(same)
+    }
+
+    fn last_but_one(
+        &mut self,
+        from: u64,
+        until: &Instant,
+        stops: &Stops,
+    ) -> Result<Option<(Instant, Reason)>> {
+        let _ = until;
+        self.run_to_event(from)?;
+        let mut passes = Passes::new(self)?;
+        let (mut last, mut before) = (None, None);
+        loop {
+            match self.run_counting(stops, &mut passes)? {
+                Reason::Limit | Reason::End => return Ok(before),
+                reason => before = last.replace((self.here.clone(), reason)),
+            }
+        }
+    }
+
+    /// Follows a leg and notes the hits on its way; where the last one ends is no hit.
+    fn hits_along(
+        &mut self,
+        leg: &Leg,
+        is_last: bool,
+        stops: &Stops,
+        passes: &mut Passes,
+        last: &mut Option<(Instant, Reason)>,
+    ) -> Result<()> {
+        let (mut all, mut left, end) = match *leg {
+            Leg::Steps(n) => {
+                for i in 1..=n {
+                    let before = self.values(&stops.watches);
+                    self.step()?;
+                    if is_last && i == n {
+                        break;
+                    }
+                    let ip = self.regs()?.rip;
+                    let after = self.values(&stops.watches);
+                    let changed = before.iter().zip(&after).position(|(a, b)| a != b);
+                    if let Some(n) = changed {
+                        *last = Some((self.here.clone(), Reason::Watch(stops.watches[n])));
+                    } else if stops.breakpoints.contains(&ip) {
+                        *last = Some((self.here.clone(), Reason::Breakpoint(ip)));
+                    }
+                }
+                *passes = Passes::new(self)?;
+                return Ok(());
+            }
+            Leg::Pass { ip, n, arrived } => {
+                let mut all = stops.clone();
+                if !all.breakpoints.contains(&ip) {
+                    all.breakpoints.push(ip);
+                }
+                let left = n - u64::from(arrived && self.regs()?.rip == ip);
+                (all, left, Reason::Breakpoint(ip))
+            }
+            Leg::Change { watch, n } => {
+                let mut all = stops.clone();
+                if !all.watches.contains(&watch) {
+                    all.watches.push(watch);
+                }
+                (all, n, Reason::Watch(watch))
+            }
+        };
+        all.limit = None;
+        while left > 0 {
+            let reason = self.run_counting(&all, passes)?;
+            if reason == Reason::End {
+                break;
+            }
+            left -= u64::from(reason == end);
+            let wanted = match reason {
+                Reason::Breakpoint(ip) => stops.breakpoints.contains(&ip),
+                Reason::Watch(watch) => stops.watches.contains(&watch),
+                _ => false,
+            };
+            if wanted && !(is_last && left == 0) {
+                *last = Some((self.here.clone(), reason));
+            }
+        }
+        *passes = Passes::new(self)?;
+        Ok(())
+    }
+}
