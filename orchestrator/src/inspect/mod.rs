@@ -8,6 +8,7 @@ pub mod backtrace;
 mod cfi;
 pub mod code;
 mod guess;
+pub mod known;
 pub mod memory;
 pub mod registers;
 mod replayed;
@@ -100,6 +101,14 @@ impl Mapping {
                 Some((file, offset.wrapping_add(addr - self.start)))
             }
             _ => None,
+        }
+    }
+
+    /// The captured file and the offset in it where a next mapping would go on with this one.
+    const fn behind(&self) -> Option<(FileId, u64)> {
+        match self.what {
+            What::File { file, offset } => Some((file, offset.wrapping_add(self.end - self.start))),
+            What::Named(_) => None,
         }
     }
 }

@@ -229,7 +229,7 @@ fn without_information(
         return Next::Frame(caller);
     }
     // The ABI for x86-64 (3.4.1) marks the outermost frame so.
-    if frame.registers.get(RBP) == Some(0) && !frame.exact {
+    if frame.registers.get(RBP) == Some(0) {
         return Next::End(End::Outermost);
     }
     let pc = frame.registers.pc();

@@ -7,7 +7,7 @@ use crate::inspect::backtrace::{Backtrace, Call, backtrace};
 use crate::inspect::code::{self, around};
 use crate::inspect::registers::{Registers, flags};
 use crate::inspect::unwind::{By, Unwinder};
-use crate::inspect::{Mapping, Still, Thread, mapping, memory, source};
+use crate::inspect::{Mapping, Still, Thread, known, mapping, memory, source};
 use crate::position::{At, Position};
 use anyhow::Result;
 use orch_abi::record::Regs;
@@ -156,8 +156,15 @@ impl Picture {
     ) -> Result<Self> {
         let threads = still.threads()?;
         let thread = chosen(&threads, args.thread)?;
+        let mut maps = still.maps()?;
+        // Names of memory cost reading the recording up to here.
+        if args.maps || args.regs || !args.mem.is_empty() {
+            let index = crate::commands::index::open(session)?;
+            let at = (position.recording, position.tick(session)?);
+            maps = known::name(session, index.catalog(), at, maps)?;
+        }
         let mut look = Look {
-            maps: still.maps()?,
+            maps,
             still,
             symbols: Symbols::of(session.files().ok()),
             unwinder: Unwinder::default(),
