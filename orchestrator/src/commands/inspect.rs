@@ -53,7 +53,7 @@ pub struct Args {
     /// Memory: ADDR:LEN; may be given several times.
     #[arg(short, long, value_name = "ADDR[:LEN]", value_parser = range)]
     mem: Vec<Range>,
-    /// The source around the innermost line that is known.
+    /// The source of the innermost function whose source is there.
     #[arg(long)]
     source: bool,
     /// The instructions around the next one.

@@ -83,7 +83,7 @@ fn parse(text: &str) -> Option<Address> {
         (at > 0 && at + 1 < text.len()).then_some((&text[..at], sign * offset))
     });
     let (base, offset) = split.unwrap_or((text, 0));
-    let base = if let Some(name) = base.strip_prefix('$') {
+    let base = if let Some(name) = base.strip_prefix('$').filter(|n| !n.is_empty()) {
         let name = name.to_ascii_lowercase();
         Base::Register(match &name[..] {
             "pc" => "rip".to_owned(),
@@ -93,7 +93,7 @@ fn parse(text: &str) -> Option<Address> {
         })
     } else if base.starts_with(|c: char| c.is_ascii_digit()) {
         Base::Number(number(base)?)
-    } else if base.is_empty() || base.contains(char::is_whitespace) {
+    } else if base.is_empty() || base == "$" || base.contains(char::is_whitespace) {
         return None;
     } else {
         Base::Symbol(base.to_owned())
@@ -201,5 +201,33 @@ fn variable(
                 .map(|s| format!("\n  {:#x}:{}  in {}", s.addr, s.size, s.file))
                 .collect(),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn names_may_have_colons() {
+        let range: Range = "ns::ring+0x10:8".parse().expect("a variable of C++");
+        assert_eq!(range.address.to_string(), "ns::ring+16");
+        assert_eq!(range.len, Some(8));
+        let range: Range = "ns::ring".parse().expect("a variable of C++");
+        assert_eq!(range.len, None);
+        for text in ["", ":8", "0x10:", "12ab", "$", "ring:", "a b"] {
+            assert!(text.parse::<Range>().is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_printed_is_parsed(text in "[$a-z0-9_:]{1,8}([+-](0x)?[0-9a-f]{0,4})?|.{0,12}") {
+            if let Ok(address) = text.parse::<Address>() {
+                prop_assert_eq!(address.to_string().parse(), Ok(address));
+            }
+            let _ = text.parse::<Range>();
+        }
     }
 }

@@ -110,13 +110,6 @@ fn module(symbols: &mut Symbols, file: FileId, offset: u64, code: u64, pc: u64) 
     }
 }
 
-impl Backtrace {
-    /// The innermost function whose source line is known.
-    pub fn with_line(&self) -> Option<&Call> {
-        self.calls.iter().find(|call| call.line.is_some())
-    }
-}
-
 impl Call {
     /// Where it is, without its address.
     pub fn place(&self) -> String {

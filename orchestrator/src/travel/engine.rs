@@ -73,6 +73,17 @@ impl Instant {
     }
 }
 
+/// What tells instants of a recording apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// The registers.
+    pub regs: Regs,
+    /// Offset of the event that comes next.
+    pub next: u64,
+    /// Hash of the program's writable memory.
+    pub memory: u64,
+}
+
 /// A process that waits at an event, to be copied.
 struct Checkpoint {
     process: Process,
@@ -102,6 +113,8 @@ pub struct Travel {
     interrupt: Arc<AtomicBool>,
     pub(super) map: CodeMap,
     pub(super) counts: [u64; 5],
+    /// An offset, and the event that is next there.
+    pub(super) upcoming: (u64, Option<Event>),
 }
 
 impl Travel {
@@ -142,6 +155,7 @@ impl Travel {
             interrupt,
             map: CodeMap::default(),
             counts: [u64::MAX; 5],
+            upcoming: (u64::MAX, None),
         };
         let copy = travel.copy()?;
         travel.checkpoints.push(Checkpoint {
@@ -409,21 +423,22 @@ impl Travel {
         Ok(regs)
     }
 
-    /// What tells instants apart: registers, the next record, and a hash of
-    /// what is on the stack.
-    pub fn state(&self) -> Result<(Regs, u64, u64)> {
+    /// What tells instants apart.
+    pub fn state(&self) -> Result<State> {
         let regs = self.regs()?;
-        let mut stack = vec![0; 64 << 10];
-        let n = self.read(regs.rsp, &mut stack);
         let offset = self.process.offset()?;
         let next = event::at_offset(&self.session, self.recording, offset)?;
-        let hash = xxhash_rust::xxh3::xxh3_64(&stack[..n]);
-        Ok((regs, next.map_or(u64::MAX, |e| e.offset), hash))
+        Ok(State {
+            regs,
+            next: next.map_or(u64::MAX, |e| e.offset),
+            memory: self.digest()?,
+        })
     }
 
-    /// The event that comes next.
-    pub fn next_event(&self) -> Result<Option<Event>> {
-        event::at_offset(&self.session, self.recording, self.process.offset()?)
+    /// Where the process stops for the event of `tick`, or the next one.
+    pub fn event_at(&self, tick: Tick) -> Result<Option<Instant>> {
+        let event = event::at_tick(&self.session, self.recording, tick)?;
+        Ok(event.map(|e| Instant::event(e.offset)))
     }
 
     /// How one comes to where the process is after the events from `before` on, by

@@ -17,7 +17,7 @@ pub struct Event {
 /// Whether replay passes over the record: it is only there for people.
 fn is_passed_over(record: &Record<'_>) -> bool {
     match Kind::from_u8(record.head.kind) {
-        Some(Kind::Object | Kind::View) => true,
+        Some(Kind::Object | Kind::View | Kind::Ended) => true,
         Some(Kind::Store) => record.head.flags & flag::BY_CALL != 0,
         _ => false,
     }
@@ -116,7 +116,7 @@ pub fn last(session: &Session, id: RecordingId) -> Result<Option<Event>> {
     reader.seek_last_block();
     let mut found = None;
     find(reader.records(), |event, record| {
-        if !is_passed_over(record) && record.kind().is_ok_and(|k| k != Kind::Ended) {
+        if !is_passed_over(record) {
             found = Some(event);
         }
         false

@@ -235,6 +235,33 @@ impl Travel {
         Ok(mappings.filter(of_program).collect())
     }
 
+    /// Hash of the program's writable memory; pages of zeros do not count, so
+    /// that it does not matter which were touched.
+    pub fn digest(&self) -> Result<u64> {
+        const PAGE: usize = 4096;
+        let mut hash = 0_u64;
+        let mut piece = vec![0; 64 * PAGE];
+        let shared = self.map.regions.iter().map(|r| (r.start, r.start + r.len));
+        let private = self.maps()?;
+        let writable = private.iter().filter(|m| m.prot.starts_with("rw-p"));
+        for (start, end) in writable.map(|m| (m.start, m.end)).chain(shared) {
+            let mut at = start;
+            while at < end {
+                let len = piece.len().min(usize::try_from(end - at)?);
+                let n = self.read(at, &mut piece[..len]);
+                for (i, page) in piece[..n].chunks(PAGE).enumerate() {
+                    if page.iter().any(|&b| b != 0) {
+                        let seed = at + (i * PAGE) as u64;
+                        let page = xxhash_rust::xxh3::xxh3_64_with_seed(page, seed);
+                        hash = hash.wrapping_add(page);
+                    }
+                }
+                at += len as u64;
+            }
+        }
+        Ok(hash)
+    }
+
     /// The processor's extended state, as PTRACE_GETREGSET gives it, of the thread that runs.
     pub fn float_regs(&self) -> Result<libc::user_fpregs_struct> {
         self.process.tracee.float_regs()

@@ -19,9 +19,8 @@ mod process;
 mod reverse;
 mod tracee;
 
-pub use engine::Travel;
+pub use engine::{Instant, State, Travel};
 pub use motion::{Reason, Stops, Watch};
-pub use process::Place;
 
 /// Why one cannot get there.
 #[derive(Debug, thiserror::Error)]

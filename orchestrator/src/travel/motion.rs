@@ -61,7 +61,10 @@ impl Travel {
             return Err(TravelError::End.into());
         }
         let before = self.process.offset()?;
+        let next = self.next_event(before)?;
         self.process.attach()?;
+        // Behind the next event is where a step ends, whatever follows at once.
+        self.process.stop_at(next.map(|e| e.offset + 1));
         let result = self.step_instruction();
         match result {
             Ok(()) => {}
@@ -70,23 +73,33 @@ impl Travel {
             }
             Err(e) => return Err(e),
         }
-        self.note_step(before)
+        self.note_step(before, next.map_or(u64::MAX, |e| e.offset))
     }
 
-    /// Where one is after a step from where `before` was next.
-    fn note_step(&mut self, before: u64) -> Result<()> {
+    /// Where one is after a step from where the record at `before` was next, of
+    /// the event at `event`.
+    fn note_step(&mut self, before: u64, event: u64) -> Result<()> {
         let now = self.process.offset()?;
-        let passed = now != before && {
-            let id = self.recording();
-            event::at_offset(&self.session, id, before)?.is_none_or(|e| e.offset < now)
-        };
-        if passed {
-            let first = event::at_offset(&self.session, self.recording(), before)?;
-            self.here = self.behind(first.map_or(before, |e| e.offset))?;
+        if now != before && event < now {
+            let stopped = self.process.place() == Place::Event && self.process.is_before();
+            self.here = if stopped {
+                Instant::event(now)
+            } else {
+                self.behind(event)?
+            };
         } else {
             self.here = std::mem::replace(&mut self.here, Instant::event(0)).and_steps(1);
         }
         Ok(())
+    }
+
+    /// The event whose records begin at `offset`, or the next one.
+    fn next_event(&mut self, offset: u64) -> Result<Option<event::Event>> {
+        if self.upcoming.0 != offset {
+            let event = event::at_offset(&self.session, self.recording(), offset)?;
+            self.upcoming = (offset, event);
+        }
+        Ok(self.upcoming.1)
     }
 
     /// The process ended in a step: it stands where it did before.
@@ -99,7 +112,6 @@ impl Travel {
     }
 
     fn step_instruction(&mut self) -> Result<()> {
-        self.process.stop_at(None);
         if self.process.place() == Place::Event {
             let mut inserted = Inserted::default();
             self.insert_exits(&mut inserted)?;
@@ -151,7 +163,6 @@ impl Travel {
                         continue;
                     }
                     if self.process.at_event() {
-                        // It ended, or stops for what it was to: not in a step.
                         self.remove(&mut inserted)?;
                         self.process.set_place(Place::Event);
                         return Ok(());

@@ -8,7 +8,7 @@ use anyhow::Result;
 use iced_x86::{Decoder, DecoderOptions};
 
 /// So many instructions are stepped before another way is tried.
-const FEW: u64 = 20_000;
+const FEW: u64 = 500;
 /// So many at most.
 const MANY: u64 = 50_000_000;
 /// How far before the present instruction its predecessors are looked for, bytes.
@@ -64,7 +64,6 @@ impl Travel {
             // The event that is next there, or that was last.
             let next = event::at_offset(session, id, at)?.map_or(u64::MAX, |e| e.offset);
             let Some(last) = event::before(session, id, next)? else {
-                at = 0;
                 self.run_to_event(0)?;
                 if let Some(n) = self.count_to(target)? {
                     return self.go(Instant::event(0).and_steps(n - 1));
@@ -131,7 +130,7 @@ impl Travel {
         self.go(from.clone())?;
         if let Some((near, rest)) = self.last_pass(leg, &candidates)? {
             self.go(near.clone())?;
-            if let Some(n) = self.steps_along(&rest, FEW)? {
+            if let Some(n) = self.steps_along(&rest, 20 * FEW)? {
                 return Ok((near, n));
             }
         }

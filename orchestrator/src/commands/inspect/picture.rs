@@ -311,9 +311,18 @@ impl<S: Still> Look<'_, S> {
         backtrace(self.still, &self.maps, symbols, unwinder, regs, limit)
     }
 
+    /// The source of the innermost function whose source is there; where there is none, why.
     fn source(&self, stack: &Backtrace, args: &Args) -> Option<Source> {
+        let mut with_lines = stack.calls.iter().filter_map(|call| self.lines(call, args));
+        let first = with_lines.next()?;
+        if !first.lines.is_empty() {
+            return Some(first);
+        }
+        Some(with_lines.find(|s| !s.lines.is_empty()).unwrap_or(first))
+    }
+
+    fn lines(&self, call: &Call, args: &Args) -> Option<Source> {
         const AROUND: u32 = 5;
-        let call = stack.with_line()?;
         let (file, line) = (call.file.clone()?, call.line?);
         let module = call.module.as_ref();
         let built = module.and_then(|m| Some(self.files.as_ref()?.get(m.file)?.version.mtime));
