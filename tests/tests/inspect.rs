@@ -10,7 +10,7 @@ use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// So many of a program's lines are looked at: each is a replay.
-const LOOKS: usize = 24;
+const LOOKS: usize = 12;
 
 /// A line that was printed.
 #[derive(Debug, Deserialize)]

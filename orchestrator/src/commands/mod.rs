@@ -39,6 +39,7 @@ Examples:
   orch events -p p3 --limit 20      what the third process did
   orch ublame /dev/shm/q+0x40       who wrote that, and who read it
   orch gdb p3@18402                 debug that process at that event, both ways
+  orch inspect p3@18402             p3 as it was then: its stack, source, registers
   orch replay                       run it all again, and check that nothing differs
 
 Commands that read a session take the newest one, unless -s or ORCH_SESSION
