@@ -66,12 +66,6 @@ impl Frame {
     }
 }
 
-/// What comes after a frame.
-enum Next {
-    Frame(Frame),
-    End(End),
-}
-
 impl Unwinder {
     /// The frames of a thread, innermost first, at most `limit`.
     pub fn frames(
@@ -101,8 +95,8 @@ impl Unwinder {
             };
             frames.push(frame);
             match next {
-                Next::Frame(next) => frame = next,
-                Next::End(end) => return (frames, end),
+                Ok(next) => frame = next,
+                Err(end) => return (frames, end),
             }
         }
     }
@@ -113,7 +107,7 @@ impl Unwinder {
         maps: &[Mapping],
         symbols: &mut Symbols,
         frame: &Frame,
-    ) -> Next {
+    ) -> Result<Frame, End> {
         let code = frame.code();
         let Some(map) = mapping(maps, code).filter(|map| map.is_code()) else {
             return nowhere(still, maps, frame);
@@ -133,13 +127,13 @@ impl Unwinder {
         };
         // The ABI for x86-64 (3.4.1): the outermost frame has no return address, or 0.
         if matches!(registers.get(RIP), None | Some(0)) {
-            return Next::End(End::Outermost);
+            return Err(End::Outermost);
         }
         if !interrupted && registers.sp() <= frame.registers.sp() {
             let why = format!("the caller's stack would end at {:#x}", registers.sp());
-            return Next::End(End::Lost(why));
+            return Err(End::Lost(why));
         }
-        Next::Frame(Frame {
+        Ok(Frame {
             registers,
             exact: interrupted,
             by: By::UnwindInfo,
@@ -183,7 +177,7 @@ const SIGCONTEXT: [usize; 17] = [
 ];
 
 /// The frame that a signal interrupted.
-fn interrupted(still: &dyn Still, ucontext: u64) -> Next {
+fn interrupted(still: &dyn Still, ucontext: u64) -> Result<Frame, End> {
     let mut registers = Registers::default();
     for (at, number) in (0..).zip(SIGCONTEXT) {
         let value = word(still, ucontext.wrapping_add(UC_MCONTEXT + 8 * at));
@@ -191,9 +185,9 @@ fn interrupted(still: &dyn Still, ucontext: u64) -> Next {
     }
     if registers.get(RIP).is_none() {
         let why = format!("the frame of a signal at {ucontext:#x} cannot be read");
-        return Next::End(End::Lost(why));
+        return Err(End::Lost(why));
     }
-    Next::Frame(Frame {
+    Ok(Frame {
         registers,
         exact: true,
         by: By::SignalFrame,
@@ -203,14 +197,14 @@ fn interrupted(still: &dyn Still, ucontext: u64) -> Next {
 
 /// The caller, if the thread has jumped to where no code is: the return address
 /// is still on top of the stack.
-fn nowhere(still: &dyn Still, maps: &[Mapping], frame: &Frame) -> Next {
+fn nowhere(still: &dyn Still, maps: &[Mapping], frame: &Frame) -> Result<Frame, End> {
     let pc = frame.registers.pc();
     if frame.exact
         && let Some(next) = guess::returning(still, maps, &frame.registers, 0)
     {
-        return Next::Frame(next);
+        return Ok(next);
     }
-    Next::End(End::Lost(format!("there is no code at {pc:#x}")))
+    Err(End::Lost(format!("there is no code at {pc:#x}")))
 }
 
 /// The caller of code that has no unwinding information.
@@ -219,21 +213,21 @@ fn without_information(
     maps: &[Mapping],
     symbols: &mut Symbols,
     frame: &Frame,
-) -> Next {
+) -> Result<Frame, End> {
     let code = frame.code();
     let start = mapping(maps, code)
         .and_then(|map| map.file_at(code))
         .and_then(|(file, offset)| symbols.symbol(file, offset))
         .map(|symbol| code - symbol.offset);
     if let Some(caller) = guess::caller(still, maps, start, frame) {
-        return Next::Frame(caller);
+        return Ok(caller);
     }
     // The ABI for x86-64 (3.4.1) marks the outermost frame so.
     if frame.registers.get(RBP) == Some(0) {
-        return Next::End(End::Outermost);
+        return Err(End::Outermost);
     }
     let pc = frame.registers.pc();
-    Next::End(End::Lost(format!(
+    Err(End::Lost(format!(
         "nothing tells how {pc:#x} was called: its file has no unwinding information (gcc \
          -fasynchronous-unwind-tables makes it), and rbp is no frame pointer"
     )))
