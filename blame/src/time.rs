@@ -2,6 +2,9 @@
 //! started at known times, and some of them asked for the time.
 
 use crate::catalog::{Catalog, Moment};
+use crate::error::BlameError;
+use crate::index::Index;
+use orch_recorder::session::Session;
 use orch_recorder::trace::Tick;
 
 /// Known times, in order.
@@ -35,10 +38,51 @@ impl Clock {
         Self { moments }
     }
 
+    /// The times of a session, its end among them. Makes the index, if there is none.
+    ///
+    /// # Errors
+    /// If the session cannot be read.
+    pub fn read(session: &Session) -> Result<Self, BlameError> {
+        let index = Index::open(session, &mut |_| {})?;
+        let catalog = index.catalog();
+        let mut clock = Self::new(catalog);
+        let last = catalog.recordings.iter().map(|r| r.last).max();
+        if let (Some(tick), Some(time)) = (last, session.meta().ended)
+            && let Some(known) = clock.moments.last()
+            && known.tick < tick
+            && known.time <= time
+        {
+            clock.moments.push(Moment { tick, time });
+        }
+        Ok(clock)
+    }
+
     /// How many times are known.
     #[must_use]
     pub fn known(&self) -> usize {
         self.moments.len()
+    }
+
+    /// Nanoseconds from the first known time to the last; `None` if none is known.
+    #[must_use]
+    pub fn span(&self) -> Option<u64> {
+        Some(self.moments.last()?.time - self.moments.first()?.time)
+    }
+
+    /// The tick at a time, nanoseconds since the session began: where it is between
+    /// known times, it is estimated. `None` if it is behind all of them.
+    #[must_use]
+    pub fn tick(&self, nanos: u64) -> Option<Tick> {
+        let time = self.moments.first()?.time.checked_add(nanos)?;
+        let behind = self.moments.partition_point(|m| m.time <= time);
+        let before = self.moments[behind.checked_sub(1)?];
+        if before.time == time {
+            return Some(before.tick);
+        }
+        let after = self.moments.get(behind)?;
+        let (span, ticks) = (after.time - before.time, after.tick.0 - before.tick.0);
+        let part = u128::from(ticks) * u128::from(time - before.time) / u128::from(span);
+        Some(Tick(before.tick.0 + part as u64))
     }
 
     /// The time at `tick`; `None` if it is not between known ones.
@@ -82,5 +126,11 @@ mod tests {
         assert_eq!(at(6), Some((1000, false)));
         assert_eq!(at(11), Some((2000, true)));
         assert_eq!(at(12), None);
+        let tick = |nanos| clock.tick(nanos).map(|t| t.0);
+        assert_eq!(clock.span(), Some(2000));
+        assert_eq!(tick(0), Some(1));
+        assert_eq!(tick(1000), Some(6));
+        assert_eq!(tick(2000), Some(11));
+        assert_eq!(tick(2001), None);
     }
 }

@@ -4,6 +4,7 @@
 mod commands;
 mod describe;
 mod gdb;
+mod inspect;
 mod merge;
 mod output;
 mod position;

@@ -202,6 +202,10 @@ fn wrong_usage_is_told_from_finding_nothing() {
     assert_eq!(code(&["events", "-p", "p9"]), 2);
     assert_eq!(code(&["events", "--from", "p9@start"]), 2);
     assert_eq!(code(&["events", "--from", "yesterday"]), 2);
+    assert_eq!(code(&["events", "--from", "p1@999999"]), 2);
+    assert_eq!(code(&["events", "--from", "p1@50%", "--to", "@end"]), 0);
+    assert_eq!(code(&["graph", "--around", "p1@999999"]), 2);
+    assert_eq!(code(&["ublame", "p1:0x1000", "--before", "p1@999999"]), 2);
     assert_eq!(code(&["console", "-p", "p2"]), 1);
     assert_eq!(code(&["replay", "-p", "p9"]), 2);
     assert_eq!(code(&["-s", "/nonexistent", "ls"]), 2);

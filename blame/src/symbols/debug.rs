@@ -16,11 +16,20 @@ pub struct Debug {
     /// The file's own information, and that of its separate debugging file.
     loaders: Vec<Loader>,
     paths: Vec<PathBuf>,
-    /// Sizes of functions by address, once they are needed.
-    functions: OnceCell<HashMap<u64, u64>>,
+    /// Sizes of what has symbols, by address, once they are needed.
+    sizes: OnceCell<HashMap<u64, u64>>,
+    /// Names of what words hold the addresses of, by theirs, once they are needed.
+    slots: OnceCell<HashMap<u64, String>>,
     file: File,
-    /// Its name, for what has no other.
-    name: String,
+}
+
+/// A function's name, and how far into it a place is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Symbol {
+    /// Demangled, without version.
+    pub name: String,
+    /// Bytes behind its start.
+    pub offset: u64,
 }
 
 impl Debug {
@@ -37,36 +46,54 @@ impl Debug {
             paths.push(path.clone());
         }
         loaders.extend(own);
-        let name = original.file_name().unwrap_or(original.as_os_str());
         Some(Self {
             elf,
             loaders,
             paths,
-            functions: OnceCell::new(),
+            sizes: OnceCell::new(),
+            slots: OnceCell::new(),
             file: File::open(copy).ok()?,
-            name: name.to_string_lossy().into_owned(),
         })
     }
 
-    /// The functions at an offset of the file, innermost first.
+    /// The functions at an offset of the file, innermost first; none where
+    /// nothing tells what they are.
     pub fn frames(&self, offset: u64) -> Vec<Frame> {
         let Some(vaddr) = self.elf.vaddr(offset) else {
-            return vec![self.unnamed(offset)];
+            return Vec::new();
         };
         let lines = self.loaders.iter().map(|loader| lines(loader, vaddr));
         if let Some(mut frames) = lines.flatten().find(|frames| !frames.is_empty()) {
             for frame in frames.iter_mut().filter(|f| f.function.is_none()) {
-                frame.function = self.symbol(vaddr);
+                frame.function = self.symbol(vaddr).map(|symbol| symbol.name);
             }
             return frames;
         }
-        match self.symbol(vaddr) {
-            Some(function) => vec![Frame {
-                function: Some(function),
-                ..Frame::default()
-            }],
-            None => vec![self.unnamed(vaddr)],
-        }
+        let symbol = self.symbol(vaddr).map(|symbol| Frame {
+            function: Some(symbol.name),
+            ..Frame::default()
+        });
+        symbol.into_iter().collect()
+    }
+
+    /// The address in the file's own terms of a byte of the file.
+    pub fn vaddr(&self, offset: u64) -> Option<u64> {
+        self.elf.vaddr(offset)
+    }
+
+    /// The files that tell about it: its copy, and its separate debugging file.
+    pub fn paths(&self) -> &[PathBuf] {
+        &self.paths
+    }
+
+    /// Whether anything tells of source lines.
+    pub fn has_lines(&self) -> bool {
+        self.loaders.iter().any(has_lines)
+    }
+
+    /// Where separate debugging information was looked for, best first.
+    pub fn looked_for(&self) -> impl Iterator<Item = &Path> {
+        self.elf.links.iter().map(|link| link.path.as_path())
     }
 
     /// Whether a call instruction ends at an offset of the file (Intel SDM volume 2,
@@ -84,33 +111,39 @@ impl Debug {
         bytes[2] == 0xe8 || (0..6).any(indirect)
     }
 
-    fn unnamed(&self, at: u64) -> Frame {
-        Frame {
-            function: Some(format!("{}+{at:#x}", self.name)),
-            ..Frame::default()
-        }
-    }
-
     /// The function that an address is in, by its symbol.
-    fn symbol(&self, vaddr: u64) -> Option<String> {
+    pub fn symbol(&self, vaddr: u64) -> Option<Symbol> {
         let mut found = self
             .loaders
             .iter()
             .filter_map(|l| l.find_symbol_info(vaddr));
         let symbol = found.find(|symbol| {
-            // What has no size was written in assembly: it may reach this far.
-            let size = self.functions().get(&symbol.address()).copied();
-            size.is_none_or(|size| size == 0 || vaddr - symbol.address() < size)
+            let size = self.sizes().get(&symbol.address()).copied();
+            size.is_none_or(|size| vaddr - symbol.address() < size)
         })?;
         let name = symbol.name().split('@').next()?;
-        Some(addr2line::demangle_auto(name.into(), None).into_owned())
+        Some(Symbol {
+            name: addr2line::demangle_auto(name.into(), None).into_owned(),
+            offset: vaddr - symbol.address(),
+        })
     }
 
-    fn functions(&self) -> &HashMap<u64, u64> {
-        self.functions.get_or_init(|| {
-            let all = self.paths.iter().rev().map(|path| elf::functions(path));
+    fn sizes(&self) -> &HashMap<u64, u64> {
+        self.sizes.get_or_init(|| {
+            let all = self.paths.iter().rev().map(|path| elf::sizes(path));
             all.flatten().collect()
         })
+    }
+
+    /// The name of what the dynamic linker puts the address of into the word at `vaddr`.
+    pub fn slot(&self, vaddr: u64) -> Option<&str> {
+        let slots = self.slots.get_or_init(|| {
+            self.paths
+                .first()
+                .map(|p| elf::slots(p))
+                .unwrap_or_default()
+        });
+        slots.get(&vaddr).map(String::as_str)
     }
 
     /// Variables called `name`, if the file's byte `offset` is at `addr`.

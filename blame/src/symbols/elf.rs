@@ -1,7 +1,10 @@
 //! What an ELF file says about itself, read as far as needed.
 
 use object::read::elf::{ElfFile64, FileHeader, ProgramHeader as _};
-use object::{Endianness, Object as _, ObjectSymbol as _, ReadCache, ReadRef, SymbolKind, elf};
+use object::{
+    Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, ObjectSymbolTable as _,
+    ReadCache, ReadRef, RelocationTarget, SymbolKind, elf,
+};
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -122,19 +125,50 @@ pub fn supplement(path: &Path) -> Option<PathBuf> {
     found.exists().then_some(found)
 }
 
-/// Sizes of the functions that the file has symbols of, by address.
-pub fn functions(path: &Path) -> HashMap<u64, u64> {
+/// Sizes of what the file has symbols of, by address. What has no size was written in
+/// assembly: it may reach to its section's end.
+pub fn sizes(path: &Path) -> HashMap<u64, u64> {
     let read = || {
         let cache = ReadCache::new(File::open(path).ok()?);
         let file = ElfFile64::<Endianness, _>::parse(&cache).ok()?;
-        let symbols = file.symbols().chain(file.dynamic_symbols());
-        let functions = symbols.filter(|s| s.is_definition() && s.kind() == SymbolKind::Text);
         let mut found = HashMap::new();
-        for symbol in functions {
-            let size = found.entry(symbol.address()).or_insert(0);
-            *size = symbol.size().max(*size);
+        for symbol in file.symbols().chain(file.dynamic_symbols()) {
+            if !symbol.is_definition() || symbol.kind() == SymbolKind::Tls {
+                continue;
+            }
+            let section = symbol.section_index();
+            let end = section
+                .and_then(|n| file.section_by_index(n).ok())
+                .map_or(0, |section| section.address() + section.size());
+            let size = match symbol.size() {
+                0 => end.saturating_sub(symbol.address()),
+                size => size,
+            };
+            let known = found.entry(symbol.address()).or_insert(size);
+            *known = size.max(*known);
         }
         Some(found)
+    };
+    read().unwrap_or_default()
+}
+
+/// Names of what the dynamic linker puts the addresses of into words of the file, by the
+/// addresses of those: of functions that are called through a procedure linkage table.
+pub fn slots(path: &Path) -> HashMap<u64, String> {
+    let read = || {
+        let cache = ReadCache::new(File::open(path).ok()?);
+        let file = ElfFile64::<Endianness, _>::parse(&cache).ok()?;
+        let symbols = file.dynamic_symbol_table()?;
+        let name = |relocation: &object::Relocation| match relocation.target() {
+            RelocationTarget::Symbol(index) => {
+                let symbol = symbols.symbol_by_index(index).ok()?;
+                Some(symbol.name().ok()?.to_owned())
+            }
+            _ => None,
+        };
+        let relocations = file.dynamic_relocations()?;
+        let named = relocations.filter_map(|(at, relocation)| Some((at, name(&relocation)?)));
+        Some(named.collect())
     };
     read().unwrap_or_default()
 }

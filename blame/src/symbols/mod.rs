@@ -4,6 +4,7 @@
 mod debug;
 mod elf;
 
+pub use debug::Symbol;
 pub use elf::DataSymbol;
 
 use crate::access::{Kind, Site};
@@ -38,6 +39,19 @@ pub struct Code {
 }
 
 impl Code {
+    /// Code that nothing is known of.
+    fn unnamed(function: String) -> Self {
+        let function = Some(function);
+        let frame = Frame {
+            function,
+            ..Frame::default()
+        };
+        Self {
+            frames: vec![frame],
+            library: 0,
+        }
+    }
+
     /// The function that the access is put down to: of a library's, who called it;
     /// of one that a header of the system brought, where that is used.
     #[must_use]
@@ -85,10 +99,19 @@ impl Symbols {
             maps.entry(map.recording).or_default().push(n);
         }
         Self {
-            store: session.files().ok(),
+            maps,
+            ..Self::of(session.files().ok())
+        }
+    }
+
+    /// For captured files alone, whoever maps them.
+    #[must_use]
+    pub fn of(store: Option<FileStore>) -> Self {
+        Self {
+            store,
             files: HashMap::new(),
             code: HashMap::new(),
-            maps,
+            maps: HashMap::new(),
         }
     }
 
@@ -130,28 +153,59 @@ impl Symbols {
     /// The code at an address of a recording.
     pub fn at(&mut self, catalog: &Catalog, id: RecordingId, tick: Tick, ip: u64) -> Rc<Code> {
         let Some((file, offset)) = self.file_at(catalog, id, tick, ip) else {
-            let function = Some(format!("{ip:#x}"));
-            return Rc::new(Code {
-                frames: vec![Frame {
-                    function,
-                    ..Frame::default()
-                }],
-                library: 0,
-            });
+            return Rc::new(Code::unnamed(format!("{ip:#x}")));
         };
-        if let Some(code) = self.code.get(&(file, offset)) {
+        let code = self.code(FileId(file), offset);
+        if !code.frames.is_empty() {
+            return code;
+        }
+        let vaddr = self.vaddr(FileId(file), offset).unwrap_or(offset);
+        Rc::new(Code::unnamed(format!("{}+{vaddr:#x}", self.name(file))))
+    }
+
+    /// The code at an offset of a captured file; without frames, if nothing is known of it.
+    pub fn code(&mut self, file: FileId, offset: u64) -> Rc<Code> {
+        if let Some(code) = self.code.get(&(file.0, offset)) {
             return Rc::clone(code);
         }
-        let frames = match self.debug(file) {
-            Some(debug) => debug.frames(offset),
-            None => vec![Frame {
-                function: Some(format!("{}+{offset:#x}", self.name(file))),
-                ..Frame::default()
-            }],
-        };
+        let debug = self.debug(file.0);
+        let frames = debug.map_or_else(Vec::new, |debug| debug.frames(offset));
         let code = Rc::new(Code { frames, library: 0 });
-        self.code.insert((file, offset), Rc::clone(&code));
+        self.code.insert((file.0, offset), Rc::clone(&code));
         code
+    }
+
+    /// The function that a captured file has at an offset, by its symbol.
+    pub fn symbol(&mut self, file: FileId, offset: u64) -> Option<Symbol> {
+        let debug = self.debug(file.0)?;
+        debug.symbol(debug.vaddr(offset)?)
+    }
+
+    /// The name of what the dynamic linker puts the address of into a word of a captured
+    /// file's global offset table.
+    pub fn slot(&mut self, file: FileId, offset: u64) -> Option<String> {
+        let debug = self.debug(file.0)?;
+        Some(debug.slot(debug.vaddr(offset)?)?.to_owned())
+    }
+
+    /// The address in a captured file's own terms of one of its bytes; `None` if it
+    /// is no program.
+    pub fn vaddr(&mut self, file: FileId, offset: u64) -> Option<u64> {
+        self.debug(file.0)?.vaddr(offset)
+    }
+
+    /// The files that tell about a captured program: its copy, and its separate
+    /// debugging file.
+    pub fn sources(&mut self, file: FileId) -> Vec<PathBuf> {
+        let debug = self.debug(file.0);
+        debug.map_or_else(Vec::new, |debug| debug.paths().to_vec())
+    }
+
+    /// If nothing tells of a captured program's source lines: where separate
+    /// debugging information was looked for, best first.
+    pub fn missing(&mut self, file: FileId) -> Option<Vec<PathBuf>> {
+        let debug = self.debug(file.0)?;
+        (!debug.has_lines()).then(|| debug.looked_for().map(Path::to_owned).collect())
     }
 
     /// The captured file that an address shows, and the offset in it.
@@ -181,7 +235,7 @@ impl Symbols {
 
     /// The files that a recording has mapped at a tick: first address of each
     /// piece, file, and offset in it.
-    fn mapped(&self, catalog: &Catalog, id: RecordingId, tick: Tick) -> Vec<(u64, u64, u64)> {
+    fn mapped(&self, catalog: &Catalog, id: RecordingId, tick: Tick) -> Vec<(u64, FileId, u64)> {
         let mut chain = vec![(id, tick)];
         while let Some((parent, at)) = chain
             .last()
@@ -198,7 +252,8 @@ impl Symbols {
                 }
             }
         }
-        ranges.iter().map(|p| (p.addr, p.what, p.offset)).collect()
+        let pieces = ranges.iter();
+        pieces.map(|p| (p.addr, FileId(p.what), p.offset)).collect()
     }
 
     /// The data of this name that a recording has in memory at a tick.
@@ -209,9 +264,20 @@ impl Symbols {
         tick: Tick,
         name: &str,
     ) -> Vec<DataSymbol> {
+        let mapped = self.mapped(catalog, id, tick);
+        self.data_in(mapped, name)
+    }
+
+    /// The data of this name in captured files that are mapped: first address of each
+    /// piece, file, and offset in it.
+    pub fn data_in(
+        &mut self,
+        mapped: impl IntoIterator<Item = (u64, FileId, u64)>,
+        name: &str,
+    ) -> Vec<DataSymbol> {
         let mut found: Vec<DataSymbol> = Vec::new();
         let mut seen = Vec::new();
-        for (addr, file, offset) in self.mapped(catalog, id, tick) {
+        for (addr, FileId(file), offset) in mapped {
             if seen.contains(&file) {
                 continue;
             }

@@ -1,9 +1,9 @@
 //! `orch events`.
 
-use super::when::{When, when};
 use crate::describe::{self, Line};
 use crate::merge::Merge;
 use crate::output::{Output, Style};
+use crate::position::When;
 use anyhow::Result;
 use orch_abi::record::Kind;
 use orch_abi::syscalls;
@@ -31,10 +31,10 @@ pub struct Args {
     #[arg(short, long, value_name = "P")]
     process: Option<RecordingId>,
     /// From this tick or position on.
-    #[arg(long, value_name = "TICK", value_parser = when)]
+    #[arg(long, value_name = "POS")]
     from: Option<When>,
     /// Up to and with this tick or position.
-    #[arg(long, value_name = "TICK", value_parser = when)]
+    #[arg(long, value_name = "POS")]
     to: Option<When>,
     /// These system calls only.
     #[arg(short, long, value_name = "NAME", value_delimiter = ',', value_parser = call)]

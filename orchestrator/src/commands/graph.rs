@@ -1,9 +1,8 @@
 //! `orch graph`.
 
-use super::when::{When, when};
 use crate::describe::safe;
 use crate::output::{self, Output, Style, cut};
-use crate::position::Position;
+use crate::position::{Position, When};
 use anyhow::Result;
 use orch_blame::catalog::Catalog;
 use orch_blame::graph::{Cause, Edge, Graph, Part};
@@ -30,10 +29,10 @@ order of each recording's own events is there too (cause program). In JSON, each
 edge has from, to, cause and about. If there is no edge, the exit code is 1.")]
 pub struct Args {
     /// From this tick or position on.
-    #[arg(long, value_name = "POS", value_parser = when)]
+    #[arg(long, value_name = "POS")]
     from: Option<When>,
     /// Up to and with this tick or position.
-    #[arg(long, value_name = "POS", value_parser = when)]
+    #[arg(long, value_name = "POS")]
     to: Option<When>,
     /// Events of this recording only (p3); may be given several times.
     #[arg(short, long, value_name = "P")]
@@ -72,7 +71,7 @@ pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
     let around = match args.around {
         None => None,
         Some(position) => {
-            let tick = When::At(position).tick(&session)?;
+            let tick = position.tick(&session)?;
             let recording = position.recording;
             Some((trace::Position { recording, tick }, args.hops))
         }

@@ -8,6 +8,7 @@ mod events;
 mod gdb;
 mod graph;
 mod index;
+mod inspect;
 mod ls;
 mod man;
 mod record;
@@ -17,7 +18,6 @@ mod sessions;
 mod shm;
 mod ublame;
 mod walk;
-mod when;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -39,6 +39,7 @@ Examples:
   orch events -p p3 --limit 20      what the third process did
   orch ublame /dev/shm/q+0x40       who wrote that, and who read it
   orch gdb p3@18402                 debug that process at that event, both ways
+  orch inspect p3@18402             p3 as it was then: its stack, source, registers
   orch replay                       run it all again, and check that nothing differs
 
 Commands that read a session take the newest one, unless -s or ORCH_SESSION
@@ -78,6 +79,8 @@ enum Command {
     Shm(shm::Args),
     /// Show what happened before what, across processes.
     Graph(graph::Args),
+    /// Show a process as it was: its stack, source, registers and memory.
+    Inspect(inspect::Args),
     /// Run recordings again and check that nothing differs.
     Replay(replay::Args),
     /// Debug a recording with gdb, forwards and backwards.
@@ -181,6 +184,7 @@ impl Cli {
             Command::Ublame(args) => ublame::run(session, &args),
             Command::Shm(args) => shm::run(session, &args),
             Command::Graph(args) => graph::run(session, &args),
+            Command::Inspect(args) => inspect::run(session, &args),
             Command::Replay(args) => replay::run(session, &args),
             Command::Gdb(args) => gdb::run(session, &args),
             Command::Serve(args) => serve::run(session, &args),

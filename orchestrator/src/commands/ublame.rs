@@ -5,8 +5,8 @@ mod row;
 mod table;
 mod value;
 
-use super::when::{When, when};
 use crate::output::Output;
+use crate::position::When;
 use anyhow::Result;
 use find::{Found, find};
 use orch_blame::index::Query;
@@ -50,10 +50,10 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = length)]
     len: Option<u64>,
     /// Accesses before this tick or position only.
-    #[arg(long, value_name = "POS", value_parser = when)]
+    #[arg(long, value_name = "POS")]
     before: Option<When>,
     /// Accesses after this tick or position only.
-    #[arg(long, value_name = "POS", value_parser = when)]
+    #[arg(long, value_name = "POS")]
     after: Option<When>,
     /// Accesses of this recording only (p3); may be given several times.
     #[arg(short, long, value_name = "P")]

@@ -166,7 +166,8 @@ impl fmt::Display for Line {
     }
 }
 
-fn id<S: Serializer>(id: &RecordingId, to: S) -> Result<S::Ok, S::Error> {
+/// A recording's name in JSON.
+pub fn id<S: Serializer>(id: &RecordingId, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(id)
 }
 

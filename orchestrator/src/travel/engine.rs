@@ -5,7 +5,7 @@ use super::code::{CodeMap, Meaning};
 use super::event::{self, Event};
 use super::motion::Watch;
 use super::process::{Begin, Place, Process};
-use crate::position::{At, Position};
+use crate::position::{At, Pass, Position};
 use crate::replay::host;
 use crate::replay::plan::Plan;
 use crate::supervisor::watch;
@@ -213,19 +213,30 @@ impl Travel {
     /// The instant that a position means.
     pub fn instant(&self, position: &Position) -> Result<Instant> {
         let (session, id) = (&*self.session, self.recording);
+        let position = position.resolve(session)?;
         Ok(match position.at {
             At::Start => Instant::event(0),
             At::End => match event::last(session, id)? {
                 Some(event) => Instant::event(event.offset),
                 None => bail!("{id} has no events"),
             },
-            At::Tick { tick, instructions } => {
+            At::Tick {
+                tick,
+                pass,
+                instructions,
+            } => {
                 let Some(event) = event::at_tick(session, id, tick)? else {
                     let last = session.summary(id)?.last_tick;
                     bail!("{id} ends at {id}@{last}, before {position}")
                 };
-                Instant::event(event.offset).and_steps(instructions)
+                let mut instant = Instant::event(event.offset);
+                if let Some(Pass { addr: ip, nth: n }) = pass {
+                    let arrived = true;
+                    instant = instant.and(Leg::Pass { ip, n, arrived });
+                }
+                instant.and_steps(instructions)
             }
+            _ => bail!("{position} is no event"),
         })
     }
 
@@ -249,7 +260,11 @@ impl Travel {
         if here.at == 0 && steps == 0 {
             return Ok(At::Start);
         }
-        let tick = |tick: Tick, instructions| At::Tick { tick, instructions };
+        let tick = |tick: Tick, instructions| At::Tick {
+            tick,
+            pass: None,
+            instructions,
+        };
         let (session, id) = (&*self.session, self.recording);
         let next = event::at_offset(session, id, here.at)?;
         if let Some(next) = next

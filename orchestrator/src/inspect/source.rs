@@ -1,0 +1,110 @@
+//! Lines of source around a place.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+/// Lines of a source file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lines {
+    /// The file.
+    pub path: PathBuf,
+    /// Numbers and texts.
+    pub lines: Vec<(u32, String)>,
+    /// Whether the file was changed after the program was built: other lines may be meant.
+    pub newer: bool,
+}
+
+/// Where a source file is not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the source {name} cannot be read; looked for{}; --sources DIR names another place",
+    .looked.iter().map(|p| format!(" {}", p.display())).collect::<Vec<_>>().join(",")
+)]
+pub struct NoSource {
+    name: String,
+    looked: Vec<PathBuf>,
+}
+
+/// Most bytes of a file that is taken for source.
+const MOST: u64 = 64 << 20;
+
+/// The lines of `name` around line `at`, `around` before and after it. The file is looked
+/// for where the compiler found it, then below `dirs`. `built` is when the program
+/// was written, nanoseconds since the epoch.
+pub fn lines(
+    name: &str,
+    at: u32,
+    around: u32,
+    dirs: &[PathBuf],
+    built: Option<i64>,
+) -> Result<Lines, NoSource> {
+    let looked = candidates(name, dirs);
+    let found = looked.iter().find_map(|path| Some((path, text(path)?)));
+    let Some((path, text)) = found else {
+        let name = name.to_owned();
+        return Err(NoSource { name, looked });
+    };
+    let from = at.saturating_sub(around).max(1);
+    let lines = (1..).zip(text.lines());
+    let lines = lines
+        .skip(from as usize - 1)
+        .take((at.saturating_add(around) - from) as usize + 1);
+    let modified = fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    let modified = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let newer = modified
+        .zip(built)
+        .is_some_and(|(time, built)| i64::try_from(time.as_nanos()).is_ok_and(|time| time > built));
+    Ok(Lines {
+        path: path.clone(),
+        lines: lines.map(|(n, line)| (n, line.to_owned())).collect(),
+        newer,
+    })
+}
+
+fn text(path: &Path) -> Option<String> {
+    let meta = fs::metadata(path).ok()?;
+    if !meta.is_file() || meta.len() > MOST {
+        return None;
+    }
+    Some(String::from_utf8_lossy(&fs::read(path).ok()?).into_owned())
+}
+
+/// Where the file may be: as it was compiled, then in each directory by as much of
+/// its path as is there.
+fn candidates(name: &str, dirs: &[PathBuf]) -> Vec<PathBuf> {
+    let name = Path::new(name);
+    let mut all = vec![name.to_owned()];
+    let parts: Vec<_> = name
+        .components()
+        .filter(|part| matches!(part, std::path::Component::Normal(_)))
+        .collect();
+    for dir in dirs {
+        for from in 0..parts.len() {
+            all.push(dir.join(parts[from..].iter().collect::<PathBuf>()));
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_around_one() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let below = dir.path().join("src");
+        fs::create_dir(&below).expect("a directory");
+        let text: String = (1..=20).map(|n| format!("line {n}\n")).collect();
+        fs::write(below.join("a.c"), text).expect("a file");
+        let dirs = [dir.path().to_owned()];
+        let found = lines("/no/where/src/a.c", 2, 3, &dirs, Some(0)).expect("it is below");
+        let numbers: Vec<u32> = found.lines.iter().map(|l| l.0).collect();
+        assert_eq!(numbers, [1, 2, 3, 4, 5]);
+        assert_eq!(found.lines[1].1, "line 2");
+        assert!(found.newer);
+        let error = lines("/no/where/a.c", 2, 3, &[], None).expect_err("it is not there");
+        assert!(error.to_string().contains("/no/where/a.c"), "{error}");
+    }
+}

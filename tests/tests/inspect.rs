@@ -1,0 +1,90 @@
+//! What `orch inspect` shows of real recordings, compared with what the programs said
+//! themselves when they were there.
+
+use anyhow::{Context as _, Result, ensure};
+use orch_tests::fixture;
+use orch_tests::orch::{Place, User};
+use orch_tests::run;
+use serde::Deserialize;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(60);
+/// So many of a program's lines are looked at: each is a replay.
+const LOOKS: usize = 12;
+
+/// A line that was printed.
+#[derive(Debug, Deserialize)]
+struct Line {
+    recording: String,
+    tick: u64,
+    text: String,
+}
+
+/// What these tests look at of a process.
+#[derive(Debug, Deserialize)]
+struct Picture {
+    frames: Vec<Frame>,
+    memory: Vec<Memory>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Frame {
+    function: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Memory {
+    hex: String,
+}
+
+/// The functions of the program on a stack, outermost first, and its `value`.
+fn seen(picture: &Picture) -> String {
+    const OWN: [&str; 5] = ["main", "alpha", "beta", "gamma_", "handler"];
+    let names = picture.frames.iter().rev();
+    let names = names.filter_map(|f| f.function.as_deref());
+    let names: Vec<&str> = names.filter(|n| OWN.contains(n)).collect();
+    let bytes = picture.memory[0].hex.as_bytes().chunks(2).rev();
+    let bytes = bytes.map(|b| std::str::from_utf8(b).unwrap_or_default());
+    let value = i64::from_str_radix(&bytes.collect::<String>(), 16).unwrap_or(-1);
+    format!("at {value} {}", names.join(" "))
+}
+
+fn witness(flags: &[&str]) -> Result<()> {
+    let place = Place::new(User::Own)?;
+    let program = place.path().join("prog");
+    let flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
+    fixture::build("processes/witness.c", None, &flags, &program)?;
+    let program = program.to_str().context("UTF-8")?;
+    let recorded = run::run(&mut place.record(&[program]), LIMIT)?;
+    ensure!(recorded.code() == Some(0), "{recorded}");
+    let console = place.read(&["console", "--json"], LIMIT)?;
+    let lines = console.stdout.lines().map(serde_json::from_str);
+    let lines: Vec<Line> = lines.collect::<Result<_, _>>()?;
+    ensure!(lines.len() > LOOKS, "{console}");
+    for line in lines.iter().step_by(lines.len().div_ceil(LOOKS)) {
+        let position = format!("{}@{}", line.recording, line.tick);
+        let arguments = ["inspect", "--json", "--backtrace", "--limit", "100"];
+        let arguments = [&arguments[..], &["--mem", "value", &position]].concat();
+        let outcome = place.read(&arguments, LIMIT)?;
+        ensure!(outcome.code() == Some(0), "{arguments:?}\n{outcome}");
+        let picture: Picture = serde_json::from_str(&outcome.stdout)?;
+        let (seen, said) = (seen(&picture), line.text.trim_end());
+        ensure!(seen == said, "{position}: {seen}, but it was {said}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_stack_is_what_the_program_said() -> Result<()> {
+    witness(&["-O2"])
+}
+
+#[test]
+fn the_stack_of_code_without_unwinding_information() -> Result<()> {
+    witness(&[
+        "-O1",
+        "-fno-asynchronous-unwind-tables",
+        "-fno-unwind-tables",
+        "-g0",
+    ])
+}
