@@ -251,32 +251,46 @@ impl Travel {
 
     fn at_of(&mut self) -> Result<At> {
         let here = self.here.clone();
-        let steps = match here.legs[..] {
-            [] => 0,
-            [Leg::Steps(n)] => n,
-            // However one came here, it is so many instructions behind an event.
-            _ => self.count_steps()?,
-        };
-        if here.at == 0 && steps == 0 {
-            return Ok(At::Start);
-        }
-        let tick = |tick: Tick, instructions| At::Tick {
-            tick,
-            pass: None,
-            instructions,
-        };
         let (session, id) = (&*self.session, self.recording);
         let next = event::at_offset(session, id, here.at)?;
-        if let Some(next) = next
-            && next.offset == here.at
-        {
-            return Ok(tick(next.tick, steps));
+        // The event that the way begins at, and how many instructions behind it.
+        let exact = next.filter(|e| e.offset == here.at);
+        let (tick, extra) = match exact {
+            Some(event) => (event.tick, 0),
+            // Behind what precedes.
+            None => match event::before(session, id, next.map_or(u64::MAX, |e| e.offset))? {
+                Some(past) => (past.event.tick, u64::from(past.is_stop)),
+                None => return Ok(At::Start),
+            },
+        };
+        if here.at == 0 && here.legs.is_empty() {
+            return Ok(At::Start);
         }
-        // Behind what precedes.
-        let offset = next.map_or(u64::MAX, |e| e.offset);
-        Ok(match event::before(session, id, offset)? {
-            Some(last) => tick(last.event.tick, steps + u64::from(last.is_stop)),
-            None => At::Start,
+        let (pass, instructions) = match here.legs[..] {
+            [] => (None, extra),
+            [Leg::Steps(n)] => (None, n + extra),
+            [
+                Leg::Pass {
+                    ip,
+                    n,
+                    arrived: true,
+                },
+            ] => (Some((ip, n)), 0),
+            [
+                Leg::Pass {
+                    ip,
+                    n,
+                    arrived: true,
+                },
+                Leg::Steps(steps),
+            ] => (Some((ip, n)), steps),
+            // However one came here, it is so many instructions behind an event.
+            _ => (None, self.count_steps()? + extra),
+        };
+        Ok(At::Tick {
+            tick,
+            pass: pass.map(|(addr, nth)| Pass { addr, nth }),
+            instructions,
         })
     }
 

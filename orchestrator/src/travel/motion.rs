@@ -528,6 +528,12 @@ impl Travel {
 
     // ------------------------------------------------------------- legs
 
+    /// Whether the process has come to `ip` by the event that it stands behind.
+    pub(super) fn has_arrived(&self, ip: u64) -> Result<bool> {
+        let behind = self.process.place() == Place::Event && !self.process.is_before();
+        Ok(behind && self.regs()?.rip == ip)
+    }
+
     /// Goes a part of a way.
     pub(super) fn follow(&mut self, leg: &Leg) -> Result<()> {
         let (stops, mut n) = match *leg {
@@ -542,7 +548,7 @@ impl Travel {
                     breakpoints: vec![ip],
                     ..Stops::default()
                 };
-                (stops, n - u64::from(arrived && self.regs()?.rip == ip))
+                (stops, n - u64::from(arrived && self.has_arrived(ip)?))
             }
             Leg::Change { watch, n } => {
                 let stops = Stops {

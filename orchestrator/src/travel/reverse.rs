@@ -146,7 +146,7 @@ impl Travel {
         let (mut left, ip) = match *leg {
             Leg::Steps(n) => return Ok(Some(n)),
             Leg::Pass { ip, n, arrived } => {
-                (n - u64::from(arrived && self.regs()?.rip == ip), Some(ip))
+                (n - u64::from(arrived && self.has_arrived(ip)?), Some(ip))
             }
             Leg::Change { n, .. } => (n, None),
         };
@@ -189,7 +189,7 @@ impl Travel {
         let Leg::Pass { ip, n, arrived } = *leg else {
             return Ok(None);
         };
-        let mut left = n - u64::from(arrived && self.regs()?.rip == ip);
+        let mut left = n - u64::from(arrived && self.has_arrived(ip)?);
         let stops = Stops {
             breakpoints: candidates.iter().copied().chain([ip]).collect(),
             ..Stops::default()
@@ -406,7 +406,7 @@ impl Travel {
                 if !all.breakpoints.contains(&ip) {
                     all.breakpoints.push(ip);
                 }
-                let left = n - u64::from(arrived && self.regs()?.rip == ip);
+                let left = n - u64::from(arrived && self.has_arrived(ip)?);
                 (all, left, Reason::Breakpoint(ip))
             }
             Leg::Change { watch, n } => {
