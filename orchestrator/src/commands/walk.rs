@@ -5,6 +5,7 @@ use crate::travel::{Instant, State, Travel, TravelError};
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
 use orch_recorder::trace::{RecordingId, Tick};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -93,7 +94,21 @@ fn walk(travel: &mut Travel, tick: Tick, steps: u64, random: &mut Random) -> Res
 
 fn same(now: &State, then: &State, how: &str, at: &Instant) -> Result<()> {
     if now != then {
-        bail!("{at:?}, {how}, is not the same:\n{now:x?}\n{then:x?}");
+        let differ = |m: &BTreeMap<u64, u64>, n: &BTreeMap<u64, u64>| {
+            let changed = m.iter().filter(|(at, hash)| n.get(at) != Some(hash));
+            changed
+                .map(|(at, _)| format!("{at:#x}"))
+                .collect::<Vec<_>>()
+        };
+        bail!(
+            "{at:?}, {how}, is not the same:\n{:x?}, next {}\n{:x?}, next {}\nmemory {:?}, {:?}",
+            now.regs,
+            now.next,
+            then.regs,
+            then.next,
+            differ(&now.memory, &then.memory),
+            differ(&then.memory, &now.memory),
+        );
     }
     Ok(())
 }

@@ -170,7 +170,7 @@ impl Plain for u64 {
 
 /// Appends rows that `to` does not have yet; those only grow in number.
 fn rows<T: Plain>(tracee: &Tracee, at: u64, count: u64) -> Result<Vec<T>> {
-    if at == 0 || count == 0 {
+    if count == 0 {
         return Ok(Vec::new());
     }
     if count > TOO_MANY {
@@ -183,15 +183,16 @@ fn rows<T: Plain>(tracee: &Tracee, at: u64, count: u64) -> Result<Vec<T>> {
     Ok(bytes.chunks_exact(T::SIZE).map(T::parse).collect())
 }
 
-fn count(tracee: &Tracee, at: u64) -> Result<u64> {
-    if at == 0 { Ok(0) } else { tracee.word(at) }
+/// How many rows there are: none where there is no table yet.
+fn count(tracee: &Tracee, at: u64) -> u64 {
+    tracee.word(at).unwrap_or(0)
 }
 
 impl CodeMap {
     /// Reads it from a process that stands still.
     pub fn read(tracee: &Tracee, layout: &Layout) -> Result<Self> {
         let windows: Vec<Window> =
-            rows(tracee, layout.windows, count(tracee, layout.window_count)?)?;
+            rows(tracee, layout.windows, count(tracee, layout.window_count))?;
         let moved = windows.iter().map(|w| u64::from(w.moved + w.count)).max();
         let search: Vec<SearchStub> = rows(tracee, layout.search, 1)?;
         let inserted = tracee.word(layout.search_inserted)? & 0xff != 0;
@@ -200,13 +201,13 @@ impl CodeMap {
             Ok((tracee.word(layout.search_address)?, byte))
         };
         Ok(Self {
-            sites: rows(tracee, layout.sites, count(tracee, layout.site_count)?)?,
+            sites: rows(tracee, layout.sites, count(tracee, layout.site_count))?,
             moved: rows(tracee, layout.moved, moved.unwrap_or(0))?,
             windows,
-            pads: rows(tracee, layout.pads, count(tracee, layout.pad_count)?)?,
+            pads: rows(tracee, layout.pads, count(tracee, layout.pad_count))?,
             search: search.into_iter().next().unwrap_or_default(),
             search_breakpoint: inserted.then(breakpoint).transpose()?,
-            regions: rows(tracee, layout.regions, count(tracee, layout.region_count)?)?,
+            regions: rows(tracee, layout.regions, count(tracee, layout.region_count))?,
         })
     }
 

@@ -17,6 +17,7 @@ use orch_recorder::arena::Arena;
 use orch_recorder::cpuid;
 use orch_recorder::session::Session;
 use orch_recorder::trace::{RecordingId, Tick};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant as Clock};
@@ -80,8 +81,8 @@ pub struct State {
     pub regs: Regs,
     /// Offset of the event that comes next.
     pub next: u64,
-    /// Hash of the program's writable memory.
-    pub memory: u64,
+    /// Hashes of the program's writable mappings, by address.
+    pub memory: BTreeMap<u64, u64>,
 }
 
 /// A process that waits at an event, to be copied.
@@ -92,6 +93,8 @@ struct Checkpoint {
     offset: u64,
 }
 
+/// `syscall`.
+const SYSCALL: [u8; 2] = [0x0f, 0x05];
 /// At most so many checkpoints wait.
 const MAX_CHECKPOINTS: usize = 24;
 /// The time of replay between two of them.
@@ -400,9 +403,8 @@ impl Travel {
             l.region_count,
         ];
         for (to, at) in counts.iter_mut().zip(words) {
-            if at != 0 {
-                *to = self.process.tracee.word(at)?;
-            }
+            // There may be none yet.
+            *to = self.process.tracee.word(at).unwrap_or(0);
         }
         // A flag, and what happens to be behind it.
         counts[3] &= 0xff;
@@ -420,12 +422,21 @@ impl Travel {
             regs.rip = ip;
         }
         regs.rflags &= !OURS;
+        // What a system call leaves in these may be all that is known of them.
+        let mut code = [0; 2];
+        if self.read(regs.rip, &mut code) == 2 && code == SYSCALL {
+            regs.rcx = regs.rip + 2;
+            regs.r11 = regs.rflags;
+        }
         Ok(regs)
     }
 
     /// What tells instants apart.
     pub fn state(&self) -> Result<State> {
-        let regs = self.regs()?;
+        // Flags that nothing looks at any more are not kept by stubs of shared accesses.
+        const ARITHMETIC: u64 = 0x8d5;
+        let mut regs = self.regs()?;
+        regs.rflags &= !ARITHMETIC;
         let offset = self.process.offset()?;
         let next = event::at_offset(&self.session, self.recording, offset)?;
         Ok(State {

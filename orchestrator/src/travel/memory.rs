@@ -7,6 +7,7 @@ use anyhow::Result;
 use orch_abi::layout::{MAX_THREADS, THREAD_AREA_LEN, THREADS_BASE, is_ours};
 use orch_abi::record::{Kind, Regs};
 use orch_recorder::trace::Origin;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// A thread of the recorded process.
@@ -246,17 +247,17 @@ impl Travel {
         Ok(mappings.filter(of_program).collect())
     }
 
-    /// Hash of the program's writable memory; pages of zeros do not count, so
-    /// that it does not matter which were touched.
-    pub fn digest(&self) -> Result<u64> {
+    /// Hashes of the program's writable mappings, by address; pages of zeros do
+    /// not count, so that it does not matter which were touched.
+    pub fn digest(&self) -> Result<BTreeMap<u64, u64>> {
         const PAGE: usize = 4096;
-        let mut hash = 0_u64;
+        let mut hashes = BTreeMap::new();
         let mut piece = vec![0; 64 * PAGE];
         let shared = self.map.regions.iter().map(|r| (r.start, r.start + r.len));
         let private = self.maps()?;
         let writable = private.iter().filter(|m| m.prot.starts_with("rw-p"));
         for (start, end) in writable.map(|m| (m.start, m.end)).chain(shared) {
-            let mut at = start;
+            let (mut at, mut hash) = (start, 0_u64);
             while at < end {
                 let len = piece.len().min(usize::try_from(end - at)?);
                 let n = self.read(at, &mut piece[..len]);
@@ -269,8 +270,11 @@ impl Travel {
                 }
                 at += len as u64;
             }
+            if hash != 0 {
+                hashes.insert(start, hash);
+            }
         }
-        Ok(hash)
+        Ok(hashes)
     }
 
     /// The processor's extended state, as PTRACE_GETREGSET gives it, of the thread that runs.

@@ -165,7 +165,7 @@ impl Travel {
                     if self.process.at_event() {
                         self.remove(&mut inserted)?;
                         self.process.set_place(Place::Event);
-                        return Ok(());
+                        return self.look();
                     }
                     let behind_exit = inserted.0.iter().any(|&(at, _)| at + 1 == regs.rip);
                     if behind_exit {

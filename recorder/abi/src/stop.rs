@@ -102,7 +102,8 @@ pub struct Layout {
     pub sites: u64,
     /// See above.
     pub site_count: u64,
-    /// [`Window`]s, how many (64 bits), and [`crate::access::Moved`]; 0 while there are none.
+    /// [`Window`]s, how many (64 bits), and [`crate::access::Moved`]; there is nothing
+    /// at these addresses while there are none.
     pub windows: u64,
     /// See above.
     pub window_count: u64,
