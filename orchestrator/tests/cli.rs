@@ -205,6 +205,9 @@ fn wrong_usage_is_told_from_finding_nothing() {
     assert_eq!(code(&["events", "--from", "p1@999999"]), 2);
     assert_eq!(code(&["events", "--from", "p1@50%", "--to", "@end"]), 0);
     assert_eq!(code(&["graph", "--around", "p1@999999"]), 2);
+    assert_eq!(code(&["inspect", "p1@999999"]), 2);
+    assert_eq!(code(&["inspect", "p9@start"]), 2);
+    assert_eq!(code(&["inspect", "p1@start", "--mem", "0x10:x"]), 2);
     assert_eq!(code(&["ublame", "p1:0x1000", "--before", "p1@999999"]), 2);
     assert_eq!(code(&["console", "-p", "p2"]), 1);
     assert_eq!(code(&["replay", "-p", "p9"]), 2);

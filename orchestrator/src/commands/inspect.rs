@@ -6,13 +6,12 @@ mod text;
 #[cfg(test)]
 mod tests;
 
-use crate::inspect::Still;
 use crate::inspect::address::{ParseAddressError, Range};
 use crate::inspect::code::Syntax;
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::position::{Position, When};
 use crate::travel::Travel;
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use orch_recorder::session::Session;
 use picture::Picture;
 use std::io::Write as _;
@@ -96,23 +95,27 @@ pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
         if n > 0 && !args.json {
             writeln!(out)?;
         }
-        let mut travel = Travel::open(session.clone(), position.recording)?;
-        travel.go_to(&position)?;
-        whole &= show(&mut out, &session, position, &mut travel, args)?;
+        match look(&mut out, &session, position, args) {
+            Ok(all) => whole &= all,
+            // The others may be as they should.
+            Err(e) if positions.len() > 1 && !output::is_closed(&e) => {
+                out.flush()?;
+                eprintln!("orch: {e:#}");
+                whole = false;
+            }
+            Err(e) => return Err(e),
+        }
     }
     out.flush()?;
     Ok(super::found(whole))
 }
 
-/// Shows a process that stands still at `position`; `false` if some of it cannot be.
-fn show(
-    out: &mut Output,
-    session: &Session,
-    position: Position,
-    still: &mut impl Still,
-    args: &Args,
-) -> Result<bool> {
-    let picture = Picture::take(session, position, still, args)?;
+/// Goes to a position, and shows what is there; `false` if some of it cannot be.
+fn look(out: &mut Output, session: &Session, position: Position, args: &Args) -> Result<bool> {
+    let mut travel = Travel::open(session.clone(), position.recording)?;
+    let there = travel.go_to(&position);
+    there.with_context(|| format!("cannot go to {position}"))?;
+    let picture = Picture::take(session, position, &mut travel, args)?;
     if args.json {
         out.json(&picture)?;
     } else {

@@ -75,6 +75,7 @@ impl Travel {
         let l = self.process.layout();
         let tracee = &self.process.tracee;
         let current = self.current_thread()?;
+        let first = self.pid_at_start()?;
         let mut mapped = vec![0; MAX_THREADS];
         tracee.read(l.mapped, &mut mapped);
         let mut threads = Vec::new();
@@ -96,9 +97,14 @@ impl Travel {
             } else {
                 tracee.word(base + l.thread_fs_base)?
             };
+            // The first thread of a program has the id here that replay gave it.
+            let tid = match first {
+                Some(pid) if index == 0 => pid,
+                _ => u32::try_from(half(l.thread_tid)?)?,
+            };
             threads.push(Thread {
                 index,
-                tid: u32::try_from(half(l.thread_tid)?)?,
+                tid,
                 running,
                 regs,
                 fs_base,
@@ -109,19 +115,15 @@ impl Travel {
 
     /// FS base of the thread that runs.
     pub fn fs_base(&self) -> Result<u64> {
-        let l = self.process.layout();
-        if self.process.place() == Place::Program {
-            return Ok(self.process.tracee.regs()?.fs_base);
-        }
         let tracee = &self.process.tracee;
-        let current = u64::from(self.process.thread());
-        // While it waits in the runtime the processor still has it.
-        match tracee.regs() {
-            Ok(regs) => Ok(regs.fs_base),
-            Err(_) => {
-                tracee.word(THREADS_BASE + current * THREAD_AREA_LEN + l.thread + l.thread_fs_base)
-            }
+        if let Ok(regs) = tracee.regs() {
+            return Ok(regs.fs_base);
         }
+        // While it waits in the runtime only the processor has it.
+        tracee.attach()?;
+        let regs = tracee.regs();
+        tracee.detach()?;
+        Ok(regs?.fs_base)
     }
 
     fn current_thread(&self) -> Result<u32> {
@@ -218,6 +220,15 @@ impl Travel {
             }
         }
         anyhow::bail!("{} does not say how it starts", self.root())
+    }
+
+    /// Process id that the recording began with, if not as another's child.
+    fn pid_at_start(&self) -> Result<Option<u32>> {
+        let summary = self.session.summary(self.recording())?;
+        Ok(match summary.origin {
+            Some(Origin::Exec { pid, .. }) => Some(pid),
+            _ => None,
+        })
     }
 
     /// Path of the program.

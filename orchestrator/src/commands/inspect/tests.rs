@@ -1,4 +1,5 @@
 use super::*;
+use crate::inspect::Still as _;
 use crate::inspect::tests::live::{Live, Programs};
 use clap::Parser as _;
 use orch_abi::record::{Insn, Start};
