@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use clap::Parser;
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 /// Commands for gdb's own command line.
@@ -95,6 +95,6 @@ fn commands(
 }
 
 /// A path as a shell takes it, which gdb gives the command to.
-fn quoted(path: &PathBuf) -> String {
+fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
 }

@@ -445,7 +445,7 @@ impl HwWatchpoint for Target {
         kind: WatchKind,
     ) -> TargetResult<bool, Self> {
         // The debug registers: four, of a power of two, aligned; reads are not told.
-        let fits = matches!(len, 1 | 2 | 4 | 8) && addr % len == 0;
+        let fits = matches!(len, 1 | 2 | 4 | 8) && addr.is_multiple_of(len);
         if !fits || self.watches.len() == 4 || kind == WatchKind::Read {
             return Ok(false);
         }

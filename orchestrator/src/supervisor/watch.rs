@@ -98,6 +98,11 @@ pub fn children(control: &Control) {
     let _ = unsafe { sigaction(Signal::SIGCHLD, &child) };
 }
 
+/// The doorbell is about to go.
+pub fn no_children() {
+    DOORBELL.store(std::ptr::null_mut(), Ordering::Relaxed);
+}
+
 /// Terminating signals are kept for [`take_signals`].
 #[expect(unsafe_code, reason = "sigaction")]
 pub fn signals() {

@@ -277,13 +277,6 @@ impl CodeMap {
         Meaning::Between
     }
 
-    /// Whether the processor, at program address `ip`, executes a jump that
-    /// stands for the instruction there.
-    pub fn is_jump(&self, ip: u64) -> bool {
-        self.search.on != 0 && self.search.ip == ip
-            || self.windows.iter().any(|w| w.patched != 0 && w.ip == ip)
-    }
-
     /// Where the processor is when the program is about to execute its
     /// instruction at `ip`: a breakpoint there goes to all of these.
     pub fn places(&self, ip: u64) -> Vec<u64> {

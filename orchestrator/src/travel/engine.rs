@@ -185,11 +185,6 @@ impl Travel {
         Arc::clone(&self.interrupt)
     }
 
-    /// How the process stands.
-    pub const fn place(&self) -> Place {
-        self.process.place()
-    }
-
     /// Where one is.
     pub const fn here(&self) -> &Instant {
         &self.here
@@ -492,6 +487,12 @@ impl Travel {
     /// The recording that the process began as.
     pub const fn root(&self) -> RecordingId {
         self.root
+    }
+}
+
+impl Drop for Travel {
+    fn drop(&mut self) {
+        watch::no_children();
     }
 }
 

@@ -81,7 +81,8 @@ pub fn before(session: &Session, id: RecordingId, offset: u64) -> Result<Option<
     // Usually in the same block, or the one before.
     for back in [1, 1 << 20, u64::MAX] {
         let mut reader = session.reader(id)?;
-        reader.seek_offset(offset.saturating_sub(back))?;
+        let from = offset.min(reader.end()).saturating_sub(back);
+        reader.seek_offset(from)?;
         let mut entered = false;
         find(reader.records(), |event, record| {
             if event.offset >= offset {

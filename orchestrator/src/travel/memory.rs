@@ -2,7 +2,6 @@
 
 use super::engine::Travel;
 use super::process::Place;
-use super::tracee::to_regs;
 use anyhow::Result;
 use orch_abi::layout::{MAX_THREADS, THREAD_AREA_LEN, THREADS_BASE, is_ours};
 use orch_abi::record::{Kind, Regs};
@@ -280,11 +279,6 @@ impl Travel {
     /// The processor's extended state, as PTRACE_GETREGSET gives it, of the thread that runs.
     pub fn float_regs(&self) -> Result<libc::user_fpregs_struct> {
         self.process.tracee.float_regs()
-    }
-
-    /// The registers of the processor, of a process at the program's code.
-    pub fn cpu_regs(&self) -> Result<Regs> {
-        Ok(to_regs(&self.process.tracee.regs()?))
     }
 }
 

@@ -8,7 +8,6 @@ use super::process::Place;
 use super::tracee::{Halt, SI_KERNEL, TRAP_HWBKPT};
 use anyhow::Result;
 use nix::sys::signal::Signal;
-use orch_abi::record::Regs;
 use orch_abi::stop::command;
 
 /// The breakpoint instruction.
@@ -119,7 +118,7 @@ impl Travel {
             self.process.set_place(Place::Program);
             self.process.command(command::GO);
             self.process.tracee.go(None)?;
-            self.to_boundary(inserted, None)?;
+            self.reach_boundary(inserted, None)?;
             let moved = self.regs()? != regs || self.process.offset()? != offset;
             if moved || self.process.place() != Place::Program {
                 return Ok(());
@@ -134,12 +133,12 @@ impl Travel {
             return self.process.tracee.set_regs(regs);
         }
         self.process.tracee.step()?;
-        self.to_boundary(Inserted::default(), Some(regs))
+        self.reach_boundary(Inserted::default(), Some(regs))
     }
 
     /// Waits until the process is where the program is about to execute an
     /// instruction; `from` is where it was, as long as it may still be there.
-    fn to_boundary(
+    fn reach_boundary(
         &mut self,
         mut inserted: Inserted,
         from: Option<libc::user_regs_struct>,
@@ -514,7 +513,7 @@ impl Travel {
                 self.insert_exits(&mut exits)?;
                 self.process.tracee.go(None)?;
             }
-            self.to_boundary(exits, None)?;
+            self.reach_boundary(exits, None)?;
         }
         if by_runtime {
             let (session, id) = (&*self.session, self.recording());
@@ -566,13 +565,6 @@ impl Travel {
             }
         }
         Ok(())
-    }
-
-    /// The program's registers, if the process is at its code.
-    pub(super) fn program_regs(&self) -> Result<Option<Regs>> {
-        (self.process.place() == Place::Program)
-            .then(|| self.regs())
-            .transpose()
     }
 }
 

@@ -272,16 +272,6 @@ impl Process {
         Ok(())
     }
 
-    /// Lets it wait at its event alone.
-    pub fn detach(&mut self) -> Result<()> {
-        if self.attached {
-            self.slot().stop.traced.store(0, Ordering::Relaxed);
-            self.attached = false;
-            self.tracee.detach()?;
-        }
-        Ok(())
-    }
-
     /// Whether it has just stopped at an event, under ptrace.
     pub fn at_event(&self) -> bool {
         self.slot().stop.state.load(Ordering::Acquire) == state::STOPPED
@@ -306,7 +296,7 @@ impl Process {
             self.serve()?;
             turns += 1;
             if turns > 2000 {
-                if turns % 64 == 0 {
+                if turns.is_multiple_of(64) {
                     self.check_interrupt()?;
                 }
                 std::thread::sleep(Duration::from_micros(30));

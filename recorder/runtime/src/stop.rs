@@ -131,7 +131,7 @@ fn fork() {
                 .state
                 .store(life::FREE, Ordering::Release);
         }
-        stop().argument.store(r as u64, Ordering::Relaxed);
+        // The next command may be there already.
         log::ring_doorbell();
         return;
     }
