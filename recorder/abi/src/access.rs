@@ -40,6 +40,12 @@ pub struct Page {
     pub alias: u64,
     /// What to add to an address for the copy (wrapping).
     pub copy: u64,
+    /// Its number if it is shared and may be read and written, or [`NO_PAGE`].
+    pub writable: u64,
+    /// Index of the first of its lines in [`crate::shared::Control::lines`].
+    pub lines: u64,
+    /// Zero.
+    pub reserved: [u64; 2],
 }
 
 /// A thread's data for stubs.

@@ -27,6 +27,7 @@ mod replay;
 mod scratch;
 mod shm;
 mod signal;
+mod stage;
 mod stub;
 mod sys;
 mod thread;

@@ -392,8 +392,8 @@ fn new_access() -> Access {
         pages: [Page {
             shared: NO_PAGE,
             private: NO_PAGE,
-            alias: 0,
-            copy: 0,
+            writable: NO_PAGE,
+            ..Page::default()
         }; PAGES],
     }
 }

@@ -4,8 +4,8 @@
 //! stored in the shared page and logged after. Slow, and right for whatever
 //! the instruction does, also while the kernel writes to the same page.
 
-use super::access::{self, Span};
-use super::{Region, find, lock, regions, site};
+use super::bytes::{self, Span};
+use super::{Region, access, find, lock, regions, site};
 use crate::signal::{self, Context};
 use crate::sys::{call, mm, nr};
 use crate::thread::Thread;
@@ -125,7 +125,7 @@ pub fn abort(t: &mut Thread) -> bool {
         && s.locked[s.count]
         && let Some(r) = find(addr)
     {
-        lock::unlock_page(r.object, r.object_offset(addr));
+        locks(r, addr).unlock();
     }
     close_all(t);
     if let Some((at, byte)) = s.behind.take() {
@@ -153,19 +153,25 @@ fn begin(t: &mut Thread, c: &mut Context, ip: u64) {
     }
 }
 
+/// The locks of a page's lines.
+fn locks(r: &Region, page: u64) -> lock::Span {
+    lock::Span::page(r.object, r.object_offset(page & !(PAGE - 1)))
+}
+
 fn open_page(t: &mut Thread, r: &Region, page: u64) {
     let s = step();
-    let locks = lock::index(r.object, r.object_offset(page));
+    let own = locks(r, page);
     // Pages of other objects may have the same locks.
-    s.locked[s.count] = !s.open[..s.count].iter().zip(s.locked).any(|(&p, locked)| {
-        locked && find(p).is_some_and(|o| lock::index(o.object, o.object_offset(p)) == locks)
-    });
+    s.locked[s.count] = !s.open[..s.count]
+        .iter()
+        .zip(s.locked)
+        .any(|(&p, locked)| locked && find(p).is_some_and(|o| locks(o, p).same_page(own)));
     if log::recording() && s.locked[s.count] {
-        lock::page(r.object, r.object_offset(page), t.tid);
+        own.lock(t.tid);
     }
     access::see_page(t, r, s.ip, page);
     crate::sys::map_anonymous(page, PAGE, mm::READ | mm::WRITE);
-    access::copy_bytes(r.copy(page), page, PAGE);
+    bytes::copy_bytes(r.copy(page), page, PAGE);
     call(nr::MPROTECT, &[page, PAGE, r.prot & (mm::READ | mm::WRITE)]);
     s.open[s.count] = page;
     s.count += 1;
@@ -195,7 +201,7 @@ fn close_all(t: &mut Thread) {
             && locked
             && let Some(r) = find(page)
         {
-            lock::unlock_page(r.object, r.object_offset(page));
+            locks(r, page).unlock();
         }
     }
     s.count = 0;
@@ -208,15 +214,18 @@ fn close_page(t: &mut Thread, page: u64) {
     };
     call(nr::MPROTECT, &[page, PAGE, mm::READ]);
     let mut spans = [Span::default(); 32];
-    let n = access::changes(page, r.copy(page), PAGE, &mut spans);
+    let n = bytes::changes(page, r.copy(page), PAGE, &mut spans);
     let ip = step().ip;
     for span in &spans[..n] {
-        let span = access::trim(page, r.copy(page), *span);
+        let span = bytes::trim(page, r.copy(page), *span);
         let at = page + span.from;
-        // Before others can see it.
-        let tick = if log::recording() { log::tick() } else { 0 };
-        access::copy_changes(at, r.copy(at), r.alias(at), span.len);
-        access::copy_bytes(at, r.copy(at), span.len);
+        bytes::copy_changes(at, r.copy(at), r.alias(at), span.len);
+        bytes::copy_bytes(at, r.copy(at), span.len);
+        let tick = if log::recording() {
+            locks(&r, page).tick()
+        } else {
+            0
+        };
         access::stored_at(t, &r, ip, at, span.len, tick, flag::BY_PAGE);
     }
     // The shared page again, closed (old length 0: mremap(2)).
