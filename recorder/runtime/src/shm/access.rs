@@ -326,21 +326,41 @@ pub fn see_page(t: &mut Thread, r: &Region, ip: u64, page: u64) {
 
 /// The kernel is about to read shared memory for the thread.
 pub fn see_by_call(t: &mut Thread, r: &Region, addr: u64, len: u64) {
-    let span = lock::Span::new(r.object, r.object_offset(addr), len);
     let ip = t.regs.rip;
+    see_locked(t, r, addr, len, flag::BY_CALL, ip);
+}
+
+/// An instruction loads bytes of one page.
+pub fn see_bytes(t: &mut Thread, r: &Region, addr: u64, len: u64, ip: u64) {
+    see_locked(t, r, addr, len, 0, ip);
+}
+
+fn see_locked(t: &mut Thread, r: &Region, addr: u64, len: u64, flags: u8, ip: u64) {
+    let span = lock::Span::new(r.object, r.object_offset(addr), len);
     if log::recording() {
         span.lock(t.tid);
     }
-    see(t, r, addr, len, span, flag::BY_CALL, ip);
+    see(t, r, addr, len, span, flags, ip);
     if log::recording() {
         span.unlock();
     }
 }
 
+/// Whether the page at `alias` is within its file; in replay, whether it was.
+pub fn is_there(t: &mut Thread, alias: u64) -> bool {
+    if !log::recording() {
+        return !interrupted(t);
+    }
+    // SAFETY: guarded.
+    arch::x86_64::guarded(t, || unsafe {
+        (alias as *const u8).read_volatile();
+    })
+}
+
 // ----------------------------------------------------------------- storing
 
 /// Logs a store of what is at `copy` now, or checks it against the log.
-fn stored(t: &mut Thread, copy: u64, store: &Store, tick: u64, flags: u8, old: Option<&[u8]>) {
+pub fn stored(t: &mut Thread, copy: u64, store: &Store, tick: u64, flags: u8, old: Option<&[u8]>) {
     if !log::recording() {
         check(t, copy, store);
         return;

@@ -10,8 +10,8 @@
 //! saw at the same accesses, and compares what is stored.
 //!
 //! Most accesses are made by stubs (`gate`, `site`): the program's code jumps
-//! to them, or its faults are sent there. What has no stub runs on the page
-//! itself, opened for one instruction (`step`).
+//! to them, or its faults are sent there. String instructions are done by the runtime
+//! (`string`). What has no stub runs on the page itself, opened for one instruction (`step`).
 
 mod access;
 mod bytes;
@@ -22,6 +22,7 @@ mod lock;
 mod object;
 mod site;
 mod step;
+mod string;
 
 pub use access::{
     at_access, bus, call_logged, failed, hurry, made, rearm, store_by_call, take_back, written,

@@ -5,6 +5,7 @@
 //! the instruction does, also while the kernel writes to the same page.
 
 use super::bytes::{self, Span};
+use super::string::{self, Instruction};
 use super::{Region, access, find, lock, regions, site};
 use crate::signal::{self, Context};
 use crate::sys::{call, mm, nr};
@@ -84,6 +85,10 @@ pub fn fault(t: &mut Thread, c: &mut Context, addr: u64, write: bool) -> bool {
         // Where it was a jump is: it is done in the stub that it was moved to, in
         // which a call is several instructions, a step each.
         c.regs.rip = at;
+        if string::perform(t, c, ip) {
+            preempt::forget_steps(t, c);
+            return true;
+        }
         begin(t, c, ip);
     } else if s.count == s.open.len() {
         if s.behind.is_none() {
@@ -146,7 +151,7 @@ fn begin(t: &mut Thread, c: &mut Context, ip: u64) {
     s.ip = ip;
     t.regs.rsp = c.regs.rsp;
     c.block_all();
-    match rep_len(t, c.regs.rip) {
+    match Instruction::at(t, c.regs.rip).and_then(|i| i.repeated_len()) {
         // A trap for each of its rounds would take too long.
         Some(n) => s.behind = Some((c.regs.rip + n, preempt::poke(c.regs.rip + n, preempt::INT3))),
         None => c.regs.rflags |= TF,
@@ -234,26 +239,6 @@ fn close_page(t: &mut Thread, page: u64) {
         crate::fail("a page of shared memory cannot be mapped again");
     }
     call(nr::MPROTECT, &[page, PAGE, 0]);
-}
-
-/// Length of the instruction at `ip` if it is a repeated string instruction
-/// (SDM vol. 2: prefixes f2/f3, 66, 67, rex; opcodes a4-a7, aa-af).
-fn rep_len(t: &mut Thread, ip: u64) -> Option<u64> {
-    let mut code = [0_u8; 6];
-    // SAFETY: guarded.
-    arch::x86_64::guarded(t, || unsafe {
-        (ip as *const u8).copy_to(code.as_mut_ptr(), 6)
-    });
-    let mut rep = false;
-    for (i, b) in code.iter().enumerate() {
-        match b {
-            0xf2 | 0xf3 => rep = true,
-            0x66 | 0x67 | 0x40..=0x4f => {}
-            0xa4..=0xa7 | 0xaa..=0xaf => return rep.then_some(i as u64 + 1),
-            _ => return None,
-        }
-    }
-    None
 }
 
 /// The trap after the one instruction; false if there was none.
