@@ -76,7 +76,7 @@ pub struct Control {
 #[repr(C, align(4096))]
 pub struct Lines(pub [Line; LINES]);
 
-const _: () = assert!(size_of::<Lines>() as u64 % PAGE == 0);
+const _: () = assert!((size_of::<Lines>() as u64).is_multiple_of(PAGE));
 
 /// A line of shared memory, or several with the same hash. Who accesses it and may
 /// find or leave something new there holds the lock and takes a tick above the

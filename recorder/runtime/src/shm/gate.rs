@@ -134,14 +134,32 @@ fn meet(t: &mut Thread, s: &Site, addr: u64, alias: u64, copy: u64, held: Held) 
     if p.unseen {
         copy_bytes(alias, p.old.as_mut_ptr() as u64, size);
     }
-    if s.value != 0 {
-        put(alias, t.access.value, s.size);
-        put(copy, t.access.value, s.size);
+    if is_told(s, addr) {
+        put_value(t, alias, copy, s.size);
         finish(t, s);
         t.access.back = s.done;
     } else {
         t.access.address = alias;
         t.access.after = arch::access_after as *const () as u64;
+    }
+}
+
+/// Whether the stub has told the value that is to be stored, and nothing but that is left.
+#[inline(always)]
+fn is_told(s: &Site, addr: u64) -> bool {
+    s.value == 1 || s.value == 2 && addr.is_multiple_of(u64::from(s.size))
+}
+
+/// Stores it.
+#[inline(always)]
+fn put_value(t: &Thread, alias: u64, copy: u64, size: u32) {
+    let value = &t.access.value;
+    if size <= 8 {
+        put(alias, value[0], size);
+        put(copy, value[0], size);
+    } else {
+        copy_bytes(value.as_ptr() as u64, alias, size.into());
+        copy_bytes(value.as_ptr() as u64, copy, size.into());
     }
 }
 
@@ -245,9 +263,8 @@ fn again(t: &mut Thread, s: &Site, r: &Region) -> u64 {
     p.site = t.access.site as u32;
     (p.addr, p.alias, p.copy) = (addr, alias, copy);
     p.news = news;
-    if s.value != 0 {
-        put(alias, t.access.value, s.size);
-        put(copy, t.access.value, s.size);
+    if is_told(s, addr) {
+        put_value(t, alias, copy, s.size);
         compare(t, s);
         t.access.back = s.done;
         return answer::GO_ON;

@@ -41,7 +41,6 @@ pub struct Held {
     last: u32,
 }
 
-
 impl Held {
     /// The line at `address`, in a page whose first lock is `page`.
     #[inline(always)]
