@@ -27,9 +27,6 @@ pub struct Item<'a> {
     pub nth: u64,
     /// Offset in the window, bytes.
     pub offset: u32,
-    /// The other end of the time in which it was: of a load,
-    /// [`crate::scan::Seen::since`], of a store [`crate::scan::Seen::until`].
-    pub other: u64,
     /// Number of its site.
     pub site: u32,
     /// It is a piece of a longer access.
@@ -58,7 +55,6 @@ impl Item<'_> {
 #[derive(Clone, Copy)]
 struct Slot {
     key: Key,
-    other: u64,
     site: u32,
     piece: bool,
     has_old: bool,
@@ -98,7 +94,6 @@ impl Sorter {
     pub fn push(&mut self, item: &Item<'_>, dir: &Path) -> io::Result<()> {
         let slot = Slot {
             key: item.key(),
-            other: item.other,
             site: item.site,
             piece: item.piece,
             has_old: item.old.is_some(),
@@ -154,7 +149,6 @@ impl Sorter {
             recording,
             nth,
             offset,
-            other: slot.other,
             site: slot.site,
             piece: slot.piece,
             new: &self.bytes[from..from + len],
@@ -281,7 +275,7 @@ mod tests {
             let mut expected = Vec::new();
             for (nth, &(window, tick, len, has_old)) in items.iter().enumerate() {
                 let item = Item {
-                    window, tick, recording: 1, nth: nth as u64, offset: 7, other: tick / 2,
+                    window, tick, recording: 1, nth: nth as u64, offset: 7,
                     site: 5, piece: has_old, new: &bytes[..len], old: has_old.then(|| &bytes[300 - len..]),
                 };
                 sorter.push(&item, dir.path()).expect("there is room");

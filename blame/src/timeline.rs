@@ -1,9 +1,8 @@
 //! The history of a window of an object: what the bytes were before each
 //! access, and what happened that no recording tells of.
 //!
-//! Accesses come in the order of their ticks, which is the true order of the
-//! stores. A load has its tick somewhat later than it looked: it may have seen
-//! what a store that is before it in this order had already replaced.
+//! Accesses come in the order of their ticks, which is their true order: each takes
+//! its tick while it keeps all others from these bytes.
 
 mod page;
 
@@ -33,14 +32,9 @@ pub enum What<'a> {
     Store {
         /// Before, they were these, if the recorder says so.
         old: Option<&'a [u8]>,
-        /// From this tick on nobody sees what was there before.
-        until: u64,
     },
-    /// They were seen, at some time behind the tick `since`.
-    Load {
-        /// See above.
-        since: u64,
-    },
+    /// They were seen.
+    Load,
 }
 
 /// An access with what was there before it.
@@ -89,10 +83,9 @@ impl Window {
         mut tell: impl FnMut(&Told<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         match event.what {
-            What::Store { old, until } => {
+            What::Store { old } => {
                 if let Some(old) = old {
-                    // What was there at its tick: nothing is older than that.
-                    self.check(event, old, u64::MAX, &mut tell)?;
+                    self.check(event, old, &mut tell)?;
                 }
                 self.get(event.offset, event.new.len());
                 tell(&Told {
@@ -102,10 +95,10 @@ impl Window {
                     old: &self.old,
                     known: &self.known,
                 })?;
-                self.set(until, event.offset, event.new);
+                self.set(event.offset, event.new);
             }
-            What::Load { since } => {
-                self.check(event, event.new, since, &mut tell)?;
+            What::Load => {
+                self.check(event, event.new, &mut tell)?;
                 tell(&Told {
                     what: Origin::Recorded,
                     offset: event.offset,
@@ -118,22 +111,19 @@ impl Window {
         Ok(())
     }
 
-    /// `seen` was there at some time behind `since`: if it was not, by what is
-    /// known, it is put there, and told.
+    /// `seen` was there: if it was not, by what is known, it is put there, and told.
     fn check<E>(
         &mut self,
         event: &Event<'_>,
         seen: &[u8],
-        since: u64,
         tell: &mut impl FnMut(&Told<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         self.get(event.offset, seen.len());
         if self.known.iter().all(|&k| k) && self.old == seen {
             return Ok(());
         }
-        let origins: Vec<Option<Origin>> = (0..seen.len())
-            .map(|i| self.origin(event.offset + i as u32, i, seen[i], since))
-            .collect();
+        let origins: Vec<Option<Origin>> =
+            (0..seen.len()).map(|i| self.origin(i, seen[i])).collect();
         let mut from = 0;
         for run in origins.chunk_by(|a, b| a == b) {
             let to = from + run.len();
@@ -146,7 +136,7 @@ impl Window {
                     old: if unknown { &[] } else { &self.old[from..to] },
                     known: if unknown { &[] } else { &self.known[from..to] },
                 })?;
-                self.set(event.tick, event.offset + from as u32, &seen[from..to]);
+                self.set(event.offset + from as u32, &seen[from..to]);
             }
             from = to;
         }
@@ -154,16 +144,11 @@ impl Window {
     }
 
     /// How byte `i` of what was got came to be `seen`; `None` if a store explains it.
-    fn origin(&self, offset: u32, i: usize, seen: u8, since: u64) -> Option<Origin> {
+    fn origin(&self, i: usize, seen: u8) -> Option<Origin> {
         if !self.known[i] {
             return Some(Origin::Initial);
         }
-        if self.old[i] == seen {
-            return None;
-        }
-        let page = self.pages.get(offset as usize / PAGE)?.as_ref()?;
-        let earlier = page.was(offset as usize % PAGE, seen, since);
-        (!earlier).then_some(Origin::Outside)
+        (self.old[i] != seen).then_some(Origin::Outside)
     }
 
     /// Puts into `old` and `known` what is at `offset`.
@@ -179,13 +164,13 @@ impl Window {
         }
     }
 
-    fn set(&mut self, until: u64, offset: u32, new: &[u8]) {
+    fn set(&mut self, offset: u32, new: &[u8]) {
         for (page, at, from, to) in pages(offset, new.len()) {
             if self.pages.len() <= page {
                 self.pages.resize_with(page + 1, || None);
             }
             let page = self.pages[page].get_or_insert_with(Box::default);
-            page.set(until, at, &new[from..to]);
+            page.set(at, &new[from..to]);
         }
     }
 }

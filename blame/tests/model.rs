@@ -4,7 +4,7 @@
 mod common;
 
 use common::{SIZE, base, session};
-use orch_abi::record::{Digest, Shared};
+use orch_abi::record::Shared;
 use orch_blame::BlameError;
 use orch_blame::access::{Access, Kind};
 use orch_blame::index::{INDEX_FILE, Index, Query};
@@ -31,7 +31,6 @@ enum Op {
         region: usize,
         at: usize,
         len: usize,
-        late: bool,
     },
     Outside {
         region: usize,
@@ -48,22 +47,19 @@ fn range() -> impl Strategy<Value = (usize, usize, usize)> {
     })
 }
 
-fn ops(outside: u32, late: f64) -> impl Strategy<Value = Vec<Op>> {
+fn ops(outside: u32) -> impl Strategy<Value = Vec<Op>> {
     let store = (0..RECORDINGS, range()).prop_map(|(who, (region, at, len))| Op::Store {
         who,
         region,
         at,
         len,
     });
-    let load = (0..RECORDINGS, range(), prop::bool::weighted(late)).prop_map(
-        |(who, (region, at, len), late)| Op::Load {
-            who,
-            region,
-            at,
-            len,
-            late,
-        },
-    );
+    let load = (0..RECORDINGS, range()).prop_map(|(who, (region, at, len))| Op::Load {
+        who,
+        region,
+        at,
+        len,
+    });
     let other = range().prop_map(|(region, at, len)| Op::Outside { region, at, len });
     proptest::collection::vec(
         prop_oneof![20 => store, 15 => load, outside => other],
@@ -88,36 +84,14 @@ struct Byte {
     history: Vec<(u64, Writer, u8)>,
 }
 
-impl Byte {
-    /// Whether it had `value` at some time behind `since`, as far as is known.
-    fn was(&self, value: u8, since: u64) -> bool {
-        self.history
-            .windows(2)
-            .rev()
-            .take_while(|pair| {
-                let (tick, writer, _) = pair[1];
-                // A store is over at the record behind it.
-                tick + u64::from(matches!(writer, Writer::Recorded(_))) > since
-            })
-            .any(|pair| pair[0].2 == value)
-    }
-}
-
-/// Addresses and what a load saw there.
-type Chunks = Vec<(u64, Vec<u8>)>;
-
 #[derive(Default)]
 struct Model {
     bytes: Vec<Byte>,
     /// What each recording saw last.
     seen: Vec<Vec<u8>>,
-    /// The tick of each recording's last record.
-    last: Vec<u64>,
     records: Vec<Vec<Vec<u8>>>,
     tick: u64,
     value: u8,
-    /// Loads whose tick comes after the next store of another.
-    late: Vec<(usize, Chunks)>,
     accesses: u64,
 }
 
@@ -127,7 +101,6 @@ impl Model {
         Self {
             bytes: vec![Byte::default(); len],
             seen: vec![vec![0; len]; RECORDINGS],
-            last: vec![0; RECORDINGS],
             records: vec![Vec::new(); RECORDINGS],
             tick: 10,
             ..Self::default()
@@ -143,19 +116,11 @@ impl Model {
             .collect()
     }
 
-    /// Puts a record at the end of a recording.
-    fn record(&mut self, who: usize, record: Vec<u8>) {
-        self.records[who].push(record);
-        self.last[who] = self.tick;
-    }
-
-    /// Byte `i` was seen, for what it is, at some time behind `since`.
-    fn learn(&mut self, i: usize, value: u8, since: u64) {
+    /// Byte `i` was seen, for what it is.
+    fn learn(&mut self, i: usize, value: u8) {
         let byte = &mut self.bytes[i];
         let writer = match byte.known {
             Some(known) if known == value => return,
-            // It may be older than what replaced it: then nobody outside is needed.
-            Some(_) if byte.was(value, since) => return,
             Some(_) => Writer::Outside,
             None => Writer::Initial,
         };
@@ -174,8 +139,7 @@ impl Model {
         let unseen = self.seen[who][start..start + len] != old[..];
         for i in 0..len {
             if unseen {
-                // What was there at the store's own tick.
-                self.learn(start + i, old[i], u64::MAX);
+                self.learn(start + i, old[i]);
             }
             let tick = self.tick;
             let byte = &mut self.bytes[start + i];
@@ -185,15 +149,8 @@ impl Model {
         self.seen[who][start..start + len].copy_from_slice(&new);
         let addr = base(who as u32 + 1, 1) + REGIONS[region] + at as u64;
         let record = build::store(self.tick, 0, 0x1000, addr, &new, unseen.then_some(&old[..]));
-        self.record(who, record);
-        // The next record says that the store is over: nobody sees `old` any more.
-        self.tick += 1;
-        let over = build::digest(self.tick, &Digest::default());
-        self.record(who, over);
+        self.records[who].push(record);
         self.accesses += 1;
-        for (who, chunks) in std::mem::take(&mut self.late) {
-            self.load_record(who, &chunks);
-        }
     }
 
     fn load_record(&mut self, who: usize, chunks: &[(u64, Vec<u8>)]) {
@@ -205,10 +162,10 @@ impl Model {
             caller: 0,
         };
         let record = build::shared(self.tick, 0, &shared, &chunks);
-        self.record(who, record);
+        self.records[who].push(record);
     }
 
-    fn load(&mut self, who: usize, region: usize, at: usize, len: usize, late: bool) {
+    fn load(&mut self, who: usize, region: usize, at: usize, len: usize) {
         let start = region * REGION + at;
         let news = |i: &usize| self.bytes[*i].value != self.seen[who][*i];
         let (Some(first), Some(last)) = (
@@ -217,20 +174,13 @@ impl Model {
         ) else {
             return;
         };
-        // Nobody's later accesses may be recorded before an earlier one of theirs.
-        let late = late && !self.late.iter().any(|(w, _)| *w == who);
         let bytes: Vec<u8> = self.bytes[first..=last].iter().map(|b| b.value).collect();
         self.seen[who][first..=last].copy_from_slice(&bytes);
         let addr = base(who as u32 + 1, 1) + REGIONS[region] + (first - region * REGION) as u64;
         self.accesses += 1;
-        if late {
-            self.late.push((who, vec![(addr, bytes)]));
-            return;
-        }
-        let since = self.last[who];
         self.load_record(who, &[(addr, bytes.clone())]);
         for (i, &byte) in bytes.iter().enumerate() {
-            self.learn(first + i, byte, since);
+            self.learn(first + i, byte);
         }
     }
 
@@ -242,15 +192,10 @@ impl Model {
         }
     }
 
-    /// Stores everywhere, so that nothing is unknown; all begin after that.
+    /// Stores everywhere, so that nothing is unknown.
     fn fill(&mut self) {
         for region in 0..REGIONS.len() {
             self.store(0, region, 0, REGION);
-        }
-        for who in 0..RECORDINGS {
-            self.tick += 1;
-            let begins = build::digest(self.tick, &Digest::default());
-            self.record(who, begins);
         }
     }
 
@@ -262,27 +207,15 @@ impl Model {
                     region,
                     at,
                     len,
-                } => {
-                    if self.late.iter().all(|(w, _)| *w != who) {
-                        self.store(who, region, at, len);
-                    }
-                }
+                } => self.store(who, region, at, len),
                 Op::Load {
                     who,
                     region,
                     at,
                     len,
-                    late,
-                } => {
-                    if self.late.iter().all(|(w, _)| *w != who) {
-                        self.load(who, region, at, len, late);
-                    }
-                }
+                } => self.load(who, region, at, len),
                 Op::Outside { region, at, len } => self.outside(region, at, len),
             }
-        }
-        for (who, chunks) in std::mem::take(&mut self.late) {
-            self.load_record(who, &chunks);
         }
     }
 }
@@ -390,7 +323,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn every_byte_has_its_writer(ops in ops(2, 0.0)) {
+    fn every_byte_has_its_writer(ops in ops(2)) {
         let mut model = Model::new();
         model.fill();
         model.run(&ops);
@@ -399,7 +332,7 @@ proptest! {
     }
 
     #[test]
-    fn what_was_there_before_is_told_once(ops in ops(0, 0.0)) {
+    fn what_was_there_before_is_told_once(ops in ops(0)) {
         let mut model = Model::new();
         for (n, byte) in model.bytes.iter_mut().enumerate() {
             byte.value = n as u8;
@@ -407,14 +340,5 @@ proptest! {
         model.run(&ops);
         let dir = tempfile::tempdir().expect("a temporary directory");
         check(&model, &index_of(&model, dir.path()))?;
-    }
-
-    #[test]
-    fn who_looks_late_blames_nobody_outside(ops in ops(0, 0.5)) {
-        let mut model = Model::new();
-        model.run(&ops);
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let index = index_of(&model, dir.path());
-        prop_assert!(index.catalog().sites.iter().all(|s| s.kind != Kind::Outside));
     }
 }

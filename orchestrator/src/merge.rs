@@ -1,4 +1,4 @@
-//! The events of several recordings in the order of the session clock.
+//! The events of several recordings in the order of their ticks.
 //!
 //! A recording is opened when the merge comes to its first event and closed
 //! behind its last, and of each open one a single block is in memory: so

@@ -4,9 +4,10 @@ use crate::blob;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap};
 use orch_abi::layout::{
     ARENA_FILE_OFFSET, ARENA_LEN, CONTROL_LEN, MAX_SLOTS, RING_LEN, SLOT_HEADER_LEN, SLOT_LEN,
+    STAGE_OFFSET,
 };
 use orch_abi::record::Regs;
-use orch_abi::shared::{Control, MAGIC, Slot};
+use orch_abi::shared::{Control, MAGIC, Slot, Stage};
 use std::ffi::c_void;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -179,6 +180,40 @@ impl Arena {
     pub fn slot(&self, index: u32) -> &Slot {
         // SAFETY: as for `control`.
         unsafe { self.slot_pointer(index).cast::<Slot>().as_ref() }
+    }
+
+    fn stage(&self, index: u32) -> &Stage {
+        let offset = usize::try_from(STAGE_OFFSET).expect("small");
+        // SAFETY: within the slot, as for `control`.
+        unsafe {
+            self.slot_pointer(index)
+                .add(offset)
+                .cast::<Stage>()
+                .as_ref()
+        }
+    }
+
+    /// Records that a process which runs no more has left on their way to the ring.
+    #[must_use]
+    pub fn staged(&self, index: u32) -> Vec<u8> {
+        let stage = self.stage(index);
+        let len = usize::try_from(stage.len.load(Ordering::Acquire)).unwrap_or(usize::MAX);
+        let head = self.slot(index).head.load(Ordering::Acquire);
+        if stage.base.load(Ordering::Relaxed) != head {
+            return Vec::new();
+        }
+        // SAFETY: nobody writes there any more; the length is checked.
+        let bytes = unsafe { (&raw const stage.bytes).read_volatile() };
+        bytes.get(..len).unwrap_or_default().to_vec()
+    }
+
+    /// A tick of the session clock, above all that the process of a slot took.
+    #[must_use]
+    pub fn tick_after(&self, index: u32) -> u64 {
+        let clock = &self.control().clock;
+        let last = self.stage(index).tick.load(Ordering::Relaxed);
+        clock.fetch_max(last.saturating_add(1), Ordering::AcqRel);
+        clock.fetch_add(1, Ordering::AcqRel)
     }
 
     /// Claims a free slot.
@@ -392,6 +427,9 @@ impl Arena {
             word.store(0, Ordering::Relaxed);
         }
         stop.breakpoints[0].store(0, Ordering::Relaxed);
+        let stage = self.stage(index);
+        stage.len.store(0, Ordering::Relaxed);
+        stage.tick.store(0, Ordering::Relaxed);
         slot.state
             .store(orch_abi::shared::state::FREE, Ordering::Release);
     }

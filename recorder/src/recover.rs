@@ -207,6 +207,7 @@ fn complete(session: &Session, arena: &Arena) -> Result<usize, RecoverError> {
         let Some(mut writer) = open(session, id, left.as_ref())? else {
             continue;
         };
+        let slot = left.as_ref().map(|left| left.slot);
         if let Some(left) = left {
             take_over(&mut writer, arena, &left)?;
         }
@@ -217,7 +218,10 @@ fn complete(session: &Session, arena: &Arena) -> Result<usize, RecoverError> {
             continue;
         }
         if writer.summary().end.is_none() {
-            let tick = arena.control().clock.fetch_add(1, Ordering::AcqRel);
+            let tick = slot.map_or_else(
+                || arena.control().clock.fetch_add(1, Ordering::AcqRel),
+                |slot| arena.tick_after(slot),
+            );
             writer.append(&build::ended(tick, &UNKNOWN))?;
         }
         writer.finish()?;
@@ -280,11 +284,12 @@ fn take_over(writer: &mut RecordingWriter, arena: &Arena, left: &Left) -> Result
     // A process that gave up has freed its ring itself, but written no more.
     let whole = from >= left.tail || left.done && left.head - from <= RING_LEN;
     // Else blocks were lost from the file; and the end may be there already.
-    if !whole || from >= left.head {
+    if !whole || from > left.head {
         return Ok(());
     }
     let mut bytes = Vec::new();
     arena.read(left.slot, from, &mut bytes);
+    bytes.extend(arena.staged(left.slot));
     match writer.append(&bytes) {
         // A program that wrote into its own log: what precedes is good.
         Err(TraceError::Input { .. }) => Ok(()),

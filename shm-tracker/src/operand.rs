@@ -15,8 +15,8 @@ pub struct Operand {
     pub kind: u8,
     /// Bytes. Masked accesses have all, though they may touch fewer.
     pub size: u32,
-    /// Whether it stores a register or an immediate as it is.
-    pub value: bool,
+    /// Whether it stores a register or an immediate as it is ([`orch_abi::access::Site::value`]).
+    pub value: u8,
     /// Whether it is atomic for others.
     pub atomic: bool,
 }
@@ -49,7 +49,7 @@ pub fn operand(i: &Instruction) -> Option<Operand> {
     Some(Operand {
         kind,
         size: u32::try_from(size).ok()?,
-        value: value_move(i).is_some(),
+        value: value_move(i).map_or(0, |(_, aligned)| 1 + u8::from(aligned)),
         atomic: i.has_lock_prefix() || i.mnemonic() == Mnemonic::Xchg,
     })
 }
@@ -97,10 +97,25 @@ fn refused(i: &Instruction) -> bool {
     }
 }
 
-/// The same move as an ordinary `mov` with ModRM, if `i` stores a register or an
-/// immediate of 1, 2, 4 or 8 bytes.
-pub fn value_move(i: &Instruction) -> Option<Instruction> {
-    let code = match i.code() {
+/// The same move with ModRM and without a demand for alignment, if all that `i` does is
+/// to store a register or an immediate; and whether `i` has that demand.
+pub fn value_move(i: &Instruction) -> Option<(Instruction, bool)> {
+    if masked(i) {
+        return None;
+    }
+    let unaligned = general_move(i.code()).or_else(|| vector_move(i.code()));
+    let (code, aligned) = match unaligned {
+        Some(code) => (code, false),
+        None => (aligned_move(i.code())?, true),
+    };
+    let mut moved = *i;
+    moved.set_code(code);
+    moved.set_has_xrelease_prefix(false);
+    Some((moved, aligned))
+}
+
+fn general_move(code: Code) -> Option<Code> {
+    Some(match code {
         c @ (Code::Mov_rm8_r8
         | Code::Mov_rm16_r16
         | Code::Mov_rm32_r32
@@ -116,11 +131,79 @@ pub fn value_move(i: &Instruction) -> Option<Instruction> {
         Code::Mov_moffs32_EAX => Code::Mov_rm32_r32,
         Code::Mov_moffs64_RAX => Code::Mov_rm64_r64,
         _ => return None,
-    };
-    let mut moved = *i;
-    moved.set_code(code);
-    moved.set_has_xrelease_prefix(false);
-    Some(moved)
+    })
+}
+
+fn vector_move(code: Code) -> Option<Code> {
+    use Code as C;
+    let moves = [
+        C::Movss_xmmm32_xmm,
+        C::Movsd_xmmm64_xmm,
+        C::Movd_rm32_xmm,
+        C::Movq_rm64_xmm,
+        C::Movq_xmmm64_xmm,
+        C::Movlps_m64_xmm,
+        C::Movhps_m64_xmm,
+        C::Movups_xmmm128_xmm,
+        C::Movupd_xmmm128_xmm,
+        C::Movdqu_xmmm128_xmm,
+        C::VEX_Vmovss_m32_xmm,
+        C::VEX_Vmovsd_m64_xmm,
+        C::VEX_Vmovd_rm32_xmm,
+        C::VEX_Vmovq_rm64_xmm,
+        C::VEX_Vmovq_xmmm64_xmm,
+        C::VEX_Vmovups_xmmm128_xmm,
+        C::VEX_Vmovups_ymmm256_ymm,
+        C::VEX_Vmovupd_xmmm128_xmm,
+        C::VEX_Vmovupd_ymmm256_ymm,
+        C::VEX_Vmovdqu_xmmm128_xmm,
+        C::VEX_Vmovdqu_ymmm256_ymm,
+        C::EVEX_Vmovups_xmmm128_k1z_xmm,
+        C::EVEX_Vmovups_ymmm256_k1z_ymm,
+        C::EVEX_Vmovups_zmmm512_k1z_zmm,
+        C::EVEX_Vmovdqu32_xmmm128_k1z_xmm,
+        C::EVEX_Vmovdqu32_ymmm256_k1z_ymm,
+        C::EVEX_Vmovdqu32_zmmm512_k1z_zmm,
+        C::EVEX_Vmovdqu64_xmmm128_k1z_xmm,
+        C::EVEX_Vmovdqu64_ymmm256_k1z_ymm,
+        C::EVEX_Vmovdqu64_zmmm512_k1z_zmm,
+    ];
+    moves.contains(&code).then_some(code)
+}
+
+/// The unaligned one of a move that faults where its operand is not aligned.
+fn aligned_move(code: Code) -> Option<Code> {
+    use Code as C;
+    Some(match code {
+        C::Movaps_xmmm128_xmm
+        | C::Movapd_xmmm128_xmm
+        | C::Movdqa_xmmm128_xmm
+        | C::Movntps_m128_xmm
+        | C::Movntpd_m128_xmm
+        | C::Movntdq_m128_xmm => C::Movups_xmmm128_xmm,
+        C::VEX_Vmovaps_xmmm128_xmm
+        | C::VEX_Vmovapd_xmmm128_xmm
+        | C::VEX_Vmovdqa_xmmm128_xmm
+        | C::VEX_Vmovntps_m128_xmm
+        | C::VEX_Vmovntpd_m128_xmm
+        | C::VEX_Vmovntdq_m128_xmm => C::VEX_Vmovups_xmmm128_xmm,
+        C::VEX_Vmovaps_ymmm256_ymm
+        | C::VEX_Vmovapd_ymmm256_ymm
+        | C::VEX_Vmovdqa_ymmm256_ymm
+        | C::VEX_Vmovntps_m256_ymm
+        | C::VEX_Vmovntpd_m256_ymm
+        | C::VEX_Vmovntdq_m256_ymm => C::VEX_Vmovups_ymmm256_ymm,
+        C::EVEX_Vmovaps_zmmm512_k1z_zmm
+        | C::EVEX_Vmovdqa64_zmmm512_k1z_zmm
+        | C::EVEX_Vmovntdq_m512_zmm => C::EVEX_Vmovups_zmmm512_k1z_zmm,
+        C::EVEX_Vmovdqa64_ymmm256_k1z_ymm | C::EVEX_Vmovntdq_m256_ymm => {
+            C::EVEX_Vmovups_ymmm256_k1z_ymm
+        }
+        C::EVEX_Vmovdqa64_xmmm128_k1z_xmm | C::EVEX_Vmovntdq_m128_xmm => {
+            C::EVEX_Vmovups_xmmm128_k1z_xmm
+        }
+        _ => return None,
+    })
 }
 
 /// `i` with a ModRM byte, so that its operand can be at a register.

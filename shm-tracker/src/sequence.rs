@@ -106,7 +106,7 @@ impl Sequence {
             size: self.operand.size,
             kind: self.operand.kind,
             scratch: [number(self.s1), number(self.s2), number(RAX)],
-            value: self.operand.value.into(),
+            value: self.operand.value,
             atomic: self.operand.atomic.into(),
             flags: self.flags.into(),
             reserved: [0; 5],
@@ -304,7 +304,7 @@ impl Sequence {
 
     /// What a plain store stores goes to `Access`: the move itself, to there.
     fn tell_value(&self, asm: &mut Assembler) {
-        let Some(mut i) = operand::value_move(&self.instruction) else {
+        let Some((mut i, _)) = operand::value_move(&self.instruction) else {
             return;
         };
         if i.op1_register().full_register() == RAX {

@@ -35,6 +35,8 @@ fn what_it_does_to_memory() {
     assert_eq!(site(&[0xc6, 0x07, 1]), (kind::STORE, 1, 1, 0)); // movb $1,(%rdi)
     assert_eq!(site(&[0x0f, 0xc3, 0x07]), (kind::STORE, 4, 1, 0)); // movnti %eax,(%rdi)
     assert_eq!(site(&[0x0f, 0x94, 0x07]), (kind::STORE, 1, 0, 0)); // sete (%rdi)
+    assert_eq!(site(&[0x0f, 0x11, 0x07]), (kind::STORE, 16, 1, 0)); // movups %xmm0,(%rdi)
+    assert_eq!(site(&[0x0f, 0x29, 0x07]), (kind::STORE, 16, 2, 0)); // movaps %xmm0,(%rdi)
     assert_eq!(site(&[0x01, 0x07]), (kind::EXCHANGE, 4, 0, 0)); // add %eax,(%rdi)
     assert_eq!(site(&[0xf0, 0x01, 0x07]), (kind::EXCHANGE, 4, 0, 1)); // lock add %eax,(%rdi)
     assert_eq!(site(&[0x87, 0x07]), (kind::EXCHANGE, 4, 0, 1)); // xchg %eax,(%rdi)

@@ -237,12 +237,9 @@ impl Builder {
     ) -> io::Result<()> {
         let site = self.catalog.sites[item.site as usize];
         let what = if site.kind.changes() {
-            What::Store {
-                old: item.old,
-                until: item.other,
-            }
+            What::Store { old: item.old }
         } else {
-            What::Load { since: item.other }
+            What::Load
         };
         let event = Event {
             tick: item.tick,
@@ -346,11 +343,6 @@ impl Sink for Builder {
                 recording: seen.recording.0,
                 nth: seen.nth,
                 offset: (offset % WINDOW) as u32,
-                other: if seen.kind.changes() {
-                    seen.until
-                } else {
-                    seen.since
-                },
                 site,
                 piece: seen.new.len() > LONG || to - from < seen.new.len(),
                 new: &seen.new[from..to],

@@ -21,12 +21,6 @@ pub struct Seen<'a> {
     pub nth: u64,
     /// When.
     pub tick: u64,
-    /// Highest tick of the recording's events before: a load saw what was
-    /// there at some time between this and its own tick.
-    pub since: u64,
-    /// A store was over before this tick. Its own may be long before that: others
-    /// may have seen meanwhile what it replaced.
-    pub until: u64,
     /// Kernel thread id.
     pub tid: u32,
     /// Address of the instruction.

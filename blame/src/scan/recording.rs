@@ -24,18 +24,15 @@ pub fn scan<S: Sink>(session: &Session, id: RecordingId, sink: &mut S) -> Result
     let mut scan = Scan {
         id,
         tid: 0,
-        tick: 0,
         nth: 0,
         views: Ranges::default(),
         maps: Maps::default(),
-        held: Vec::new(),
-        bytes: Vec::new(),
     };
     let mut block = Block::default();
     loop {
         match reader.next_block_into(&mut block) {
             Ok(true) => {}
-            Ok(false) => return scan.tell(u64::MAX, sink),
+            Ok(false) => return Ok(()),
             Err(e) => {
                 sink.damage(e.to_string());
                 continue;
@@ -54,22 +51,13 @@ struct Scan {
     id: RecordingId,
     /// Kernel thread id of the thread that runs.
     tid: u32,
-    /// Highest tick so far.
-    tick: u64,
     nth: u64,
     views: Ranges<u64>,
     maps: Maps,
-    /// Stores that are not known to be over, and what came behind them.
-    held: Vec<Seen<'static>>,
-    /// Their bytes: the new ones, and the old ones if there are any.
-    bytes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
 impl Scan {
     fn record<S: Sink>(&mut self, record: &Record<'_>, sink: &mut S) -> Result<(), S::Error> {
-        if self.held.iter().all(|held| held.tick < record.head.tick) {
-            self.tell(record.head.tick, sink)?;
-        }
         self.maps.observe(self.id, record, |map| sink.map(map));
         let result = match Kind::from_u8(record.head.kind) {
             Some(Kind::Store) => self.store(record, sink)?,
@@ -78,20 +66,6 @@ impl Scan {
         };
         if let Err(e) = result {
             sink.damage(format!("{}: {e}", self.id));
-        }
-        self.tick = self.tick.max(record.head.tick);
-        Ok(())
-    }
-
-    /// Tells of the accesses that were held back: the stores are over at `until`.
-    fn tell<S: Sink>(&mut self, until: u64, sink: &mut S) -> Result<(), S::Error> {
-        for (held, (new, old)) in self.held.drain(..).zip(self.bytes.drain(..)) {
-            sink.access(&Seen {
-                until,
-                new: &new,
-                old: old.as_deref(),
-                ..held
-            })?;
         }
         Ok(())
     }
@@ -193,12 +167,10 @@ impl Scan {
             let from = (piece.addr - addr) as usize;
             let to = from + piece.len as usize;
             covered += to - from;
-            let seen = Seen {
+            sink.access(&Seen {
                 recording: self.id,
                 nth: self.nth,
                 tick: record.head.tick,
-                since: self.tick,
-                until: 0,
                 tid: self.tid,
                 ip,
                 caller,
@@ -208,16 +180,8 @@ impl Scan {
                 offset: piece.offset,
                 new: &new[from..to],
                 old: old.map(|old| &old[from..to]),
-            };
+            })?;
             self.nth += 1;
-            if kind.changes() || !self.held.is_empty() {
-                let (new, old) = (seen.new.to_vec(), seen.old.map(<[u8]>::to_vec));
-                self.bytes.push((new, old));
-                let (new, old) = (&[][..], None);
-                self.held.push(Seen { new, old, ..seen });
-            } else {
-                sink.access(&seen)?;
-            }
         }
         if covered < new.len() {
             sink.damage(format!(

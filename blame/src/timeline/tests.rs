@@ -35,11 +35,8 @@ fn byte((byte, known): (&u8, &bool)) -> String {
     }
 }
 
-const STORE: What<'_> = What::Store {
-    old: None,
-    until: 0,
-};
-const LOAD: What<'_> = What::Load { since: 0 };
+const STORE: What<'_> = What::Store { old: None };
+const LOAD: What<'_> = What::Load;
 
 #[test]
 fn stores_know_what_they_replace() {
@@ -65,35 +62,12 @@ fn what_is_first_seen_is_initial() {
 fn what_nobody_stored_comes_from_outside() {
     let told = run(&[
         (1, 0, &[1, 1], STORE),
-        (2, 0, &[5, 1], What::Load { since: 1 }),
-        (
-            3,
-            0,
-            &[6, 6],
-            What::Store {
-                old: Some(&[5, 2]),
-                until: 4,
-            },
-        ),
+        (2, 0, &[5, 1], LOAD),
+        (3, 0, &[6, 6], What::Store { old: Some(&[5, 2]) }),
         (4, 0, &[6], LOAD),
     ]);
     assert_eq!(told[1], r#"2 Outside 0 ["1"] [5]"#);
     assert_eq!(told[3], r#"3 Outside 1 ["1"] [2]"#);
     assert_eq!(told[4], r#"3 Recorded 0 ["5", "2"] [6, 6]"#);
     assert_eq!(told.len(), 6);
-}
-
-#[test]
-fn a_load_may_have_looked_before_the_last_store() {
-    let store = |until| What::Store { old: None, until };
-    let stores: [(u64, u32, &[u8], What<'_>); 3] = [
-        (1, 0, &[1], store(2)),
-        (5, 0, &[2], store(8)),
-        (9, 0, &[3], store(10)),
-    ];
-    let load = |since| [&stores[..], &[(12, 0, &[1], What::Load { since })]].concat();
-    // The store of tick 5 was over before tick 8: until then 1 was there.
-    assert_eq!(run(&load(4)).len(), 4);
-    assert_eq!(run(&load(7)).len(), 4);
-    assert_eq!(run(&load(8)).len(), 5);
 }

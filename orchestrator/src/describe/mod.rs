@@ -21,7 +21,7 @@ pub struct Line {
     /// Whose event it is.
     #[serde(serialize_with = "id")]
     pub recording: RecordingId,
-    /// Tick of the session clock.
+    /// Its tick.
     pub tick: u64,
     /// Place in the recording's stream of records.
     pub offset: u64,

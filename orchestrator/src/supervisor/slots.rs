@@ -6,7 +6,7 @@ use orch_abi::layout::RING_LEN;
 use orch_abi::record::{Ended, Kind, ended, flag};
 use orch_abi::shared::{request, state};
 use orch_recorder::trace::record::build;
-use orch_recorder::trace::{RecordingId, RecordingWriter};
+use orch_recorder::trace::{RecordingId, RecordingWriter, TraceError};
 use std::fs::{File, Metadata};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
@@ -304,11 +304,16 @@ impl Supervisor<'_> {
             how: ended::UNKNOWN,
             value: 0,
         });
-        let tick = self.arena.control().clock.fetch_add(1, Ordering::AcqRel);
+        let tick = self.arena.tick_after(index);
         let mut writer = match live.writer.take() {
             Some(writer) => writer,
             None => self.session.writer(RecordingId(live.recording))?,
         };
+        // A program that was killed, and wrote into its own log: what precedes is good.
+        match writer.append(&self.arena.staged(index)) {
+            Ok(()) | Err(TraceError::Input { .. }) => {}
+            Err(e) => return Err(e).context("cannot write the session"),
+        }
         writer.append(&build::ended(tick, &how))?;
         writer.finish().context("cannot write the session")?;
         self.arena.release(index);

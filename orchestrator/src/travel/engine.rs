@@ -465,22 +465,28 @@ impl Travel {
     /// one instruction: some have places of their own where the process stops.
     pub(super) fn behind(&self, before: u64) -> Result<Instant> {
         let now = self.process.offset()?;
+        // What goes ahead of the next event may be over already.
+        let next = event::at_offset(&self.session, self.recording, now)?;
         let mut reader = self.session.reader(self.recording)?;
         reader.seek_offset(before)?;
         let mut records = reader.records();
         records.seek_offset(before)?;
-        let by_instruction = match records.next_record()? {
-            Some(record) => match record.kind()? {
-                Kind::Insn | Kind::Store => true,
-                Kind::Shared => record.head.flags & flag::INTERRUPTED == 0,
-                _ => false,
-            },
-            None => false,
+        let by_instruction = loop {
+            let Some(record) = records.next_record()? else {
+                break false;
+            };
+            if !event::is_ahead(&record) {
+                break match record.kind()? {
+                    Kind::Insn | Kind::Store => true,
+                    Kind::Shared => record.head.flags & flag::INTERRUPTED == 0,
+                    _ => false,
+                };
+            }
         };
         Ok(if by_instruction {
             Instant::event(before).and_steps(1)
         } else {
-            Instant::behind(now)
+            Instant::behind(next.map_or(now, |e| e.offset))
         })
     }
 

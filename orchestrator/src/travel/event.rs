@@ -23,6 +23,12 @@ fn is_passed_over(record: &Record<'_>) -> bool {
     }
 }
 
+/// Whether the record goes ahead of the event that it belongs to: memory, and mappings.
+pub fn is_ahead(record: &Record<'_>) -> bool {
+    let kind = Kind::from_u8(record.head.kind);
+    matches!(kind, Some(Kind::Data | Kind::Map | Kind::RuntimeMap))
+}
+
 /// The event of `tick`, or the next one.
 pub fn at_tick(session: &Session, id: RecordingId, tick: Tick) -> Result<Option<Event>> {
     let mut reader = session.reader(id)?;
@@ -130,13 +136,12 @@ fn find(
     mut records: orch_recorder::trace::Records,
     mut stop: impl FnMut(Event, &Record<'_>) -> bool,
 ) -> Result<bool> {
-    // Memory that goes ahead of its call.
     let mut ahead: Option<u64> = None;
     let mut event = None;
     while let Some(record) = records.next_record()? {
         if !is_passed_over(&record) {
             let offset = ahead.unwrap_or(record.offset);
-            if record.head.kind == Kind::Data as u8 {
+            if is_ahead(&record) {
                 ahead = Some(offset);
                 continue;
             }

@@ -6,9 +6,9 @@ use super::engine::{Instant, Leg, Travel};
 use super::event;
 use super::process::Place;
 use super::tracee::{Halt, SI_KERNEL, TRAP_HWBKPT};
-use anyhow::Result;
+use anyhow::{Result, bail};
 use nix::sys::signal::Signal;
-use orch_abi::stop::command;
+use orch_abi::stop::{MAX_BREAKPOINTS, command};
 
 /// The breakpoint instruction.
 const INT3: u8 = 0xcc;
@@ -374,6 +374,9 @@ impl Travel {
             {
                 inserted.0.push((at, byte[0]));
             }
+        }
+        if inserted.0.len() > MAX_BREAKPOINTS {
+            bail!("too many breakpoints: they go to more than {MAX_BREAKPOINTS} places");
         }
         self.process.tell_breakpoints(&inserted.0);
         Ok(())

@@ -40,6 +40,12 @@ pub struct Page {
     pub alias: u64,
     /// What to add to an address for the copy (wrapping).
     pub copy: u64,
+    /// Its number if it is shared and may be read and written, or [`NO_PAGE`].
+    pub writable: u64,
+    /// Index of the first of its lines in [`crate::shared::Control::lines`].
+    pub lines: u64,
+    /// Zero.
+    pub reserved: [u64; 2],
 }
 
 /// A thread's data for stubs.
@@ -55,8 +61,8 @@ pub struct Access {
     /// To the runtime: the effective address. From it: the address to use.
     pub address: u64,
     /// To the runtime: the value that a [`kind::STORE`] with
-    /// [`Site::value`] stores, in its low bytes.
-    pub value: u64,
+    /// [`Site::value`] stores, in the first bytes.
+    pub value: [u64; 8],
     /// To the runtime: index of the [`Site`].
     pub site: u64,
     /// To the runtime: where in the stub to go on. `before` may change it.
@@ -105,7 +111,8 @@ pub struct Site {
     /// The scratch registers, as numbered in instructions (rax 0, rcx 1, rdx 2, rbx 3, …).
     pub scratch: [u8; 3],
     /// 1 if the value it stores is in [`Access::value`], so that the runtime
-    /// may store it and go on at `done`.
+    /// may store it and go on at `done`; 2 if it may where the address is a multiple
+    /// of the size (elsewhere the instruction faults).
     pub value: u8,
     /// 1 if the instruction has a `lock` prefix, or is `xchg`.
     pub atomic: u8,

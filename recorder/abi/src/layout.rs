@@ -25,11 +25,15 @@ pub const ARENA_BASE: u64 = 0x7010_0000_0000;
 /// Offset of the shared part in the arena file: the runtime image precedes it.
 pub const ARENA_FILE_OFFSET: u64 = RUNTIME_LEN;
 /// Bytes of the control block ([`crate::shared::Control`]).
-pub const CONTROL_LEN: u64 = 1 << 20;
+pub const CONTROL_LEN: u64 = 2 << 20;
 /// Bytes of one slot: header page and ring.
 pub const SLOT_LEN: u64 = 1 << 20;
-/// Bytes of a slot's header ([`crate::shared::Slot`]).
+/// Bytes of a slot's header ([`crate::shared::Slot`], [`crate::shared::Stage`]).
 pub const SLOT_HEADER_LEN: u64 = 16 << 10;
+/// Bytes of a slot's [`crate::shared::Stage`], at the end of the header.
+pub const STAGE_LEN: u64 = 8 << 10;
+/// Where in the slot that is.
+pub const STAGE_OFFSET: u64 = SLOT_HEADER_LEN - STAGE_LEN;
 /// Bytes of a slot's ring; records wrap around at this size.
 pub const RING_LEN: u64 = SLOT_LEN - SLOT_HEADER_LEN;
 /// How many processes can be live at a time.

@@ -11,11 +11,12 @@ pub struct Head {
     pub kind: u8,
     /// Bits of [`flag`].
     pub flags: u8,
-    /// System-call number, signal number, or 0.
+    /// System-call number, signal number; of an access to shared memory any number that
+    /// those of the same instruction have; or 0.
     pub aux: u16,
     /// Payload bytes, a multiple of 8.
     pub len: u32,
-    /// Tick of the session clock.
+    /// When: higher than that of all that could influence it (docs/trace-format.md).
     pub tick: u64,
 }
 

@@ -4,12 +4,13 @@
 //! Every field that both sides touch is atomic; the others are written by one
 //! side before it publishes the slot's `state`, and read by the other after.
 
+use crate::layout::{PAGE, STAGE_LEN};
 use crate::record::Regs;
 use crate::stop::Stop;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 /// Identifies an arena of this layout.
-pub const MAGIC: u64 = 0x3230_4148_4352_4f21;
+pub const MAGIC: u64 = 0x3330_4148_4352_4f21;
 
 /// What the runtime does in this arena.
 pub mod mode {
@@ -28,7 +29,8 @@ pub struct Control {
     pub mode: AtomicU32,
     /// Process id of the supervisor; who waits for it checks that it lives.
     pub supervisor: AtomicU32,
-    /// The session clock: the tick the next event takes.
+    /// The session clock: no event that passes through the kernel takes a tick
+    /// below this. Accesses to shared memory have clocks of their own ([`Line`]).
     pub clock: AtomicU64,
     /// The number the next recording takes (`p1` is 1).
     pub next_recording: AtomicU32,
@@ -64,10 +66,30 @@ pub struct Control {
     pub files: [FileRow; 8192],
     /// Objects of shared memory.
     pub objects: [ObjectRow; MAX_OBJECTS],
-    /// Locks of shared memory's lines, by hash: the thread that stores there, or 0.
-    pub lines: [AtomicU32; LINES],
     /// Path of the arena's file, NUL-terminated: opened before execve.
     pub arena: [u8; 4096],
+    /// Locks and clocks of shared memory's lines, by hash. No protection key keeps
+    /// the program off them: stubs take them without the runtime's rights.
+    pub lines: Lines,
+}
+
+/// Whole pages.
+#[repr(C, align(4096))]
+pub struct Lines(pub [Line; LINES]);
+
+const _: () = assert!((size_of::<Lines>() as u64).is_multiple_of(PAGE));
+
+/// A line of shared memory, or several with the same hash. Who accesses it and may
+/// find or leave something new there holds the lock and takes a tick above the
+/// line's, which becomes the line's: so ticks order all accesses to the same bytes.
+#[repr(C, align(16))]
+pub struct Line {
+    /// The thread that accesses it, or 0.
+    pub lock: AtomicU32,
+    /// Padding, zero.
+    pub reserved: AtomicU32,
+    /// Tick of the last access.
+    pub tick: AtomicU64,
 }
 
 /// How many objects of shared memory a session can have.
@@ -76,6 +98,31 @@ pub const MAX_OBJECTS: usize = 8192;
 pub const LINES: usize = 1 << 16;
 /// Bytes of a line.
 pub const LINE: u64 = 64;
+/// How far the tick of an access may be ahead of the session clock.
+pub const DRIFT: u64 = 64;
+
+/// End of a slot's header: records on their way to the ring, and the process's
+/// clock. No protection key keeps the program off it: accesses to shared memory are
+/// logged here without the runtime's rights, and taken to the ring many at a time.
+#[repr(C, align(4096))]
+pub struct Stage {
+    /// The last tick that the process took.
+    pub tick: AtomicU64,
+    /// Offset in the stream of the first record here.
+    pub base: AtomicU64,
+    /// Bytes of records here; they count as long as `base` is [`Slot::head`].
+    pub len: AtomicU64,
+    /// Padding, zero.
+    pub reserved: AtomicU64,
+    /// The records.
+    pub bytes: [u8; STAGE_BYTES],
+}
+
+/// Room in a stage.
+pub const STAGE_BYTES: usize = STAGE_LEN as usize - 32;
+const _: () = assert!(size_of::<Stage>() as u64 == STAGE_LEN);
+const _: () = assert!(size_of::<Slot>() as u64 <= crate::layout::STAGE_OFFSET);
+const _: () = assert!(size_of::<Control>() as u64 <= crate::layout::CONTROL_LEN);
 
 /// Bits of [`Control::options`].
 pub mod option {

@@ -65,10 +65,11 @@ pub extern "C" fn boot(index: u32, fd: u64) {
 
 /// Keeps stray stores of the program off the log and the runtime's data, where
 /// the CPU has protection keys (pkeys(7)). Thread areas stay open: patched
-/// sites and the kernel, which writes signal frames there, come without rights.
+/// sites and the kernel, which writes signal frames there, come without rights;
+/// and so does what accesses to shared memory write ([`crate::shm`]).
 fn protect(t: &mut thread::Thread) {
     const PKEY_ALLOC: u64 = 330;
-    const ACCESS_DISABLE: u32 = 1;
+    const WRITE_DISABLE: u32 = 2;
     let key = call(PKEY_ALLOC, &[0, 0]);
     if key <= 0 {
         return;
@@ -81,7 +82,7 @@ fn protect(t: &mut thread::Thread) {
         &[RUNTIME_BASE, RUNTIME_LEN, rw | mm::EXEC, k],
     );
     t.grant = !(3 << (2 * key));
-    t.program_pkru = arch::rdpkru() | ACCESS_DISABLE << (2 * key);
+    t.program_pkru = arch::rdpkru() | WRITE_DISABLE << (2 * key);
     t.keyed = 1;
 }
 

@@ -7,7 +7,9 @@ use crate::memory;
 use crate::process::{Console, process};
 use crate::sys::{errno, nr};
 use crate::thread::Thread;
-use crate::{call, digest, insn, patch, preempt, replay, scratch, shm, signal, stop, stub, thread};
+use crate::{
+    call, digest, insn, patch, preempt, replay, scratch, shm, signal, stage, stop, stub, thread,
+};
 use core::sync::atomic::Ordering;
 use orch_abi::record::{Kind, Regs, Syscall, flag};
 use orch_abi::syscalls::{self, Call, Does, Restart};
@@ -74,7 +76,9 @@ fn syscall(t: &mut Thread) {
     let args = [
         t.regs.rdi, t.regs.rsi, t.regs.rdx, t.regs.r10, t.regs.r8, t.regs.r9,
     ];
-    if !log::recording() && number != nr::RT_SIGRETURN && !preempt::searching() {
+    if log::recording() {
+        stage::publish();
+    } else if number != nr::RT_SIGRETURN && !preempt::searching() {
         let regs = Regs {
             rip: before,
             ..t.regs

@@ -2,14 +2,16 @@
 //! into the ring (recording) or out of it (replay).
 
 use crate::process::process;
-use crate::shm;
 use crate::sys::{self, call, nr};
+use crate::{shm, stage};
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU64, Ordering};
 use orch_abi::layout::{ARENA_BASE, RING_LEN, SLOT_HEADER_LEN, slot_address};
 use orch_abi::record::{Data, Head, Kind, MAX_DATA, Switch, Syscall, flag, pad8};
 use orch_abi::shared::{Control, Slot, mode, request, state, verdict};
 use orch_abi::stop::Layout;
+
+pub use crate::stage::tick;
 
 struct Log {
     slot: *mut Slot,
@@ -86,7 +88,14 @@ pub fn open(index: u32) {
     l.limit = 0;
     l.half = l.cursor + RING_LEN / 2;
     l.offset = 0;
+    stage::open(index);
     process().recording = slot().recording.load(Ordering::Relaxed);
+}
+
+/// Offset in the stream behind what was written.
+#[inline(always)]
+pub fn cursor() -> u64 {
+    log().cursor
 }
 
 /// Replay: goes on with another recording in the same slot, which the
@@ -97,12 +106,6 @@ pub fn reopen(recording: u32) {
     l.offset = 0;
     l.head = None;
     process().recording = recording;
-}
-
-/// The next tick of the session clock.
-#[inline(always)]
-pub fn tick() -> u64 {
-    control().clock.fetch_add(1, Ordering::AcqRel)
 }
 
 /// Bytes of a plain structure of the record format.
@@ -185,6 +188,25 @@ impl Log {
         self.put_raw(bytes.as_ptr(), bytes.len());
     }
 
+    /// Begins a record, behind what is staged.
+    #[inline(always)]
+    fn head(&mut self, head: &Head) {
+        if stage::len() > 0 {
+            self.unstage();
+        }
+        self.put(bytes_of(head));
+    }
+
+    /// Takes the staged records to the ring. They count there, and no more in the
+    /// stage, from the moment on that the ring's head has moved.
+    #[cold]
+    #[inline(never)]
+    fn unstage(&mut self) {
+        self.put(stage::records());
+        self.publish();
+        stage::clear();
+    }
+
     fn publish(&mut self) {
         slot().head.store(self.cursor, Ordering::Release);
         if self.cursor > self.half {
@@ -200,7 +222,7 @@ impl Log {
 /// # Safety
 /// `from` has `len` readable bytes, `to` is aligned to 8 and has room.
 #[inline(always)]
-unsafe fn copy_padded(from: *const u8, to: *mut u8, len: usize) {
+pub unsafe fn copy_padded(from: *const u8, to: *mut u8, len: usize) {
     // SAFETY: by the caller. Volatile, or the loop becomes a call of memcpy.
     unsafe {
         let (words, rest) = (len / 8, len % 8);
@@ -226,69 +248,36 @@ unsafe fn copy_padded(from: *const u8, to: *mut u8, len: usize) {
 pub fn write(kind: Kind, aux: u16, flags: u8, tick: u64, parts: &[&[u8]]) {
     let l = log();
     let len: usize = parts.iter().map(|p| pad8(p.len())).sum();
-    l.put(bytes_of(&Head {
+    l.head(&Head {
         kind: kind as u8,
         flags,
         aux,
         len: len as u32,
         tick,
-    }));
+    });
     for part in parts {
         l.put(part);
     }
     l.publish();
 }
 
-/// Logs a store of at most eight bytes ([`orch_abi::record::Store`] and the
-/// value): most of what programs log that share memory.
-#[inline]
-pub fn store(tick: u64, body: [u64; 5]) {
-    put_words(Kind::Store, tick, &body);
-}
-
-/// Logs what a load of at most eight bytes saw ([`orch_abi::record::Shared`],
-/// one chunk and the value).
-#[inline]
-pub fn load(tick: u64, body: [u64; 6]) {
-    put_words(Kind::Shared, tick, &body);
-}
-
-#[inline(always)]
-fn put_words<const N: usize>(kind: Kind, tick: u64, body: &[u64; N]) {
-    let len = (16 + 8 * N) as u64;
-    let l = log();
-    let head = Head {
-        kind: kind as u8,
-        len: 8 * N as u32,
-        tick,
-        ..Head::default()
-    };
-    let at = (l.cursor % RING_LEN) as usize;
-    if l.cursor + len > l.limit || at + len as usize > RING_LEN as usize {
-        l.put(bytes_of(&head));
-        l.put(bytes_of(body));
-    } else {
-        // SAFETY: there is room, in one piece, aligned to 8.
-        unsafe {
-            let to = l.ring.add(at);
-            to.cast::<Head>().write(head);
-            to.add(size_of::<Head>()).cast::<[u64; N]>().write(*body);
-        }
-        l.cursor += len;
-    }
-    l.publish();
-}
-
 /// Begins a record of `len` payload bytes, put in with [`part`].
-pub fn begin(kind: Kind, flags: u8, len: usize) {
+pub fn begin(kind: Kind, flags: u8, tick: u64, len: usize) {
     let head = Head {
         kind: kind as u8,
         flags,
         len: len as u32,
-        tick: tick(),
+        tick,
         ..Head::default()
     };
-    log().put(bytes_of(&head));
+    log().head(&head);
+}
+
+/// Takes to the ring what is staged.
+pub fn unstage() {
+    if stage::len() > 0 {
+        log().unstage();
+    }
 }
 
 /// Adds to a record, with zeros up to a multiple of 8.
@@ -387,10 +376,10 @@ fn data(addr: u64, len: u64) {
         let head = Head {
             kind: Kind::Data as u8,
             len: (size_of::<Data>() + pad8(n)) as u32,
-            tick: control().clock.load(Ordering::Relaxed),
+            tick: stage::next_tick(),
             ..Head::default()
         };
-        l.put(bytes_of(&head));
+        l.head(&head);
         l.put(bytes_of(&body));
         l.put_raw(shm::copy(addr + done) as *const u8, n);
         l.publish();
@@ -407,13 +396,13 @@ pub fn syscall(kind: Kind, nr: u16, flags: u8, tick: u64, body: &Syscall, pieces
             .iter()
             .map(|p| 16 + pad8(p.len as usize))
             .sum::<usize>();
-    l.put(bytes_of(&Head {
+    l.head(&Head {
         kind: kind as u8,
         flags,
         aux: nr,
         len: len as u32,
         tick,
-    }));
+    });
     l.put(bytes_of(body));
     for piece in list {
         l.put(bytes_of(piece));

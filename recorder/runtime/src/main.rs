@@ -27,6 +27,7 @@ mod replay;
 mod scratch;
 mod shm;
 mod signal;
+mod stage;
 mod stop;
 mod stub;
 mod sys;

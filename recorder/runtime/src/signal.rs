@@ -411,7 +411,7 @@ pub extern "C" fn on_fault(signal: u32, info: &Info, c: &mut Context) {
     if shm::stepping() {
         shm::close(t, c);
     }
-    shm::abandon();
+    shm::abandon(t);
     shm::original(t, c);
     preempt::faulted(t, c);
     t.regs = c.regs;

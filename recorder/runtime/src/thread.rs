@@ -7,6 +7,7 @@
 use crate::arch::x86_64 as arch;
 use crate::log;
 use crate::process::{MAX, process};
+use crate::shm;
 use crate::signal::{AltStack, PendingSignal};
 use crate::stub::Probe;
 use crate::sys::{self, call, mm, nr};
@@ -52,6 +53,8 @@ pub struct Thread {
     pub accesses: u64,
     /// What it was set to.
     pub armed: i64,
+    /// The access to shared memory that is being made.
+    pub pending_access: shm::Pending,
     /// The program's registers while the runtime runs.
     pub regs: Regs,
     /// End of the runtime stack.
@@ -75,7 +78,7 @@ pub struct Thread {
     pub program_pkru: u32,
     /// Mask that adds the runtime's own right.
     pub grant: u32,
-    /// Not 0 while a stub makes a store with the runtime's rights.
+    /// Not 0 while a stub makes a store with the runtime's rights (replay).
     pub open: u32,
     /// Its scratch memory is mapped.
     pub has_scratch: bool,

@@ -59,7 +59,7 @@ pub struct Runtime {
     /// What it was told after.
     pub told: usize,
     /// `Access::value` each time.
-    pub values: Vec<u64>,
+    pub values: Vec<[u64; 8]>,
     /// General registers that the program had at `before`, but for rsp.
     pub seen: Vec<[u64; 16]>,
     /// `Access::flags` each time.
@@ -248,10 +248,9 @@ extern "C" fn before(thread: &mut Thread, registers: &Pushed) {
     if site.kind == kind::LOAD {
         r.bring(at, size);
         a.address = at.wrapping_add(r.copy);
-    } else if r.stores && site.value == 1 {
-        let bytes = a.value.to_le_bytes();
+    } else if r.stores && site.value != 0 {
         // SAFETY: the alias of an address within the view.
-        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), alias as *mut u8, size) };
+        unsafe { ptr::copy_nonoverlapping(a.value.as_ptr().cast(), alias as *mut u8, size) };
         r.bring(at, size);
         a.back = site.done;
     } else {
@@ -383,7 +382,7 @@ fn new_access() -> Access {
         flags: 0,
         scratch: [0; 3],
         address: 0,
-        value: 0,
+        value: [0; 8],
         site: 0,
         back: 0,
         countdown: 1 << 40,
@@ -392,8 +391,8 @@ fn new_access() -> Access {
         pages: [Page {
             shared: NO_PAGE,
             private: NO_PAGE,
-            alias: 0,
-            copy: 0,
+            writable: NO_PAGE,
+            ..Page::default()
         }; PAGES],
     }
 }

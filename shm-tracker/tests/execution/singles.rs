@@ -237,7 +237,7 @@ impl Trial {
             _ => true,
         };
         let counted = !asked && self.case != Case::Private;
-        let done_for_it = self.setup.stores && site.value == 1 && shared;
+        let done_for_it = self.setup.stores && site.value != 0 && shared;
         let told = asked && !load && !done_for_it;
         let countdown = self.setup.countdown - i64::from(counted);
         let is = (
@@ -272,8 +272,8 @@ impl Trial {
         if o.stub.sites[0].flags == 1 && saved != state.flags & 0x8d5 {
             return Err(format!("flags {saved:#x} saved, not {:#x}", state.flags));
         }
-        let value = r.values[0].to_le_bytes();
-        if o.stub.sites[0].value == 1 && value[..self.size] != self.operand(m) {
+        let value: Vec<u8> = r.values[0].iter().flat_map(|w| w.to_le_bytes()).collect();
+        if o.stub.sites[0].value != 0 && value[..self.size] != self.operand(m) {
             return Err(format!("another value: {value:x?}"));
         }
         Ok(())

@@ -16,10 +16,6 @@ pub struct History {
 pub struct Version {
     /// Tick of the store.
     pub tick: u64,
-    /// From then on others may have seen it.
-    pub from: u64,
-    /// From then on nobody has.
-    pub until: u64,
     pub value: u8,
     /// Who stored it; nobody if it was there before all.
     pub writer: Option<RecordingId>,
@@ -38,8 +34,6 @@ impl History {
                 for (at, &value) in op.after().iter().enumerate() {
                     object[op.offset + at] = vec![Version {
                         tick: 0,
-                        from: 0,
-                        until: u64::MAX,
                         value,
                         writer: None,
                     }];
@@ -52,16 +46,11 @@ impl History {
             let What::Store(store) = &event.what else {
                 continue;
             };
-            // What a step or a call did was done before it was found.
-            let early = store.by_page || store.by_call;
             for (at, &value) in store.new.iter().enumerate() {
                 let byte = bytes[store.object].get_mut(store.offset + at);
                 let byte = byte.context("a store beyond the object")?;
-                byte.last_mut().context("it has contents")?.until = event.until;
                 byte.push(Version {
                     tick: event.tick,
-                    from: if early { event.since } else { event.tick },
-                    until: u64::MAX,
                     value,
                     writer: Some(event.recording),
                 });
@@ -90,43 +79,10 @@ impl History {
         range.iter().map(last).collect()
     }
 
-    /// When, between `from` and `to`, the byte may have been seen to be `value`.
-    pub fn seen(
-        &self,
-        object: usize,
-        offset: usize,
-        value: u8,
-        (from, to): (u64, u64),
-    ) -> Vec<(u64, u64)> {
-        let versions = self.versions(object, offset);
-        let matching = versions.iter().filter(|v| v.value == value);
-        let spans = matching.map(|v| (v.from.max(from), v.until.min(to)));
-        spans.filter(|(from, to)| from <= to).collect()
-    }
-
-    /// Whether all bytes may have been seen, each at some time of the span.
-    pub fn shows(&self, object: usize, offset: usize, bytes: &[u8], span: (u64, u64)) -> bool {
-        let shows = |(at, &value)| !self.seen(object, offset + at, value, span).is_empty();
-        bytes.iter().enumerate().all(shows)
-    }
-
-    /// Whether all bytes may have been seen at one time of the span.
-    pub fn shows_at_once(
-        &self,
-        object: usize,
-        offset: usize,
-        bytes: &[u8],
-        span: (u64, u64),
-    ) -> bool {
-        let mut times = vec![span];
-        for (at, &value) in bytes.iter().enumerate() {
-            let seen = self.seen(object, offset + at, value, span);
-            let both = |&(a, b): &(u64, u64)| {
-                let cut = seen.iter().map(move |&(c, d)| (a.max(c), b.min(d)));
-                cut.filter(|(from, to)| from <= to).collect::<Vec<_>>()
-            };
-            times = times.iter().flat_map(both).collect();
-        }
-        !times.is_empty()
+    /// Whether the byte was `value` at some time before `tick`.
+    pub fn ever(&self, object: usize, offset: usize, value: u8, tick: u64) -> bool {
+        let versions = self.versions(object, offset).iter();
+        let mut before = versions.take_while(|v| v.tick < tick);
+        before.any(|v| v.value == value)
     }
 }

@@ -10,6 +10,7 @@ mod actor;
 mod history;
 mod index;
 mod loads;
+mod seen;
 mod stores;
 mod trace;
 
@@ -81,8 +82,9 @@ fn compare(place: &Place) -> Result<()> {
     let session = Session::open(&place.session())?;
     let trace = trace::read(&session, &actors)?;
     let history = history::History::new(&trace, &actors)?;
-    let times = stores::check(&trace, &history, &actors).context("stores")?;
+    let seen = seen::Seen::new(&trace, &history);
+    let times = stores::check(&trace, &history, &seen, &actors).context("stores")?;
     loads::check_recorded(&trace, &history).context("recorded loads")?;
-    loads::check_logged(&history, &actors, &times).context("loads of the program's log")?;
+    loads::check_logged(&history, &seen, &actors, &times).context("loads of the program's log")?;
     index::check(&session, &trace, &history).context("the index")
 }

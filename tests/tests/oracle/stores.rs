@@ -2,14 +2,16 @@
 
 use crate::actor::{Actor, Kind, Op};
 use crate::history::History;
+use crate::seen::Seen;
 use crate::trace::{Bytes, Event, Trace, What};
 use anyhow::{Context as _, Result, ensure};
+use orch_recorder::trace::RecordingId;
 
 /// Between which ticks each operation of each thread was.
 pub type Times = Vec<Vec<(u64, u64)>>;
 
 /// Compares, and finds out when each operation was.
-pub fn check(trace: &Trace, history: &History, actors: &[Actor]) -> Result<Times> {
+pub fn check(trace: &Trace, history: &History, seen: &Seen<'_>, actors: &[Actor]) -> Result<Times> {
     let mut times = Vec::new();
     for actor in actors {
         let events: Vec<&Event> = trace
@@ -19,6 +21,8 @@ pub fn check(trace: &Trace, history: &History, actors: &[Actor]) -> Result<Times
             .collect();
         let mut walk = Walk {
             history,
+            seen,
+            recording: seen.recording(actor.tid)?,
             events: &events,
             at: 0,
             tick: 0,
@@ -50,6 +54,8 @@ pub fn check(trace: &Trace, history: &History, actors: &[Actor]) -> Result<Times
 /// One thread's events, in order.
 struct Walk<'a> {
     history: &'a History,
+    seen: &'a Seen<'a>,
+    recording: RecordingId,
     events: &'a [&'a Event],
     at: usize,
     /// Of the last event that was taken.
@@ -147,7 +153,9 @@ impl Walk<'_> {
             Kind::Copy => {
                 let (object, offset) = op.from;
                 let span = (before, event.tick);
-                let shows = self.history.shows(object, offset + from, &store.new, span);
+                let bytes: Vec<_> = store.new.iter().copied().map(Some).collect();
+                let place = (object, offset + from);
+                let shows = self.seen.shows(self.recording, place, &bytes, false, span);
                 ensure!(shows, "the source was never so");
                 Ok(())
             }
@@ -163,11 +171,10 @@ impl Walk<'_> {
             _ => op.after(),
         };
         for at in (0..op.len).filter(|&at| !covered[at] && op.touches(at)) {
-            let seen = self
-                .history
-                .seen(op.object, op.offset + at, after[at], span);
+            let place = (op.object, op.offset + at);
+            let byte = [Some(after[at])];
             ensure!(
-                !seen.is_empty(),
+                self.seen.shows(self.recording, place, &byte, false, span),
                 "no record tells of byte {at}, which was never {:#x} between {span:?}: {:x?}",
                 after[at],
                 self.history.versions(op.object, op.offset + at),

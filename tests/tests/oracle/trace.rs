@@ -24,11 +24,6 @@ pub struct Event {
     pub recording: RecordingId,
     pub tid: u32,
     pub tick: u64,
-    /// Highest tick of the recording before it, and before the whole of an access that
-    /// left several records.
-    pub since: u64,
-    /// Tick of what comes next in the recording: it is over by then.
-    pub until: u64,
     pub what: What,
 }
 
@@ -44,6 +39,8 @@ pub enum What {
 pub struct Bytes {
     pub object: usize,
     pub offset: usize,
+    /// The view through which it was: where that shows offset 0, or would.
+    pub view: u64,
     pub new: Vec<u8>,
     pub old: Option<Vec<u8>>,
     pub by_page: bool,
@@ -108,13 +105,8 @@ struct Reader {
 struct Current {
     id: RecordingId,
     tid: u32,
-    tick: u64,
     views: Ranges<u64>,
     tids: Vec<u32>,
-    /// The instruction that the last record tells of, and the tick before it.
-    stepped: Option<(u64, u64)>,
-    /// First of its events that is not known to be over.
-    open: usize,
 }
 
 impl Reader {
@@ -122,20 +114,13 @@ impl Reader {
         let mut current = Current {
             id,
             tid: 0,
-            tick: 0,
             views: Ranges::default(),
             tids: Vec::new(),
-            stepped: None,
-            open: self.events.len(),
         };
         let mut records = session.reader(id)?.records();
         while let Some(record) = records.next_record()? {
             self.record(&mut current, &record)
                 .with_context(|| format!("{id}@{}", record.head.tick))?;
-            current.tick = current.tick.max(record.head.tick);
-        }
-        for (event, _) in &mut self.events[current.open..] {
-            event.until = u64::MAX;
         }
         for tid in current.tids {
             self.views.insert(tid, current.views.clone());
@@ -145,24 +130,6 @@ impl Reader {
 
     fn record(&mut self, current: &mut Current, record: &Record<'_>) -> Result<()> {
         let kind = Kind::from_u8(record.head.kind).context("its kind")?;
-        // Records of accesses that a step found come with one instruction.
-        let by_page = record.head.flags & flag::BY_PAGE != 0;
-        let ip = match kind {
-            Kind::Store if by_page => record.store()?.store.ip,
-            Kind::Shared if by_page => record.shared()?.shared.ip,
-            _ => 0,
-        };
-        let since = match current.stepped {
-            Some((before, since)) if before == ip => since,
-            _ => current.tick,
-        };
-        current.stepped = (ip != 0).then_some((ip, since));
-        if since == current.tick {
-            for (event, _) in &mut self.events[current.open..] {
-                event.until = record.head.tick;
-            }
-            current.open = self.events.len();
-        }
         match kind {
             Kind::Start => current.tid = record.start()?.start.pid,
             Kind::Forked => current.tid = record.forked()?.pid,
@@ -173,32 +140,16 @@ impl Reader {
                 current.views.set(v.addr, v.len, object, v.offset);
             }
             Kind::Syscall if record.head.aux == GETPPID => {
-                self.push(current, record, since, 0, What::Mark);
+                self.push(current, record, 0, What::Mark);
             }
             Kind::Store => {
                 let store = record.store()?;
                 let addr = store.store.addr;
-                self.access(
-                    current,
-                    record,
-                    since,
-                    addr,
-                    store.new,
-                    store.old,
-                    What::Store,
-                )?;
+                self.access(current, record, addr, store.new, store.old, What::Store)?;
             }
             Kind::Shared => {
                 for chunk in record.shared()?.chunks {
-                    self.access(
-                        current,
-                        record,
-                        since,
-                        chunk.addr,
-                        chunk.bytes,
-                        None,
-                        What::Load,
-                    )?;
+                    self.access(current, record, chunk.addr, chunk.bytes, None, What::Load)?;
                 }
             }
             _ => {}
@@ -209,12 +160,10 @@ impl Reader {
         Ok(())
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of a record")]
     fn access(
         &mut self,
         current: &Current,
         record: &Record<'_>,
-        since: u64,
         addr: u64,
         new: &[u8],
         old: Option<&[u8]>,
@@ -229,24 +178,23 @@ impl Reader {
             let bytes = Bytes {
                 object: 0,
                 offset: piece.offset as usize,
+                view: piece.addr.wrapping_sub(piece.offset),
                 new: new[from..to].to_vec(),
                 old: old.map(|old| old[from..to].to_vec()),
                 by_page: flags & flag::BY_PAGE != 0,
                 by_call: flags & flag::BY_CALL != 0,
             };
-            self.push(current, record, since, piece.what, what(bytes));
+            self.push(current, record, piece.what, what(bytes));
         }
         ensure!(covered == new.len(), "{addr:#x} is in no view");
         Ok(())
     }
 
-    fn push(&mut self, c: &Current, record: &Record<'_>, since: u64, object: u64, what: What) {
+    fn push(&mut self, c: &Current, record: &Record<'_>, object: u64, what: What) {
         let event = Event {
             recording: c.id,
             tid: c.tid,
             tick: record.head.tick,
-            since,
-            until: u64::MAX,
             what,
         };
         self.events.push((event, object));

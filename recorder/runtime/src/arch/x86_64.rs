@@ -166,6 +166,10 @@ global_asm!(
     "pushfq",
     "pop qword ptr gs:[{rflags}]",
     "cld",
+    "mov rdi, gs:[{this}]",
+    "call {quick}",
+    "test eax, eax",
+    "jz 3f",
     "cmp dword ptr gs:[{guarded}], 0",
     "je 9f",
     "xor ecx, ecx",
@@ -179,7 +183,7 @@ global_asm!(
     "call {before}",
     "cmp eax, 1",
     "je 5f",
-    // The runtime's rights are kept until `access_after`.
+    // Replay: the runtime's rights are kept until `access_after`.
     "mov gs:[{open}], eax",
     "ja 9f",
     "cmp dword ptr gs:[{guarded}], 0",
@@ -189,6 +193,7 @@ global_asm!(
     "xor edx, edx",
     "wrpkru",
     "9:",
+    "3:",
     "test dword ptr gs:[{rflags}], 0x400",
     "je 4f",
     "std",
@@ -221,7 +226,14 @@ global_asm!(
     "je 9f",
     "xor ecx, ecx",
     "rdpkru",
-    "and eax, gs:[{grant}]",
+    "mov ecx, eax",
+    "and ecx, gs:[{grant}]",
+    "cmp ecx, eax",
+    // Who had the rights has left the program's here.
+    "je 9f",
+    "mov gs:[{program_pkru}], eax",
+    "mov eax, ecx",
+    "xor ecx, ecx",
     "xor edx, edx",
     "wrpkru",
     "9:",
@@ -236,7 +248,7 @@ global_asm!(
     "exit_done:",
     "jmp qword ptr gs:[{back}]",
     "",
-    // The instruction's flags are the program's; the rights are the runtime's still.
+    // The instruction's flags are the program's; in replay, the rights are the runtime's still.
     ".global access_after",
     "access_after:",
     "mov gs:[{rax}], rax",
@@ -254,6 +266,11 @@ global_asm!(
     "pop qword ptr gs:[{rflags}]",
     "cld",
     "mov rdi, gs:[{this}]",
+    "cmp dword ptr gs:[{open}], 0",
+    "jne 6f",
+    "call {quick_after}",
+    "jmp 9f",
+    "6:",
     "call {after}",
     "mov dword ptr gs:[{open}], 0",
     "cmp dword ptr gs:[{guarded}], 0",
@@ -501,6 +518,8 @@ global_asm!(
     "cld",
     "xor eax, eax",
     "jmp guarded_return",
+    quick = sym crate::shm::quick,
+    quick_after = sym crate::shm::quick_after,
     before = sym crate::shm::before,
     after = sym crate::shm::after,
     at_access = sym crate::shm::at_access,
@@ -753,6 +772,15 @@ pub fn rdtscp() -> (u64, u64) {
         asm!("rdtscp", out("eax") lo, out("edx") hi, out("ecx") aux, options(nomem, nostack));
     }
     (u64::from(hi) << 32 | u64::from(lo), u64::from(aux))
+}
+
+/// Asks for the line at `address`, for oneself alone. Never faults.
+#[inline(always)]
+pub fn prefetch_to_write(address: u64) {
+    // SAFETY: changes nothing but what is in the caches.
+    unsafe {
+        asm!("prefetchw [{}]", in(reg) address, options(nostack, preserves_flags));
+    }
 }
 
 /// Rights of the calling thread to protection keys (the CPU must have them).

@@ -3,28 +3,32 @@
 //! and keeps a *copy*, private, of what this process last saw.
 //!
 //! A load that finds alias and copy equal is one that replay can repeat alone;
-//! one that does not brings the copy up to date and logs what it saw. A store
-//! takes the locks of its lines and a tick, and is logged with what it stored.
+//! one that does not takes the locks of its lines and a tick, brings the copy up to
+//! date and logs what it saw. A store does the same, and is logged with what it stored.
+//! So the ticks of all accesses to the same bytes are in their true order.
 //! Replay has memory of its own in place of the alias, puts in what the loads
 //! saw at the same accesses, and compares what is stored.
 //!
-//! Most accesses are made by stubs (`access`, `site`): the program's code jumps
-//! to them, or its faults are sent there. What has no stub runs on the page
-//! itself, opened for one instruction (`step`).
+//! Most accesses are made by stubs (`gate`, `site`): the program's code jumps
+//! to them, or its faults are sent there. String instructions are done by the runtime
+//! (`string`). What has no stub runs on the page itself, opened for one instruction (`step`).
 
 mod access;
+mod bytes;
 mod code;
+mod gate;
 mod kernel;
 mod lock;
 mod object;
 mod site;
 mod step;
+mod string;
 
 pub use access::{
-    abandon, after, at_access, before, bus, call_logged, failed, hurry, made, rearm, store_by_call,
-    take_back, written,
+    at_access, bus, call_logged, failed, hurry, made, rearm, store_by_call, take_back, written,
 };
 pub use code::generated;
+pub use gate::{Pending, abandon, after, before, quick, quick_after};
 pub use kernel::Arguments;
 pub use object::is_known;
 pub use site::{displaces, forget, in_stub, original, overlay, resume_address};
@@ -32,7 +36,7 @@ pub use step::{close, fault, stepped, stepping};
 
 use crate::sys::{self, call, mm, nr};
 use crate::thread::{self, Thread};
-use crate::{log, process};
+use crate::{log, process, stage};
 use orch_abi::access::{PAGES, Page};
 use orch_abi::layout::{PAGE, SHARED_BASE, SHARED_LEN, SHARED_TABLES_LEN};
 use orch_abi::stop::{Layout, Region};
@@ -123,6 +127,10 @@ pub enum What {
 /// to be logged when it looks.
 pub fn add(start: u64, len: u64, prot: u64, what: What, offset: u64) {
     let tid = thread::current().tid;
+    if !any() {
+        open_lines();
+        open_stage();
+    }
     let object = if !log::recording() {
         0
     } else {
@@ -156,6 +164,26 @@ pub fn add(start: u64, len: u64, prot: u64, what: What, offset: u64) {
         object::view(start, len, object, offset, prot);
     }
     flush();
+}
+
+/// Accesses come without rights to what the protection key keeps.
+fn open(addr: u64, len: u64) {
+    if log::recording() && thread::current().keyed != 0 {
+        const NO_KEY: u64 = 0;
+        let prot = mm::READ | mm::WRITE;
+        call(nr::PKEY_MPROTECT, &[addr, len, prot, NO_KEY]);
+    }
+}
+
+fn open_lines() {
+    let lines = &log::control().lines;
+    open(&raw const *lines as u64, size_of_val(lines) as u64);
+}
+
+/// Each process has its own.
+fn open_stage() {
+    let (addr, len) = stage::memory();
+    open(addr, len);
 }
 
 /// A mapping that can only be read has an alias that can only be read: the
@@ -373,6 +401,9 @@ pub fn separate() {
 /// In the child of a fork: says what it has inherited.
 pub fn after_fork() {
     step::after_fork();
+    if any() {
+        open_stage();
+    }
     if log::recording() {
         for r in regions() {
             object::view(r.start, r.len, r.object, r.offset, r.prot);

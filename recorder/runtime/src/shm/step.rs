@@ -4,8 +4,9 @@
 //! stored in the shared page and logged after. Slow, and right for whatever
 //! the instruction does, also while the kernel writes to the same page.
 
-use super::access::{self, Span};
-use super::{Region, find, lock, regions, site};
+use super::bytes::{self, Span};
+use super::string::{self, Instruction};
+use super::{Region, access, find, lock, regions, site};
 use crate::signal::{self, Context};
 use crate::sys::{call, mm, nr};
 use crate::thread::Thread;
@@ -90,6 +91,14 @@ pub fn fault(t: &mut Thread, c: &mut Context, addr: u64, write: bool) -> bool {
         // Where it was a jump is: it is done in the stub that it was moved to, in
         // which a call is several instructions, a step each.
         c.regs.rip = at;
+        if !log::recording() {
+            let regs = Regs { rip: ip, ..c.regs };
+            stop::before_access(t, || regs, access::made(t) + 1, true);
+        }
+        if string::perform(t, c, ip) {
+            preempt::forget_steps(t, c);
+            return true;
+        }
         begin(t, c, ip);
     } else if s.count == s.open.len() {
         if s.behind.is_none() {
@@ -97,13 +106,6 @@ pub fn fault(t: &mut Thread, c: &mut Context, addr: u64, write: bool) -> bool {
         }
         // The instruction has moved on from its first pages.
         close_all(t);
-    }
-    if !log::recording() {
-        let regs = Regs {
-            rip: s.ip,
-            ..c.regs
-        };
-        stop::before_access(t, || regs, access::made(t) + 1, true);
     }
     s.opening = Some((addr, c.regs));
     if access::interrupted_again(t) {
@@ -138,7 +140,7 @@ pub fn abort(t: &mut Thread) -> bool {
         && s.locked[s.count]
         && let Some(r) = find(addr)
     {
-        lock::unlock_page(r.object, r.object_offset(addr));
+        locks(r, addr).unlock();
     }
     close_all(t);
     if let Some((at, byte)) = s.behind.take() {
@@ -159,26 +161,32 @@ fn begin(t: &mut Thread, c: &mut Context, ip: u64) {
     s.ip = ip;
     t.regs.rsp = c.regs.rsp;
     c.block_all();
-    match rep_len(t, c.regs.rip) {
+    match Instruction::at(t, c.regs.rip).and_then(|i| i.repeated_len()) {
         // A trap for each of its rounds would take too long.
         Some(n) => s.behind = Some((c.regs.rip + n, preempt::poke(c.regs.rip + n, preempt::INT3))),
         None => c.regs.rflags |= TF,
     }
 }
 
+/// The locks of a page's lines.
+fn locks(r: &Region, page: u64) -> lock::Span {
+    lock::Span::page(r.object, r.object_offset(page & !(PAGE - 1)))
+}
+
 fn open_page(t: &mut Thread, r: &Region, page: u64) {
     let s = step();
-    let locks = lock::index(r.object, r.object_offset(page));
+    let own = locks(r, page);
     // Pages of other objects may have the same locks.
-    s.locked[s.count] = !s.open[..s.count].iter().zip(s.locked).any(|(&p, locked)| {
-        locked && find(p).is_some_and(|o| lock::index(o.object, o.object_offset(p)) == locks)
-    });
+    s.locked[s.count] = !s.open[..s.count]
+        .iter()
+        .zip(s.locked)
+        .any(|(&p, locked)| locked && find(p).is_some_and(|o| locks(o, p).same_page(own)));
     if log::recording() && s.locked[s.count] {
-        lock::page(r.object, r.object_offset(page), t.tid);
+        own.lock(t.tid);
     }
     access::see_page(t, r, s.ip, page);
     crate::sys::map_anonymous(page, PAGE, mm::READ | mm::WRITE);
-    access::copy_bytes(r.copy(page), page, PAGE);
+    bytes::copy_bytes(r.copy(page), page, PAGE);
     call(nr::MPROTECT, &[page, PAGE, r.prot & (mm::READ | mm::WRITE)]);
     s.open[s.count] = page;
     s.count += 1;
@@ -208,7 +216,7 @@ fn close_all(t: &mut Thread) {
             && locked
             && let Some(r) = find(page)
         {
-            lock::unlock_page(r.object, r.object_offset(page));
+            locks(r, page).unlock();
         }
     }
     s.count = 0;
@@ -221,15 +229,18 @@ fn close_page(t: &mut Thread, page: u64) {
     };
     call(nr::MPROTECT, &[page, PAGE, mm::READ]);
     let mut spans = [Span::default(); 32];
-    let n = access::changes(page, r.copy(page), PAGE, &mut spans);
+    let n = bytes::changes(page, r.copy(page), PAGE, &mut spans);
     let ip = step().ip;
     for span in &spans[..n] {
-        let span = access::trim(page, r.copy(page), *span);
+        let span = bytes::trim(page, r.copy(page), *span);
         let at = page + span.from;
-        // Before others can see it.
-        let tick = if log::recording() { log::tick() } else { 0 };
-        access::copy_changes(at, r.copy(at), r.alias(at), span.len);
-        access::copy_bytes(at, r.copy(at), span.len);
+        bytes::copy_changes(at, r.copy(at), r.alias(at), span.len);
+        bytes::copy_bytes(at, r.copy(at), span.len);
+        let tick = if log::recording() {
+            locks(&r, page).tick()
+        } else {
+            0
+        };
         access::stored_at(t, &r, ip, at, span.len, tick, flag::BY_PAGE);
     }
     // The shared page again, closed (old length 0: mremap(2)).
@@ -238,26 +249,6 @@ fn close_page(t: &mut Thread, page: u64) {
         crate::fail("a page of shared memory cannot be mapped again");
     }
     call(nr::MPROTECT, &[page, PAGE, 0]);
-}
-
-/// Length of the instruction at `ip` if it is a repeated string instruction
-/// (SDM vol. 2: prefixes f2/f3, 66, 67, rex; opcodes a4-a7, aa-af).
-fn rep_len(t: &mut Thread, ip: u64) -> Option<u64> {
-    let mut code = [0_u8; 6];
-    // SAFETY: guarded.
-    arch::x86_64::guarded(t, || unsafe {
-        (ip as *const u8).copy_to(code.as_mut_ptr(), 6)
-    });
-    let mut rep = false;
-    for (i, b) in code.iter().enumerate() {
-        match b {
-            0xf2 | 0xf3 => rep = true,
-            0x66 | 0x67 | 0x40..=0x4f => {}
-            0xa4..=0xa7 | 0xaa..=0xaf => return rep.then_some(i as u64 + 1),
-            _ => return None,
-        }
-    }
-    None
 }
 
 /// The trap after the one instruction; false if there was none.
