@@ -255,7 +255,15 @@ impl Travel {
         let shared = self.map.regions.iter().map(|r| (r.start, r.start + r.len));
         let private = self.maps()?;
         let writable = private.iter().filter(|m| m.prot.starts_with("rw-p"));
+        // Whether the kernel keeps neighbours as one is chance.
+        let mut ranges: Vec<(u64, u64)> = Vec::new();
         for (start, end) in writable.map(|m| (m.start, m.end)).chain(shared) {
+            match ranges.last_mut() {
+                Some(last) if last.1 == start => last.1 = end,
+                _ => ranges.push((start, end)),
+            }
+        }
+        for (start, end) in ranges {
             let (mut at, mut hash) = (start, 0_u64);
             while at < end {
                 let len = piece.len().min(usize::try_from(end - at)?);

@@ -1,0 +1,192 @@
+//! Recordings in gdb, forwards and backwards; and that an instant is the same
+//! one, whichever way it is reached.
+
+use anyhow::{Context as _, Result, ensure};
+use orch_tests::fixture;
+use orch_tests::orch::{Place, User};
+use orch_tests::run::{self, Outcome};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Runs gdb commands at a position.
+fn gdb(place: &Place, position: &str, commands: &[&str]) -> Result<Outcome> {
+    let script = place.path().join("commands.gdb");
+    let all = [
+        "set pagination off",
+        "set width 0",
+        "set breakpoint pending on",
+    ];
+    fs::write(&script, [&all[..], commands].concat().join("\n"))?;
+    let script = script.to_str().context("UTF-8")?;
+    let outcome = place.read(&["gdb", position, "--", "-batch", "-x", script], LIMIT)?;
+    ensure!(outcome.code() == Some(0), "{outcome}");
+    Ok(outcome)
+}
+
+/// The recording of a program: the first that `orch ls` shows with this command.
+fn recording(place: &Place, command: &str) -> Result<String> {
+    let list = place.read(&["ls"], LIMIT)?;
+    let line = list.stdout.lines().find(|l| l.contains(command));
+    let name = line.and_then(|l| {
+        l.split(|c: char| !c.is_alphanumeric())
+            .find(|w| w.starts_with('p'))
+    });
+    Ok(name
+        .with_context(|| format!("{command} is not in\n{list}"))?
+        .to_owned())
+}
+
+/// Positions that gdb has printed.
+fn positions(outcome: &Outcome) -> Vec<&str> {
+    let is_one = |l: &&str| l.starts_with('p') && l.contains('@') && !l.contains(' ');
+    outcome.stdout.lines().filter(is_one).collect()
+}
+
+/// From the assertion that fails in one process to the line in another that is
+/// the cause, and to what was its cause in turn.
+#[test]
+fn the_culprit_is_found() -> Result<()> {
+    let place = Place::new(User::Own)?;
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/job-queue");
+    let dir = place.path().join("job-queue");
+    let copied = Command::new("cp")
+        .arg("-r")
+        .args([&source, &dir])
+        .status()?;
+    ensure!(copied.success(), "cannot copy the example");
+    let made = Command::new("make").arg("-s").current_dir(&dir).status()?;
+    ensure!(made.success(), "cannot build the example");
+    let launch = dir.join("launch.sh");
+    let name = format!("/queue-debug-{}", std::process::id());
+    let mut command = place.record(&[launch.to_str().context("UTF-8")?]);
+    let recorded = run::run(command.env("QUEUE", name), LIMIT)?;
+    ensure!(recorded.stderr.contains("Assertion"), "{recorded}");
+    let report = recording(&place, "build/report")?;
+    let commands = [
+        "frame function main",
+        "print job.failures",
+        "ublame job.failures -jump 2",
+        "reverse-finish",
+        "print title._M_string_length",
+        "orch when",
+        "watch -l title._M_string_length",
+        "reverse-continue",
+        "backtrace",
+        "orch when",
+    ];
+    let outcome = gdb(&place, &format!("{report}@end"), &commands)?;
+    let submit = recording(&place, "build/submit")?;
+    for text in [
+        "report.cpp:15",
+        "std::memcpy(job.title, title.data(), title.size());",
+        "= 40",
+        "Old value = 40",
+        "New value = 39",
+        "getline",
+        "submit.cpp:33",
+    ] {
+        ensure!(outcome.stdout.contains(text), "no {text:?}:\n{outcome}");
+    }
+    let seen = positions(&outcome);
+    ensure!(
+        seen.len() == 2 && seen.iter().all(|p| p.starts_with(&format!("{submit}@"))),
+        "{seen:?}: {outcome}"
+    );
+    Ok(())
+}
+
+/// Breakpoints are hit at the same instants from both sides.
+#[test]
+fn breakpoints_both_ways() -> Result<()> {
+    let place = Place::new(User::Own)?;
+    let sql =
+        "create table t(a); insert into t values(1); insert into t values(2); select * from t;";
+    let recorded = run::run(&mut place.record(&["sqlite3", ":memory:", sql]), LIMIT)?;
+    ensure!(recorded.code() == Some(0), "{recorded}");
+    let there = ["continue", "orch when"].repeat(5);
+    let back = ["reverse-continue", "orch when"].repeat(4);
+    let commands = [&["break sqlite3_step"][..], &there, &back].concat();
+    let outcome = gdb(&place, "p1@start", &commands)?;
+    let seen = positions(&outcome);
+    ensure!(seen.len() == 9, "{outcome}");
+    let backwards: Vec<&str> = seen[5..].to_vec();
+    let forwards: Vec<&str> = seen[..4].iter().rev().copied().collect();
+    ensure!(forwards == backwards, "{seen:?}\n{outcome}");
+    Ok(())
+}
+
+/// Random instants, reached from the event before, from checkpoints and from behind.
+fn walk(name: &str, command: &[&str], fixture: Option<(&str, &[&str])>) -> Result<()> {
+    let place = Place::new(User::Own)?;
+    let program = place.path().join(name);
+    let mut command: Vec<&str> = command.to_vec();
+    if let Some((source, flags)) = fixture {
+        let flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
+        fixture::build(source, None, &flags, &program)?;
+        command.insert(0, program.to_str().context("UTF-8")?);
+    }
+    let recorded = run::run(&mut place.record(&command), LIMIT)?;
+    ensure!(recorded.code() == Some(0), "{recorded}");
+    let outcome = place.read(&["walk", "-n", "3", "--steps", "40"], LIMIT)?;
+    ensure!(outcome.code() == Some(0), "{outcome}");
+    Ok(())
+}
+
+#[test]
+fn instants_with_threads() -> Result<()> {
+    walk("sync", &[], Some(("threads/sync.c", &["-pthread"])))
+}
+
+#[test]
+fn instants_with_signals() -> Result<()> {
+    walk("handlers", &[], Some(("signals/handlers.c", &[])))
+}
+
+#[test]
+fn instants_with_shared_memory() -> Result<()> {
+    walk("shared", &[], Some(("memory/shared.c", &["-pthread"])))
+}
+
+#[test]
+fn instants_of_a_shell() -> Result<()> {
+    let script = "for i in 1 2 3; do echo $i | sed s/1/2/; done";
+    walk("bash", &["bash", "-c", script], None)
+}
+
+/// A debugger that goes away leaves nothing behind.
+#[test]
+fn nothing_is_left_of_a_debugger() -> Result<()> {
+    let place = Place::new(User::Own)?;
+    let recorded = run::run(&mut place.record(&["true"]), LIMIT)?;
+    ensure!(recorded.code() == Some(0), "{recorded}");
+    let before = hosts()?;
+    let outcome = gdb(&place, "p1@end", &["reverse-stepi", "kill"])?;
+    ensure!(
+        outcome.stdout.contains("orch") || before == hosts()?,
+        "{outcome}"
+    );
+    // The last of them may still be on its way.
+    for _ in 0..100 {
+        if hosts()? == before {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    anyhow::bail!("{} processes are left", hosts()? - before)
+}
+
+/// How many processes there are in the sessions of this test's own orch.
+fn hosts() -> Result<usize> {
+    let mut count = 0;
+    for entry in fs::read_dir("/proc")? {
+        let path = entry?.path().join("cmdline");
+        let text = fs::read(path).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        count += usize::from(text.contains("serve\0--stdio"));
+    }
+    Ok(count)
+}
