@@ -374,6 +374,7 @@ pub extern "C" fn on_fault(signal: u32, info: &Info, c: &mut Context) {
         }
         return;
     }
+    const PAGE_FAULT: u64 = 14;
     // Bit 1 of a page fault's error code.
     const WRITE: u64 = 2;
     let ip = c.regs.rip;
@@ -392,10 +393,12 @@ pub extern "C" fn on_fault(signal: u32, info: &Info, c: &mut Context) {
             "runtime fault: signal {signal} at {ip:#x}, address {address:#x}"
         ));
     }
+    // Other faults leave cr2 as the last page fault has set it.
+    let accessed = (c.trapno == PAGE_FAULT).then_some(c.cr2);
     let handled = match signal {
         sig::SEGV => {
             preempt::astray(t, c)
-                || shm::fault(t, c, c.cr2, c.err & WRITE != 0)
+                || shm::fault(t, c, accessed, c.err & WRITE != 0)
                 || insn::emulate(t, c)
         }
         sig::TRAP => {

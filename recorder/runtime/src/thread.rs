@@ -334,6 +334,9 @@ pub extern "C" fn started(t: &mut Thread) {
             acquire_baton(t);
         }
         crate::signal::apply_mask(t);
+    } else {
+        crate::replay::settle(t);
+        crate::shm::rearm(t);
     }
     t.resume_ip = crate::patch::resume_address(t.regs.rip);
 }

@@ -9,7 +9,7 @@ use super::{Region, find, lock, regions, site};
 use crate::signal::{self, Context};
 use crate::sys::{call, mm, nr};
 use crate::thread::Thread;
-use crate::{arch, log, preempt, replay};
+use crate::{arch, log, preempt, replay, stub};
 use orch_abi::layout::PAGE;
 use orch_abi::record::{Regs, flag};
 
@@ -56,14 +56,14 @@ pub fn after_fork() {
     step().count = 0;
 }
 
-/// A fault at `addr`: sends the thread to a stub, or opens the page for one
-/// instruction, if this is shared memory that the program may access so.
-pub fn fault(t: &mut Thread, c: &mut Context, addr: u64, write: bool) -> bool {
+/// A fault, perhaps of an access to `addr`: sends the thread to a stub, or opens the page
+/// for one instruction, if this is shared memory that the program may access so.
+pub fn fault(t: &mut Thread, c: &mut Context, addr: Option<u64>, write: bool) -> bool {
     if site::astray(c) {
         preempt::forget_steps(t, c);
         return true;
     }
-    let Some(r) = find(addr).copied() else {
+    let Some((addr, r)) = addr.and_then(|a| Some((a, *find(a)?))) else {
         return false;
     };
     let page = addr & !(PAGE - 1);
@@ -75,6 +75,7 @@ pub fn fault(t: &mut Thread, c: &mut Context, addr: u64, write: bool) -> bool {
     if s.count == 0 {
         // A displaced instruction faults as what it is in the program.
         let at = c.regs.rip;
+        c.regs.rip = stub::original_address(at);
         site::to_original(c);
         if site::send_to_stub(t, c) {
             preempt::forget_steps(t, c);
