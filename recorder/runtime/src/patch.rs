@@ -4,7 +4,7 @@
 //! `cpuid`, of which the start of a program executes dozens, is treated likewise.
 
 use crate::sys::{call, mm, nr};
-use crate::{log, replay, shm, thread};
+use crate::{log, preempt, replay, shm, thread};
 use orch_abi::layout::PAGE;
 use orch_abi::record::{Kind, Map};
 use orch_abi::shared::option;
@@ -389,13 +389,15 @@ pub fn write(start: u64, bytes: &[u8]) -> bool {
     let first = start & !(PAGE - 1);
     let span = (start + bytes.len() as u64 - first).div_ceil(PAGE) * PAGE;
     let rwx = mm::READ | mm::WRITE | mm::EXEC;
-    if call(nr::MPROTECT, &[first, span, rwx]) < 0 {
-        return false;
-    }
-    // SAFETY: the pages are writable, and no other thread runs program code.
-    unsafe { (start as *mut u8).copy_from(bytes.as_ptr(), bytes.len()) };
-    call(nr::MPROTECT, &[first, span, mm::READ | mm::EXEC]);
-    true
+    preempt::beneath(start, bytes.len() as u64, || {
+        if call(nr::MPROTECT, &[first, span, rwx]) < 0 {
+            return false;
+        }
+        // SAFETY: the pages are writable, and no other thread runs program code.
+        unsafe { (start as *mut u8).copy_from(bytes.as_ptr(), bytes.len()) };
+        call(nr::MPROTECT, &[first, span, mm::READ | mm::EXEC]);
+        true
+    })
 }
 
 /// First address of a patched site in a range.

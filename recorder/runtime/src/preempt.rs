@@ -58,7 +58,7 @@ static mut SEARCH: Search = Search {
             rip: 0,
             rflags: 0,
         },
-        xstate: 0,
+        accesses: 0,
         pages: 0,
         near: 0,
         digest: 0,
@@ -107,20 +107,34 @@ pub fn interrupt(t: &mut Thread, c: &mut Context) {
         shm::hurry(t);
         return;
     }
-    stop_or_step(t, c, MAX_STEPS);
+    // The kernel looks for signals on its way back from a page fault, too: the program has
+    // a page that it will write to, which replay does not know of until it has done so.
+    if !step(t, c, MAX_STEPS) {
+        stop(t, c);
+    }
 }
 
 /// Stops the thread if its place is one where replay can put a stub; lets it
 /// execute one more instruction otherwise, at most `steps` times.
 fn stop_or_step(t: &mut Thread, c: &mut Context, steps: u32) {
-    let ip = c.regs.rip;
-    let (code, n) = stub::code_at(t, ip);
-    let code = &code[..n];
-    if steps > 0 && displaced::window(code).is_none() && may_step(code, ip) {
+    let (code, n) = stub::code_at(t, c.regs.rip);
+    if steps == 0 || displaced::window(&code[..n]).is_some() || !step(t, c, steps) {
+        stop(t, c);
+    }
+}
+
+/// Lets the thread execute one instruction; false if it is none that can be stepped.
+fn step(t: &mut Thread, c: &mut Context, steps: u32) -> bool {
+    let (code, n) = stub::code_at(t, c.regs.rip);
+    let may = may_step(&code[..n], c.regs.rip);
+    if may {
         t.steps = steps;
         c.regs.rflags |= TF;
-        return;
     }
+    may
+}
+
+fn stop(t: &mut Thread, c: &mut Context) {
     t.steps = 0;
     t.regs = c.regs;
     t.preempted = 1;
@@ -161,6 +175,7 @@ fn identify(t: &mut Thread, all: bool) -> Point {
     let regs = t.regs;
     let mut p = Point {
         regs,
+        accesses: shm::made(t),
         near: near(t, &regs),
         ..Point::default()
     };
@@ -200,17 +215,12 @@ fn window(t: &mut Thread, seed: u64, at: u64, len: u64) -> u64 {
 
 /// The next event is a `Point`: looks for it from here on.
 pub fn look_for_point(t: &mut Thread) {
-    let head = replay::expect_kind(t, Kind::Point);
-    let s = search();
-    s.point = log::read::<Point>();
-    nearby::read(u64::from(head.len) - size_of::<Point>() as u64);
-    s.on = true;
-    s.passes = 0;
+    let s = take_point(t);
     t.regs = normalised(&t.regs);
     let here = t.regs.rip == s.point.regs.rip;
     if here && matches(t) {
         s.on = false;
-    } else if stub::install(t, &s.point.regs) {
+    } else if stub::install(t) {
         // From the place itself the program goes through the stub once more.
     } else if here {
         s.stepping = true;
@@ -223,13 +233,24 @@ pub fn look_for_point(t: &mut Thread) {
 /// As [`look_for_point`], of a thread that is in a stub of a shared access: it
 /// comes to the point by way of the code there, if it is next.
 pub fn look_ahead_for_point(t: &mut Thread) {
+    take_point(t);
+    put(t);
+}
+
+fn take_point(t: &mut Thread) -> &'static mut Search {
     let head = replay::expect_kind(t, Kind::Point);
     let s = search();
     s.point = log::read::<Point>();
     nearby::read(u64::from(head.len) - size_of::<Point>() as u64);
     s.on = true;
     s.passes = 0;
-    if !stub::install(t, &s.point.regs) {
+    stub::look_for(t, &s.point);
+    s
+}
+
+/// Puts a stub at the place that is looked for, or a breakpoint.
+fn put(t: &mut Thread) {
+    if !stub::install(t) {
         insert();
     }
 }
@@ -272,6 +293,26 @@ pub fn write_code(at: u64, bytes: &[u8]) {
     call(nr::CLOSE, &[fd as u64]);
 }
 
+/// Changes the program's code by `change`, under what a search has put there.
+pub fn beneath(start: u64, len: u64, change: impl FnOnce() -> bool) -> bool {
+    let t = thread::current();
+    let s = search();
+    let at = s.point.regs.rip;
+    let breakpoint = s.inserted && at.wrapping_sub(start) < len;
+    if !breakpoint && !stub::lies_in(start, len) {
+        return change();
+    }
+    if s.inserted {
+        remove();
+    } else {
+        stub::hide();
+        stub::withdraw();
+    }
+    let changed = change();
+    put(t);
+    changed
+}
+
 fn insert() {
     let s = search();
     s.original = poke(s.point.regs.rip, INT3);
@@ -289,7 +330,7 @@ fn remove() {
 fn matches(t: &mut Thread) -> bool {
     let s = search();
     s.passes += 1;
-    if t.regs != s.point.regs {
+    if t.regs != s.point.regs || shm::made(t) != s.point.accesses {
         return false;
     }
     let here = identify(t, false);
@@ -317,6 +358,7 @@ pub fn pass(t: &mut Thread) {
             stub::withdraw();
             s.on = false;
             replay::settle(t);
+            shm::rearm(t);
             t.resume_ip = patch::resume_address(t.regs.rip);
             return;
         }
@@ -333,7 +375,6 @@ pub fn astray(t: &mut Thread, c: &mut Context) -> bool {
     if stub::unsuitable(t) {
         stub::hide();
         stub::withdraw();
-        search().passes = t.probe.passes;
         insert();
     } else {
         c.regs.rip = ip;
@@ -341,11 +382,12 @@ pub fn astray(t: &mut Thread, c: &mut Context) -> bool {
     true
 }
 
-/// The instruction that is stepped goes on in a stub: the thread stops another time.
+/// The instruction that is stepped goes on in a stub: the thread stops at an access.
 pub fn forget_steps(t: &mut Thread, c: &mut Context) {
     if t.steps > 0 {
         t.steps = 0;
         c.regs.rflags &= !TF;
+        shm::hurry(t);
     }
 }
 
@@ -410,7 +452,7 @@ pub fn found(t: &mut Thread) {
 #[cold]
 pub fn missed(t: &Thread) -> ! {
     let s = search();
-    let passes = if stub::on() { t.probe.passes } else { s.passes };
+    let passes = s.passes.max(t.probe.passes);
     replay::diverge_at(
         t,
         Kind::Point,

@@ -21,8 +21,8 @@ mod site;
 mod step;
 
 pub use access::{
-    abandon, after, at_access, before, bus, call_logged, failed, hurry, made, rearm, store_by_call,
-    take_back, written,
+    abandon, after, at_access, before, bus, call_logged, countdown_at, failed, hurry, made, rearm,
+    store_by_call, take_back, written,
 };
 pub use code::generated;
 pub use kernel::Arguments;
