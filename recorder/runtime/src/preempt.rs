@@ -32,6 +32,8 @@ struct Search {
     original: u8,
     /// One instruction is being stepped, with the breakpoint removed.
     stepping: bool,
+    /// The runtime itself is stepped, on its way to that instruction.
+    leaving: bool,
     passes: u64,
 }
 
@@ -66,6 +68,7 @@ static mut SEARCH: Search = Search {
     inserted: false,
     original: 0,
     stepping: false,
+    leaving: false,
     passes: 0,
 };
 
@@ -223,7 +226,7 @@ pub fn look_for_point(t: &mut Thread) {
     } else if stub::install(t) {
         // From the place itself the program goes through the stub once more.
     } else if here {
-        s.stepping = true;
+        (s.stepping, s.leaving) = (true, true);
         t.regs.rflags |= TF;
     } else {
         insert();
@@ -395,6 +398,14 @@ pub fn forget_steps(t: &mut Thread, c: &mut Context) {
 pub fn faulted(t: &mut Thread, c: &mut Context) {
     forget_steps(t, c);
     c.regs.rip = stub::original_address(c.regs.rip);
+}
+
+/// A trap on the way to the instruction that is to be stepped.
+pub fn leaving(c: &Context) -> bool {
+    let s = search();
+    let was = s.leaving;
+    s.leaving = was && is_ours(c.regs.rip);
+    was
 }
 
 /// A trap in replay, or while stepping; false if it is the program's own.

@@ -148,8 +148,11 @@ fn begin(t: &mut Thread, c: &mut Context, ip: u64) {
     t.regs.rsp = c.regs.rsp;
     c.block_all();
     match rep_len(t, c.regs.rip) {
-        // A trap for each of its rounds would take too long.
-        Some(n) => s.behind = Some((c.regs.rip + n, preempt::poke(c.regs.rip + n, preempt::INT3))),
+        // A trap for each of its rounds would take too long, and be none to stop at.
+        Some(n) => {
+            s.behind = Some((c.regs.rip + n, preempt::poke(c.regs.rip + n, preempt::INT3)));
+            c.regs.rflags &= !TF;
+        }
         None => c.regs.rflags |= TF,
     }
 }
