@@ -285,6 +285,7 @@ fn cpuid_shape(after: u64) -> Option<Shape> {
     }) {
         return None;
     }
+    preempt::overlay(base, &mut code);
     let mut n = 0;
     while n < 3 {
         let rest = &code[AROUND + n..AROUND + CODE];
@@ -360,6 +361,7 @@ fn write_trampoline(
         let mut bytes = [0; 32];
         // SAFETY: `shape` has read these bytes.
         unsafe { (after as *const u8).copy_to(bytes.as_mut_ptr(), follower) };
+        preempt::overlay(after, &mut bytes);
         put(&bytes[..follower]);
     }
     let size = n + 5;
