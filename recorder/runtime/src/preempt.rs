@@ -72,6 +72,14 @@ static mut SEARCH: Search = Search {
     passes: 0,
 };
 
+/// The breakpoint behind a string instruction that is being executed, and what belongs there.
+static mut BEHIND: Option<(u64, u8)> = None;
+
+fn behind() -> &'static mut Option<(u64, u8)> {
+    // SAFETY: only the baton's holder is here.
+    unsafe { &mut *&raw mut BEHIND }
+}
+
 fn search() -> &'static mut Search {
     // SAFETY: only the baton's holder (in replay: the one thread) searches.
     unsafe { &mut *&raw mut SEARCH }
@@ -132,9 +140,34 @@ fn step(t: &mut Thread, c: &mut Context, steps: u32) -> bool {
     let may = may_step(&code[..n], c.regs.rip);
     if may {
         t.steps = steps;
-        c.regs.rflags |= TF;
+        execute(t, &mut c.regs);
     }
     may
+}
+
+/// Lets the thread trap when it has executed the instruction at its place. A repeated string
+/// instruction is not divided: where one is interrupted by a page fault, it may
+/// have stored more already than its registers say.
+fn execute(t: &mut Thread, regs: &mut Regs) {
+    let (code, n) = stub::code_at(t, regs.rip);
+    match displaced::repeated(&code[..n]) {
+        Some(len) => {
+            let at = regs.rip + len as u64;
+            *behind() = Some((at, poke(at, INT3)));
+        }
+        None => regs.rflags |= TF,
+    }
+}
+
+/// The instruction has been executed, or has failed.
+fn executed(c: &mut Context) {
+    c.regs.rflags &= !TF;
+    if let Some((at, byte)) = behind().take() {
+        poke(at, byte);
+        if c.regs.rip == at + 1 {
+            c.regs.rip = at;
+        }
+    }
 }
 
 fn stop(t: &mut Thread, c: &mut Context) {
@@ -226,8 +259,11 @@ pub fn look_for_point(t: &mut Thread) {
     } else if stub::install(t) {
         // From the place itself the program goes through the stub once more.
     } else if here {
-        (s.stepping, s.leaving) = (true, true);
-        t.regs.rflags |= TF;
+        s.stepping = true;
+        let mut regs = t.regs;
+        execute(t, &mut regs);
+        t.regs = regs;
+        s.leaving = t.regs.rflags & TF != 0;
     } else {
         insert();
     }
@@ -271,6 +307,9 @@ pub fn overlay(start: u64, code: &mut [u8]) {
     let s = search();
     if s.inserted {
         shm::overlay(start, code, s.point.regs.rip, &[s.original]);
+    }
+    if let Some((at, byte)) = *behind() {
+        shm::overlay(start, code, at, &[byte]);
     }
     if let Some((at, bytes)) = stub::hidden() {
         shm::overlay(start, code, at, bytes);
@@ -389,7 +428,7 @@ pub fn astray(t: &mut Thread, c: &mut Context) -> bool {
 pub fn forget_steps(t: &mut Thread, c: &mut Context) {
     if t.steps > 0 {
         t.steps = 0;
-        c.regs.rflags &= !TF;
+        executed(c);
         shm::hurry(t);
     }
 }
@@ -413,7 +452,7 @@ pub fn trap(t: &mut Thread, c: &mut Context) -> bool {
     if t.steps > 0 {
         let steps = t.steps - 1;
         t.steps = 0;
-        c.regs.rflags &= !TF;
+        executed(c);
         if shm::in_stub(c.regs.rip) {
             // It has come to an access, before which it can stop.
             shm::hurry(t);
@@ -428,7 +467,7 @@ pub fn trap(t: &mut Thread, c: &mut Context) -> bool {
     }
     if s.stepping {
         s.stepping = false;
-        c.regs.rflags &= !TF;
+        executed(c);
         if c.regs.rip != s.point.regs.rip {
             insert();
             return true;
@@ -448,7 +487,7 @@ pub fn trap(t: &mut Thread, c: &mut Context) -> bool {
     } else {
         t.regs = saved;
         s.stepping = true;
-        c.regs.rflags |= TF;
+        execute(t, &mut c.regs);
     }
     true
 }

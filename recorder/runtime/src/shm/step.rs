@@ -12,6 +12,7 @@ use crate::thread::Thread;
 use crate::{arch, log, preempt, replay, stub};
 use orch_abi::layout::PAGE;
 use orch_abi::record::{Regs, flag};
+use orch_abi::window::repeated;
 
 const TF: u64 = 0x100;
 
@@ -147,11 +148,12 @@ fn begin(t: &mut Thread, c: &mut Context, ip: u64) {
     s.ip = ip;
     t.regs.rsp = c.regs.rsp;
     c.block_all();
-    match rep_len(t, c.regs.rip) {
-        // A trap for each of its rounds would take too long, and be none to stop at.
+    let (code, n) = stub::code_at(t, c.regs.rip);
+    match repeated(&code[..n]) {
+        // A trap for each of its rounds would take too long.
         Some(n) => {
-            s.behind = Some((c.regs.rip + n, preempt::poke(c.regs.rip + n, preempt::INT3)));
-            c.regs.rflags &= !TF;
+            let at = c.regs.rip + n as u64;
+            s.behind = Some((at, preempt::poke(at, preempt::INT3)));
         }
         None => c.regs.rflags |= TF,
     }
@@ -229,26 +231,6 @@ fn close_page(t: &mut Thread, page: u64) {
         crate::fail("a page of shared memory cannot be mapped again");
     }
     call(nr::MPROTECT, &[page, PAGE, 0]);
-}
-
-/// Length of the instruction at `ip` if it is a repeated string instruction
-/// (SDM vol. 2: prefixes f2/f3, 66, 67, rex; opcodes a4-a7, aa-af).
-fn rep_len(t: &mut Thread, ip: u64) -> Option<u64> {
-    let mut code = [0_u8; 6];
-    // SAFETY: guarded.
-    arch::x86_64::guarded(t, || unsafe {
-        (ip as *const u8).copy_to(code.as_mut_ptr(), 6)
-    });
-    let mut rep = false;
-    for (i, b) in code.iter().enumerate() {
-        match b {
-            0xf2 | 0xf3 => rep = true,
-            0x66 | 0x67 | 0x40..=0x4f => {}
-            0xa4..=0xa7 | 0xaa..=0xaf => return rep.then_some(i as u64 + 1),
-            _ => return None,
-        }
-    }
-    None
 }
 
 /// The trap after the one instruction; false if there was none.
