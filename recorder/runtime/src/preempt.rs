@@ -140,23 +140,22 @@ fn step(t: &mut Thread, c: &mut Context, steps: u32) -> bool {
     let may = may_step(&code[..n], c.regs.rip);
     if may {
         t.steps = steps;
-        execute(t, &mut c.regs);
+        c.regs.rflags |= execute(t, c.regs.rip);
     }
     may
 }
 
-/// Lets the thread trap when it has executed the instruction at its place. A repeated string
-/// instruction is not divided: where one is interrupted by a page fault, it may
-/// have stored more already than its registers say.
-fn execute(t: &mut Thread, regs: &mut Regs) {
-    let (code, n) = stub::code_at(t, regs.rip);
-    match displaced::repeated(&code[..n]) {
-        Some(len) => {
-            let at = regs.rip + len as u64;
-            *behind() = Some((at, poke(at, INT3)));
-        }
-        None => regs.rflags |= TF,
-    }
+/// Lets the thread trap when it has executed the instruction at `ip`, with the flag that comes
+/// back. A repeated string instruction is not divided: where one is interrupted by
+/// a page fault, it may have stored more already than its registers say.
+fn execute(t: &mut Thread, ip: u64) -> u64 {
+    let (code, n) = stub::code_at(t, ip);
+    let Some(len) = displaced::repeated(&code[..n]) else {
+        return TF;
+    };
+    let at = ip + len as u64;
+    *behind() = Some((at, poke(at, INT3)));
+    0
 }
 
 /// The instruction has been executed, or has failed.
@@ -260,9 +259,7 @@ pub fn look_for_point(t: &mut Thread) {
         // From the place itself the program goes through the stub once more.
     } else if here {
         s.stepping = true;
-        let mut regs = t.regs;
-        execute(t, &mut regs);
-        t.regs = regs;
+        t.regs.rflags |= execute(t, t.regs.rip);
         s.leaving = t.regs.rflags & TF != 0;
     } else {
         insert();
@@ -439,6 +436,15 @@ pub fn faulted(t: &mut Thread, c: &mut Context) {
     c.regs.rip = stub::original_address(c.regs.rip);
 }
 
+/// The instruction that is stepped is the end of a handler, from which no trap comes.
+pub fn returning() {
+    let s = search();
+    if s.stepping {
+        s.stepping = false;
+        insert();
+    }
+}
+
 /// A trap on the way to the instruction that is to be stepped.
 pub fn leaving(c: &Context) -> bool {
     let s = search();
@@ -487,7 +493,7 @@ pub fn trap(t: &mut Thread, c: &mut Context) -> bool {
     } else {
         t.regs = saved;
         s.stepping = true;
-        execute(t, &mut c.regs);
+        c.regs.rflags |= execute(t, c.regs.rip);
     }
     true
 }

@@ -273,6 +273,7 @@ pub fn due_first(t: &mut Thread) -> bool {
         if t.regs.rax != nr::RT_SIGRETURN {
             preempt::missed(t);
         }
+        preempt::returning();
         return false;
     }
     t.regs.rip -= 2;
