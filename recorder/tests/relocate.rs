@@ -4,7 +4,7 @@
 
 use iced_x86::{Decoder, DecoderOptions, Instruction};
 use object::{Object as _, ObjectSection as _};
-use orch_abi::window::{Flow, decode, window};
+use orch_abi::window::{Flow, decode, repeated, window};
 use orch_recorder::relocate::relocate;
 use proptest::prelude::*;
 use std::sync::OnceLock;
@@ -38,6 +38,8 @@ fn lengths_agree_in_a_whole_program() {
         }
         let at = usize::try_from(i.ip() - base).expect("small");
         let rest = &code[at..];
+        let repeats = i.is_string_instruction() && (i.has_rep_prefix() || i.has_repne_prefix());
+        assert_eq!(repeated(rest), repeats.then_some(i.len()), "{i}");
         all += 1;
         if let Some(ours) = decode(rest) {
             known += 1;

@@ -164,11 +164,7 @@ fn nothing_is_left_of_a_debugger() -> Result<()> {
     let recorded = run::run(&mut place.record(&["true"]), LIMIT)?;
     ensure!(recorded.code() == Some(0), "{recorded}");
     let before = hosts()?;
-    let outcome = gdb(&place, "p1@end", &["reverse-stepi", "kill"])?;
-    ensure!(
-        outcome.stdout.contains("orch") || before == hosts()?,
-        "{outcome}"
-    );
+    gdb(&place, "p1@end", &["reverse-stepi", "info registers rip"])?;
     // The last of them may still be on its way.
     for _ in 0..100 {
         if hosts()? == before {

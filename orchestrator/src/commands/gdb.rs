@@ -88,6 +88,8 @@ fn commands(
     let orch = quoted(&std::env::current_exe()?);
     let session = quoted(&std::fs::canonicalize(session.dir())?);
     Ok(vec![
+        // Some answers are searched for in the whole recording.
+        "set remotetimeout 3600".to_owned(),
         format!("set sysroot {}", sysroot.dir().display()),
         format!("file {}", sysroot.program().display()),
         format!("target remote | {orch} -s {session} serve --stdio {position}"),

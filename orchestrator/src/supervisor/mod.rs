@@ -4,7 +4,6 @@
 mod ending;
 mod exec;
 mod load;
-mod sharing;
 mod slots;
 pub(crate) mod watch;
 
@@ -72,7 +71,6 @@ pub struct Supervisor<'a> {
     next_slot: u32,
     /// Slots that have room on the disk.
     reserved: u32,
-    shared_files: sharing::SharedFiles,
     no_new_privs: bool,
     filter_installed: bool,
     buffer: Vec<u8>,
@@ -126,7 +124,6 @@ pub fn record(session: &Session, command: &[OsString], options: &Options) -> Res
         refused: BTreeMap::new(),
         waited_for: HashMap::new(),
         kept: HashMap::new(),
-        shared_files: sharing::SharedFiles::default(),
         told: HashSet::new(),
         load: load::Load::new(),
         next_slot: 0,

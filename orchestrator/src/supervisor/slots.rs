@@ -225,7 +225,6 @@ impl Supervisor<'_> {
         live.taken += taken;
         // Only what the supervisor must know at once; the rest is the reader's.
         let mut at = 0;
-        let mut told = Vec::new();
         while let Some(head) = self.buffer.get(at..at + 16) {
             let len = u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize;
             if head[0] == Kind::Syscall as u8 && head[1] & flag::REFUSED != 0 {
@@ -247,19 +246,6 @@ impl Supervisor<'_> {
                     value: u32::from(body[0]),
                 });
             }
-            if head[0] == Kind::Map as u8
-                && let Some(payload) = self.buffer.get(at + 16..at + 16 + len)
-            {
-                let kept = &self.kept;
-                let identity = |number| {
-                    let version = kept.iter().find(|&(_, &n)| n == number)?.0;
-                    Some((version[0], version[1]))
-                };
-                told.extend(
-                    self.shared_files
-                        .observe(live.recording, head[0], payload, identity),
-                );
-            }
             at += 16 + len;
         }
         let writer = match &mut live.writer {
@@ -276,9 +262,6 @@ impl Supervisor<'_> {
             .context("cannot write the session; what was recorded so far is readable")?;
         // Only now: whenever this process is killed, what the file lacks is in the ring.
         self.arena.free(index, writer.kept());
-        for text in told {
-            super::warn(&text);
-        }
         Ok(true)
     }
 

@@ -145,11 +145,13 @@ pub fn pidfd(pid: i32) -> Option<OwnedFd> {
     Some(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Asks the runtime in a thread to come to a safe point: SIGSYS, which is always its own.
+/// Asks the runtime in a thread to come to a safe point. By SIGBUS: of each signal the
+/// kernel keeps one only (signal(7)), so that the thread loses a fault of its own that
+/// comes meanwhile. That one happens again; a system call's SIGSYS would not.
 #[expect(unsafe_code, reason = "tgkill has no wrapper in nix")]
 pub fn interrupt(process: i32, thread: i32) {
     // SAFETY: sends a signal; a wrong id is an error.
-    unsafe { libc::syscall(libc::SYS_tgkill, process, thread, libc::SIGSYS) };
+    unsafe { libc::syscall(libc::SYS_tgkill, process, thread, libc::SIGBUS) };
 }
 
 /// The wait status of a process that has been reaped: pidfs keeps it for who

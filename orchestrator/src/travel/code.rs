@@ -60,7 +60,7 @@ pub enum Meaning {
 }
 
 /// Plain structures of the runtime, read from its memory.
-trait Plain: Default + Clone {
+trait Plain: Clone {
     const SIZE: usize;
     fn parse(bytes: &[u8]) -> Self;
 }
@@ -99,7 +99,7 @@ impl Plain for PatchedSite {
 impl Plain for Window {
     const SIZE: usize = size_of::<Self>();
     fn parse(b: &[u8]) -> Self {
-        let from = offset!(Self, original);
+        let from = offset!(Self, code);
         Self {
             ip: u64_at(b, offset!(Self, ip)),
             stub: u64_at(b, offset!(Self, stub)),
@@ -110,8 +110,7 @@ impl Plain for Window {
             stub_len: u32_at(b, offset!(Self, stub_len)),
             sites: u32_at(b, offset!(Self, sites)),
             site_count: u32_at(b, offset!(Self, site_count)),
-            original: b[from..from + 5].try_into().expect("five bytes"),
-            reserved: [0; 3],
+            code: b[from..from + 40].try_into().expect("40 bytes"),
         }
     }
 }
@@ -333,7 +332,7 @@ impl CodeMap {
             put(s.start, &s.original[..JUMP as usize]);
         }
         for w in self.windows.iter().filter(|w| w.patched != 0) {
-            put(w.ip, &w.original);
+            put(w.ip, &w.code[..JUMP as usize]);
         }
         // The search came last.
         if self.search.on != 0 {

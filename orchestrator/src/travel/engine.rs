@@ -69,7 +69,17 @@ impl Instant {
 
     /// From there on by that.
     pub fn and(mut self, leg: Leg) -> Self {
-        self.legs.push(leg);
+        match (self.legs.last_mut(), &leg) {
+            (
+                Some(Leg::Pass { ip, n, .. }),
+                Leg::Pass {
+                    ip: same, n: more, ..
+                },
+            ) if ip == same => {
+                *n += more;
+            }
+            _ => self.legs.push(leg),
+        }
         self
     }
 }
@@ -93,6 +103,8 @@ struct Checkpoint {
     offset: u64,
 }
 
+/// So many instructions are too many to be counted by people.
+const FAR: u64 = 1000;
 /// `syscall`.
 const SYSCALL: [u8; 2] = [0x0f, 0x05];
 /// At most so many checkpoints wait.
@@ -263,7 +275,7 @@ impl Travel {
         }
         let (pass, instructions) = match here.legs[..] {
             [] => (None, extra),
-            [Leg::Steps(n)] => (None, n + extra),
+            [Leg::Steps(n)] if n < FAR => (None, n + extra),
             [
                 Leg::Pass {
                     ip,
@@ -279,8 +291,13 @@ impl Travel {
                 },
                 Leg::Steps(steps),
             ] => (Some((ip, n)), steps),
-            // However one came here, it is so many instructions behind an event.
-            _ => (None, self.count_steps()? + extra),
+            // However one came here, it is so many passes behind an event.
+            _ => {
+                let (ip, n) = self.count_passes()?;
+                let arrived = true;
+                self.here = Instant::event(here.at).and(Leg::Pass { ip, n, arrived });
+                (Some((ip, n)), 0)
+            }
         };
         Ok(At::Tick {
             tick,

@@ -23,10 +23,14 @@ fn is_passed_over(record: &Record<'_>) -> bool {
     }
 }
 
-/// Whether the record goes ahead of the event that it belongs to: memory, and mappings.
+/// Whether the record goes ahead of the event that it belongs to: memory,
+/// mappings, and that a process or thread is about to be made.
 pub fn is_ahead(record: &Record<'_>) -> bool {
     let kind = Kind::from_u8(record.head.kind);
-    matches!(kind, Some(Kind::Data | Kind::Map | Kind::RuntimeMap))
+    matches!(
+        kind,
+        Some(Kind::Data | Kind::Map | Kind::RuntimeMap | Kind::Spawn)
+    )
 }
 
 /// The event of `tick`, or the next one.
@@ -97,15 +101,14 @@ pub fn before(session: &Session, id: RecordingId, offset: u64) -> Result<Option<
             if !is_passed_over(record) {
                 let kind = Kind::from_u8(record.head.kind);
                 let is_stop = match kind {
-                    Some(Kind::Syscall) => !entered,
-                    Some(Kind::Enter | Kind::Exec | Kind::Spawn | Kind::Exit | Kind::Signal) => {
-                        true
-                    }
+                    // Memory and mappings come with a call that begins here.
+                    Some(Kind::Syscall) => !entered || event.offset != record.offset,
+                    Some(Kind::Enter | Kind::Exec | Kind::Exit | Kind::Signal) => true,
                     Some(Kind::Insn | Kind::Store) => true,
                     Some(Kind::Shared) => record.head.flags & flag::INTERRUPTED == 0,
                     _ => false,
                 };
-                entered = matches!(kind, Some(Kind::Enter | Kind::Switch | Kind::Spawn));
+                entered = matches!(kind, Some(Kind::Enter | Kind::Switch));
                 last = Some(Past { event, is_stop });
             }
             false

@@ -46,6 +46,16 @@ pub struct Stops {
     pub limit: Option<u64>,
 }
 
+impl Stops {
+    /// For an address.
+    pub fn at(ip: u64) -> Self {
+        Self {
+            breakpoints: vec![ip],
+            ..Self::default()
+        }
+    }
+}
+
 /// Code that is in place of the program's.
 #[derive(Default)]
 struct Inserted(Vec<(u64, u8)>);
@@ -546,11 +556,8 @@ impl Travel {
                 return Ok(());
             }
             Leg::Pass { ip, n, arrived } => {
-                let stops = Stops {
-                    breakpoints: vec![ip],
-                    ..Stops::default()
-                };
-                (stops, n - u64::from(arrived && self.has_arrived(ip)?))
+                let left = n - u64::from(arrived && self.has_arrived(ip)?);
+                (Stops::at(ip), left)
             }
             Leg::Change { watch, n } => {
                 let stops = Stops {

@@ -249,19 +249,56 @@ impl Travel {
         found
     }
 
-    /// How many instructions it is to here from the event that the way begins at.
-    pub(super) fn count_steps(&mut self) -> Result<u64> {
+    /// The address here, and how often the program has come to it since the event
+    /// that the way begins at, this time included.
+    pub(super) fn count_passes(&mut self) -> Result<(u64, u64)> {
         let here = self.here.clone();
+        let ip = self.regs()?.rip;
         self.run_to_event(here.at)?;
-        let mut steps = 0;
+        let mut passes = u64::from(self.has_arrived(ip)?);
         for leg in &here.legs {
-            steps += self.steps_along(leg, MANY)?.unwrap_or(MANY);
-            if let Leg::Steps(n) = leg {
-                self.follow(&Leg::Steps(*n))?;
-            }
+            passes += self.passes_along(leg, ip)?;
         }
         self.here = here;
-        Ok(steps)
+        Ok((ip, passes))
+    }
+
+    /// Follows a leg; tells how often it comes to `ip`.
+    fn passes_along(&mut self, leg: &Leg, ip: u64) -> Result<u64> {
+        let (mut stops, mut left, end) = match *leg {
+            Leg::Steps(n) => {
+                let mut passes = 0;
+                for _ in 0..n {
+                    self.step()?;
+                    passes += u64::from(self.regs()?.rip == ip);
+                }
+                return Ok(passes);
+            }
+            Leg::Pass { ip, n, arrived } => {
+                let left = n - u64::from(arrived && self.has_arrived(ip)?);
+                (Stops::at(ip), left, Reason::Breakpoint(ip))
+            }
+            Leg::Change { watch, n } => {
+                let stops = Stops {
+                    watches: vec![watch],
+                    ..Stops::default()
+                };
+                (stops, n, Reason::Watch(watch))
+            }
+        };
+        if !stops.breakpoints.contains(&ip) {
+            stops.breakpoints.push(ip);
+        }
+        let (mut run, mut passes) = (Passes::new(self)?, 0);
+        while left > 0 {
+            let reason = self.run_counting(&stops, &mut run)?;
+            if reason == Reason::End {
+                return Err(TravelError::End.into());
+            }
+            left -= u64::from(reason == end);
+            passes += u64::from(self.regs()?.rip == ip);
+        }
+        Ok(passes)
     }
 
     /// Goes back to the last hit of `stops` before here. Before a store to what

@@ -286,8 +286,8 @@ pub struct Exit {
 pub struct Point {
     /// General registers (flags without RF and TF).
     pub regs: Regs,
-    /// Hash of the normalised extended state.
-    pub xstate: u64,
+    /// How many accesses to shared memory the thread has made.
+    pub accesses: u64,
     /// Pages that went into `digest`; 0 where there were too many to hash.
     pub pages: u64,
     /// Hash of the memory around what the registers point to.

@@ -163,7 +163,7 @@ pub struct PatchedSite {
 
 /// Code of the program that a stub stands for.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// First address.
     pub ip: u64,
@@ -183,10 +183,8 @@ pub struct Window {
     pub sites: u32,
     /// See above.
     pub site_count: u32,
-    /// What belongs where the jump is.
-    pub original: [u8; 5],
-    /// Zero.
-    pub reserved: [u8; 3],
+    /// The program's code there.
+    pub code: [u8; 40],
 }
 
 /// The stub of a search for a place.

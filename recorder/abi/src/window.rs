@@ -56,6 +56,16 @@ pub fn window(code: &[u8]) -> Option<Window> {
     Some(w)
 }
 
+/// Length of the repeated string instruction that `code` begins with, if it is one
+/// (SDM vol. 2: prefixes f2/f3, 66, 67, rex; opcodes a4-a7, aa-af).
+#[must_use]
+pub fn repeated(code: &[u8]) -> Option<usize> {
+    let prefix = |b: &u8| matches!(b, 0xf2 | 0xf3 | 0x66 | 0x67 | 0x40..=0x4f);
+    let at = code.iter().position(|b| !prefix(b))?;
+    let repeats = code[..at].iter().any(|b| matches!(b, 0xf2 | 0xf3));
+    (repeats && matches!(code[at], 0xa4..=0xa7 | 0xaa..=0xaf)).then_some(at + 1)
+}
+
 /// What follows an opcode.
 #[derive(Clone, Copy)]
 enum Form {

@@ -4,7 +4,7 @@
 //! `cpuid`, of which the start of a program executes dozens, is treated likewise.
 
 use crate::sys::{call, mm, nr};
-use crate::{log, replay, shm, stop, thread};
+use crate::{log, preempt, replay, shm, stop, thread};
 use orch_abi::layout::PAGE;
 use orch_abi::record::{Kind, Map};
 use orch_abi::shared::option;
@@ -278,6 +278,7 @@ fn cpuid_shape(after: u64) -> Option<Shape> {
     }) {
         return None;
     }
+    preempt::overlay(base, &mut code);
     let mut n = 0;
     while n < 3 {
         let rest = &code[AROUND + n..AROUND + CODE];
@@ -353,6 +354,7 @@ fn write_trampoline(
         let mut bytes = [0; 32];
         // SAFETY: `shape` has read these bytes.
         unsafe { (after as *const u8).copy_to(bytes.as_mut_ptr(), follower) };
+        preempt::overlay(after, &mut bytes);
         put(&bytes[..follower]);
     }
     let size = n + 5;
@@ -382,13 +384,15 @@ pub fn write(start: u64, bytes: &[u8]) -> bool {
     let first = start & !(PAGE - 1);
     let span = (start + bytes.len() as u64 - first).div_ceil(PAGE) * PAGE;
     let rwx = mm::READ | mm::WRITE | mm::EXEC;
-    if call(nr::MPROTECT, &[first, span, rwx]) < 0 {
-        return false;
-    }
-    // SAFETY: the pages are writable, and no other thread runs program code.
-    unsafe { (start as *mut u8).copy_from(bytes.as_ptr(), bytes.len()) };
-    call(nr::MPROTECT, &[first, span, mm::READ | mm::EXEC]);
-    true
+    preempt::beneath(start, bytes.len() as u64, || {
+        if call(nr::MPROTECT, &[first, span, rwx]) < 0 {
+            return false;
+        }
+        // SAFETY: the pages are writable, and no other thread runs program code.
+        unsafe { (start as *mut u8).copy_from(bytes.as_ptr(), bytes.len()) };
+        call(nr::MPROTECT, &[first, span, mm::READ | mm::EXEC]);
+        true
+    })
 }
 
 /// First address of a patched site in a range.

@@ -33,6 +33,8 @@ struct Search {
     original: u8,
     /// One instruction is being stepped, with the breakpoint removed.
     stepping: bool,
+    /// The runtime itself is stepped, on its way to that instruction.
+    leaving: bool,
     passes: u64,
 }
 
@@ -59,7 +61,7 @@ static mut SEARCH: Search = Search {
             rip: 0,
             rflags: 0,
         },
-        xstate: 0,
+        accesses: 0,
         pages: 0,
         near: 0,
         digest: 0,
@@ -67,8 +69,17 @@ static mut SEARCH: Search = Search {
     inserted: false,
     original: 0,
     stepping: false,
+    leaving: false,
     passes: 0,
 };
+
+/// The breakpoint behind a string instruction that is being executed, and what belongs there.
+static mut BEHIND: Option<(u64, u8)> = None;
+
+fn behind() -> &'static mut Option<(u64, u8)> {
+    // SAFETY: only the baton's holder is here.
+    unsafe { &mut *&raw mut BEHIND }
+}
 
 fn search() -> &'static mut Search {
     // SAFETY: only the baton's holder (in replay: the one thread) searches.
@@ -117,20 +128,58 @@ pub fn interrupt(t: &mut Thread, c: &mut Context) {
         shm::hurry(t);
         return;
     }
-    stop_or_step(t, c, MAX_STEPS);
+    // The kernel looks for signals on its way back from a page fault, too: the program has
+    // a page that it will write to, which replay does not know of until it has done so.
+    if !step(t, c, MAX_STEPS) {
+        stop(t, c);
+    }
 }
 
 /// Stops the thread if its place is one where replay can put a stub; lets it
 /// execute one more instruction otherwise, at most `steps` times.
 fn stop_or_step(t: &mut Thread, c: &mut Context, steps: u32) {
-    let ip = c.regs.rip;
-    let (code, n) = stub::code_at(t, ip);
-    let code = &code[..n];
-    if steps > 0 && displaced::window(code).is_none() && may_step(code, ip) {
-        t.steps = steps;
-        c.regs.rflags |= TF;
-        return;
+    let (code, n) = stub::code_at(t, c.regs.rip);
+    if steps == 0 || displaced::window(&code[..n]).is_some() || !step(t, c, steps) {
+        stop(t, c);
     }
+}
+
+/// Lets the thread execute one instruction; false if it is none that can be stepped.
+fn step(t: &mut Thread, c: &mut Context, steps: u32) -> bool {
+    let (code, n) = stub::code_at(t, c.regs.rip);
+    let may = may_step(&code[..n], c.regs.rip);
+    if may {
+        t.steps = steps;
+        c.regs.rflags |= execute(t, c.regs.rip);
+    }
+    may
+}
+
+/// Lets the thread trap when it has executed the instruction at `ip`, with the flag that comes
+/// back. A repeated string instruction is not divided: where one is interrupted by
+/// a page fault, it may have stored more already than its registers say.
+fn execute(t: &mut Thread, ip: u64) -> u64 {
+    let (code, n) = stub::code_at(t, ip);
+    let Some(len) = displaced::repeated(&code[..n]) else {
+        return TF;
+    };
+    let at = ip + len as u64;
+    *behind() = Some((at, poke(at, INT3)));
+    0
+}
+
+/// The instruction has been executed, or has failed.
+fn executed(c: &mut Context) {
+    c.regs.rflags &= !TF;
+    if let Some((at, byte)) = behind().take() {
+        poke(at, byte);
+        if c.regs.rip == at + 1 {
+            c.regs.rip = at;
+        }
+    }
+}
+
+fn stop(t: &mut Thread, c: &mut Context) {
     t.steps = 0;
     t.regs = c.regs;
     t.preempted = 1;
@@ -171,6 +220,7 @@ fn identify(t: &mut Thread, all: bool) -> Point {
     let regs = t.regs;
     let mut p = Point {
         regs,
+        accesses: shm::made(t),
         near: near(t, &regs),
         ..Point::default()
     };
@@ -210,21 +260,17 @@ fn window(t: &mut Thread, seed: u64, at: u64, len: u64) -> u64 {
 
 /// The next event is a `Point`: looks for it from here on.
 pub fn look_for_point(t: &mut Thread) {
-    let head = replay::expect_kind(t, Kind::Point);
-    let s = search();
-    s.point = log::read::<Point>();
-    nearby::read(u64::from(head.len) - size_of::<Point>() as u64);
-    s.on = true;
-    s.passes = 0;
+    let s = take_point(t);
     t.regs = normalised(&t.regs);
     let here = t.regs.rip == s.point.regs.rip;
     if here && matches(t) {
         s.on = false;
-    } else if stub::install(t, &s.point.regs) {
+    } else if stub::install(t) {
         // From the place itself the program goes through the stub once more.
     } else if here {
         s.stepping = true;
-        t.regs.rflags |= TF;
+        t.regs.rflags |= execute(t, t.regs.rip);
+        s.leaving = t.regs.rflags & TF != 0;
     } else {
         insert();
     }
@@ -233,13 +279,24 @@ pub fn look_for_point(t: &mut Thread) {
 /// As [`look_for_point`], of a thread that is in a stub of a shared access: it
 /// comes to the point by way of the code there, if it is next.
 pub fn look_ahead_for_point(t: &mut Thread) {
+    take_point(t);
+    put(t);
+}
+
+fn take_point(t: &mut Thread) -> &'static mut Search {
     let head = replay::expect_kind(t, Kind::Point);
     let s = search();
     s.point = log::read::<Point>();
     nearby::read(u64::from(head.len) - size_of::<Point>() as u64);
     s.on = true;
     s.passes = 0;
-    if !stub::install(t, &s.point.regs) {
+    stub::look_for(t, &s.point);
+    s
+}
+
+/// Puts a stub at the place that is looked for, or a breakpoint.
+fn put(t: &mut Thread) {
+    if !stub::install(t) {
         insert();
     }
 }
@@ -257,6 +314,9 @@ pub fn overlay(start: u64, code: &mut [u8]) {
     let s = search();
     if s.inserted {
         shm::overlay(start, code, s.point.regs.rip, &[s.original]);
+    }
+    if let Some((at, byte)) = *behind() {
+        shm::overlay(start, code, at, &[byte]);
     }
     if let Some((at, bytes)) = stub::hidden() {
         shm::overlay(start, code, at, bytes);
@@ -282,6 +342,26 @@ pub fn write_code(at: u64, bytes: &[u8]) {
     call(nr::CLOSE, &[fd as u64]);
 }
 
+/// Changes the program's code by `change`, under what a search has put there.
+pub fn beneath(start: u64, len: u64, change: impl FnOnce() -> bool) -> bool {
+    let t = thread::current();
+    let s = search();
+    let at = s.point.regs.rip;
+    let breakpoint = s.inserted && at.wrapping_sub(start) < len;
+    if !breakpoint && !stub::lies_in(start, len) {
+        return change();
+    }
+    if s.inserted {
+        remove();
+    } else {
+        stub::hide();
+        stub::withdraw();
+    }
+    let changed = change();
+    put(t);
+    changed
+}
+
 fn insert() {
     let s = search();
     s.original = poke(s.point.regs.rip, INT3);
@@ -298,7 +378,8 @@ fn remove() {
 
 fn matches(t: &mut Thread) -> bool {
     search().passes += 1;
-    if t.regs != search().point.regs {
+    let s = search();
+    if t.regs != s.point.regs || shm::made(t) != s.point.accesses {
         return false;
     }
     stop::without_breakpoints(|| is_the_place(t))
@@ -331,6 +412,7 @@ pub fn pass(t: &mut Thread) {
             stub::withdraw();
             s.on = false;
             replay::settle(t);
+            shm::rearm(t);
             t.resume_ip = patch::resume_address(t.regs.rip);
             return;
         }
@@ -347,7 +429,6 @@ pub fn astray(t: &mut Thread, c: &mut Context) -> bool {
     if stub::unsuitable(t) {
         stub::hide();
         stub::withdraw();
-        search().passes = t.probe.passes;
         insert();
     } else {
         c.regs.rip = ip;
@@ -355,11 +436,12 @@ pub fn astray(t: &mut Thread, c: &mut Context) -> bool {
     true
 }
 
-/// The instruction that is stepped goes on in a stub: the thread stops another time.
+/// The instruction that is stepped goes on in a stub: the thread stops at an access.
 pub fn forget_steps(t: &mut Thread, c: &mut Context) {
     if t.steps > 0 {
         t.steps = 0;
-        c.regs.rflags &= !TF;
+        executed(c);
+        shm::hurry(t);
     }
 }
 
@@ -369,12 +451,29 @@ pub fn faulted(t: &mut Thread, c: &mut Context) {
     c.regs.rip = stub::original_address(c.regs.rip);
 }
 
+/// The instruction that is stepped is the end of a handler, from which no trap comes.
+pub fn returning() {
+    let s = search();
+    if s.stepping {
+        s.stepping = false;
+        insert();
+    }
+}
+
+/// A trap on the way to the instruction that is to be stepped.
+pub fn leaving(c: &Context) -> bool {
+    let s = search();
+    let was = s.leaving;
+    s.leaving = was && is_ours(c.regs.rip);
+    was
+}
+
 /// A trap in replay, or while stepping; false if it is the program's own.
 pub fn trap(t: &mut Thread, c: &mut Context) -> bool {
     if t.steps > 0 {
         let steps = t.steps - 1;
         t.steps = 0;
-        c.regs.rflags &= !TF;
+        executed(c);
         if shm::in_stub(c.regs.rip) {
             // It has come to an access, before which it can stop.
             shm::hurry(t);
@@ -389,7 +488,7 @@ pub fn trap(t: &mut Thread, c: &mut Context) -> bool {
     }
     if s.stepping {
         s.stepping = false;
-        c.regs.rflags &= !TF;
+        executed(c);
         if c.regs.rip != s.point.regs.rip {
             insert();
             return true;
@@ -409,7 +508,7 @@ pub fn trap(t: &mut Thread, c: &mut Context) -> bool {
     } else {
         t.regs = saved;
         s.stepping = true;
-        c.regs.rflags |= TF;
+        c.regs.rflags |= execute(t, c.regs.rip);
     }
     true
 }
@@ -424,7 +523,7 @@ pub fn found(t: &mut Thread) {
 #[cold]
 pub fn missed(t: &Thread) -> ! {
     let s = search();
-    let passes = if stub::on() { t.probe.passes } else { s.passes };
+    let passes = s.passes.max(t.probe.passes);
     replay::diverge_at(
         t,
         Kind::Point,

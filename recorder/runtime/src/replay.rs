@@ -256,6 +256,8 @@ pub fn after_event(t: &mut Thread, c: &mut Context) {
         Some(head) if head.kind == Kind::Point as u8 => {
             t.regs = c.regs;
             preempt::look_for_point(t);
+            // This is a handler: it returns to the program at once.
+            preempt::leaving(c);
             c.regs.rflags = t.regs.rflags;
             if !preempt::searching() {
                 t.preempted = 1;

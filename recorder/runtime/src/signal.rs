@@ -200,7 +200,7 @@ pub fn install_own() {
     kernel_action(
         sig::BUS,
         arch::enter_fault as *const () as u64,
-        SA_SIGINFO | SA_ONSTACK | SA_NODEFER,
+        SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTART,
     );
 }
 
@@ -273,6 +273,7 @@ pub fn due_first(t: &mut Thread) -> bool {
         if t.regs.rax != nr::RT_SIGRETURN {
             preempt::missed(t);
         }
+        preempt::returning();
         return false;
     }
     t.regs.rip -= 2;
@@ -293,18 +294,23 @@ pub struct Info {
     rest: [u64; 14],
 }
 
-/// SIGSYS: a system call of the program, or the supervisor's interrupt.
+impl Info {
+    /// Whether the supervisor has sent it; `si_pid` is in the low half of the first word.
+    fn by_supervisor(&self) -> bool {
+        self.rest[0] as u32 == log::control().supervisor.load(Ordering::Relaxed)
+    }
+}
+
+/// SIGSYS: a system call of the program, or one that somebody sent.
 pub extern "C" fn on_sigsys(_: i32, info: &Info, c: &mut Context) {
     const SYS_SECCOMP: i32 = 1;
     let t = thread::current();
     if info.code != SYS_SECCOMP {
-        // si_pid follows si_code and padding; ours is the supervisor's.
-        let sender = info.rest[0] as u32;
-        let supervisor = log::control().supervisor.load(Ordering::Relaxed);
         let action = process().own.actions[sig::SYS as usize - 1];
-        if sender == supervisor || action.handler == 1 || !log::recording() {
-            preempt::interrupt(t, c);
-        } else if t.mask & bit(sig::SYS) != 0 {
+        if action.handler == 1 || !log::recording() {
+            return;
+        }
+        if t.mask & bit(sig::SYS) != 0 {
             // SAFETY: the kernel's siginfo_t has 128 bytes.
             t.held = Some(unsafe { core::ptr::from_ref(info).cast::<[u64; 16]>().read() });
         } else if action.caught() {
@@ -364,6 +370,10 @@ fn catch(t: &mut Thread, signal: u32, info: &Info, c: &mut Context, fault: u32) 
 /// A signal that an instruction raised (or that somebody sent).
 pub extern "C" fn on_fault(signal: u32, info: &Info, c: &mut Context) {
     let t = thread::current();
+    if info.code <= 0 && signal == sig::BUS && info.by_supervisor() {
+        preempt::interrupt(t, c);
+        return;
+    }
     if info.code <= 0 {
         // Sent by kill(2) and friends, not raised by an instruction.
         let action = process().own.actions[signal as usize - 1];
@@ -374,10 +384,14 @@ pub extern "C" fn on_fault(signal: u32, info: &Info, c: &mut Context) {
         }
         return;
     }
+    const PAGE_FAULT: u64 = 14;
     // Bit 1 of a page fault's error code.
     const WRITE: u64 = 2;
     let ip = c.regs.rip;
     if signal == sig::BUS && shm::bus(t, c, info.rest[0]) {
+        return;
+    }
+    if signal == sig::TRAP && preempt::leaving(c) {
         return;
     }
     if is_ours(ip) {
@@ -392,10 +406,12 @@ pub extern "C" fn on_fault(signal: u32, info: &Info, c: &mut Context) {
             "runtime fault: signal {signal} at {ip:#x}, address {address:#x}"
         ));
     }
+    // Other faults leave cr2 as the last page fault has set it.
+    let accessed = (c.trapno == PAGE_FAULT).then_some(c.cr2);
     let handled = match signal {
         sig::SEGV => {
             preempt::astray(t, c)
-                || shm::fault(t, c, c.cr2, c.err & WRITE != 0)
+                || shm::fault(t, c, accessed, c.err & WRITE != 0)
                 || insn::emulate(t, c)
         }
         sig::TRAP => {

@@ -10,10 +10,11 @@
 
 use crate::sys::{call, mm, nr};
 use crate::thread::Thread;
-use crate::{log, stop};
+use crate::{log, shm, stop};
 use core::mem::offset_of;
+use orch_abi::access::Access;
 use orch_abi::layout::{PAGE, TASK_END, is_ours};
-use orch_abi::record::Regs;
+use orch_abi::record::{Point, Regs};
 use orch_abi::shared::request;
 use orch_abi::stop::{Layout, SearchStub};
 use orch_abi::window::{JUMP, MAX_WINDOW, Window, window};
@@ -31,6 +32,8 @@ pub struct Probe {
     flags: u64,
     /// How often the place was passed.
     pub passes: u64,
+    /// Countdown of shared accesses, registers and words that are wanted.
+    countdown: i64,
     want: Regs,
     words: [(u64, u64); WORDS],
     /// The word to replace next.
@@ -150,6 +153,12 @@ pub fn covers(addr: u64) -> bool {
     s.on && addr + 8 > s.ip && addr < s.ip + JUMP as u64
 }
 
+/// Whether the stub's jump, or what it displaces, lies in the range.
+pub fn lies_in(start: u64, len: u64) -> bool {
+    let s = stub();
+    s.on && start < s.ip + s.window.len as u64 && s.ip < start + len
+}
+
 /// Where execution goes on after a pass that is not the one.
 pub fn passed() -> u64 {
     stub().moved
@@ -162,9 +171,23 @@ pub fn watch_word(t: &mut Thread, addr: u64, value: u64) {
     p.next = (p.next + 1) % WORDS;
 }
 
-/// Puts a stub at `want.rip`; false where the code there cannot be displaced.
-pub fn install(t: &mut Thread, want: &Regs) -> bool {
-    let ip = want.rip;
+/// Says what stubs shall look for.
+pub fn look_for(t: &mut Thread, point: &Point) {
+    let always = (&raw const t.this as u64, t.this as u64);
+    t.probe = Probe {
+        rax: 0,
+        flags: 0,
+        passes: 0,
+        countdown: shm::countdown_at(t, point.accesses),
+        want: point.regs,
+        words: [always; WORDS],
+        next: 0,
+    };
+}
+
+/// Puts a stub at the place; false where the code there cannot be displaced.
+pub fn install(t: &mut Thread) -> bool {
+    let ip = t.probe.want.rip;
     let (code, n) = stop::without_breakpoints(|| code_at(t, ip));
     let Some(w) = window(&code[..n]) else {
         return false;
@@ -174,15 +197,6 @@ pub fn install(t: &mut Thread, want: &Regs) -> bool {
     s.window = w;
     s.original[..w.len].copy_from_slice(&code[..w.len]);
     s.astray = 0;
-    let always = (&raw const t.this as u64, t.this as u64);
-    t.probe = Probe {
-        rax: 0,
-        flags: 0,
-        passes: 0,
-        want: *want,
-        words: [always; WORDS],
-        next: 0,
-    };
     let Some(at) = place(ip, w) else { return false };
     if !write(at, s) {
         withdraw();
@@ -255,11 +269,8 @@ pub fn withdraw() {
     call(nr::MUNMAP, &[s.pages.0, s.pages.1]);
 }
 
-/// Whether a stub is in place.
-pub fn on() -> bool {
-    stub().on
-}
-
+/// The countdown, the registers, the words.
+const COMPARISONS: usize = 1 + REGISTERS.len() + WORDS;
 /// Bytes of a stub, at most.
 const ROOM: u64 = 768;
 
@@ -273,7 +284,9 @@ fn place(ip: u64, w: Window) -> Option<u64> {
     const FAR: [u8; 12] = [
         0x00, 0xff, 0x01, 0xfe, 0x02, 0xfd, 0x08, 0xf0, 0x18, 0xe0, 0x30, 0xd0,
     ];
-    let held = |n: usize| w.starts >> n & 1 == 1;
+    // What a stub of a shared access displaces faults there, and must go on doing so.
+    let elsewhere = |n: usize| shm::resume_address(ip + n as u64).is_some();
+    let held = |n: usize| w.starts >> n & 1 == 1 || elsewhere(n);
     let s = stub();
     for i in 0..96_usize {
         let top = if held(4) {
@@ -320,7 +333,7 @@ struct Code {
     bytes: [u8; ROOM as usize],
     len: usize,
     /// Offsets of the 32-bit displacements of jumps to the miss path.
-    misses: [usize; 24],
+    misses: [usize; COMPARISONS],
     jumps: usize,
 }
 
@@ -394,7 +407,7 @@ fn assemble() -> (Code, usize) {
     let mut c = Code {
         bytes: [0; ROOM as usize],
         len: 0,
-        misses: [0; 24],
+        misses: [0; COMPARISONS],
         jumps: 0,
     };
     c.gs(&STORE_RAX, probe(offset_of!(Probe, rax)));
@@ -402,6 +415,11 @@ fn assemble() -> (Code, usize) {
     c.put(&[0x0f, 0x90, 0xc0]); // seto %al
     c.gs(&STORE_RAX, probe(offset_of!(Probe, flags)));
     c.gs(&[0x48, 0xff, 0x04, 0x25], probe(offset_of!(Probe, passes))); // incq
+    c.gs(
+        &LOAD_RAX,
+        offset_of!(Thread, access) + offset_of!(Access, countdown),
+    );
+    c.compare(0, probe(offset_of!(Probe, countdown)));
     c.gs(&LOAD_RAX, probe(offset_of!(Probe, rax)));
     for (register, field) in REGISTERS {
         c.compare(register, want(field));

@@ -339,7 +339,9 @@ pub extern "C" fn started(t: &mut Thread) {
         }
         crate::signal::apply_mask(t);
     } else {
+        crate::replay::settle(t);
         crate::stop::behind(t);
+        crate::shm::rearm(t);
     }
     t.resume_ip = crate::patch::resume_address(t.regs.rip);
 }

@@ -236,15 +236,12 @@ fn capture(fd: u64, shared: bool, prot: u64) -> Captured {
 /// Whether others may change a file under a mapping of it: it is memory (tmpfs), can
 /// be written through this descriptor, or is shared in the session already. What is
 /// only read stays as it is: many programs map tables that way, which nobody writes.
-/// So do files on disk in processes with threads: interruptions of those and
-/// accesses by stubs do not yet agree in all cases, and most such files are
-/// a process's own (the performance counters of Java).
 fn is_shared(fd: u64, stat: &[u64; 18]) -> bool {
     const FCNTL: u64 = 72;
     const F_GETFL: u64 = 3;
     const O_RDWR: i64 = 2;
     let flags = call(FCNTL, &[fd, F_GETFL, 0]);
-    flags & 3 == O_RDWR && process().threads == 1 || on_tmpfs(fd) || shm::is_known(stat[0], stat[1])
+    flags & 3 == O_RDWR || on_tmpfs(fd) || shm::is_known(stat[0], stat[1])
 }
 
 /// Whether a file is on tmpfs (fstatfs(2)).

@@ -488,11 +488,14 @@ fn exec(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
         let arena = open_arena();
         let blocked = t.mask & signal::NEVER_BLOCKED;
         let mut r = -errno::EAGAIN;
+        // The new image has no handler for the supervisor's interrupts until it has the runtime.
+        log::slot().running.store(0, Ordering::Relaxed);
         if log::ask(request::EXEC, &[tid, vfork, blocked, (arena + 1) as u64]) == 1 {
             // SAFETY: as the program asked; on success nothing of us is left.
             r = unsafe { arch::window_syscall(number, args.as_ptr()) };
             log::ask(request::EXEC_FAILED, &[tid, vfork]);
         }
+        log::slot().running.store(t.tid, Ordering::Relaxed);
         if arena >= 0 {
             call(nr::CLOSE, &[arena as u64]);
         }

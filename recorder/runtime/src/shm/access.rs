@@ -58,24 +58,26 @@ pub fn count(t: &mut Thread) -> u64 {
     ordinal(t)
 }
 
+/// Replay: the countdown when the thread has made `n` accesses, if none of those
+/// until then asks the runtime.
+pub fn countdown_at(t: &mut Thread, n: u64) -> i64 {
+    arm(t, NEVER);
+    NEVER.wrapping_sub_unsigned(n.wrapping_sub(ordinal(t)))
+}
+
 /// Replay: the next access for which there is a record asks the runtime.
 pub fn rearm(t: &mut Thread) {
-    if log::recording() || !super::any() {
+    if log::recording() || !super::any() || preempt::searching() {
         return;
     }
-    if !preempt::searching() {
-        match log::peek() {
-            Some(h) if h.kind == Kind::Point as u8 => preempt::look_ahead_for_point(t),
-            Some(h) if h.kind == Kind::Ended as u8 => log::ended_early(),
-            None => log::ended_early(),
-            Some(_) => {}
-        }
-    }
     let n = match log::peek() {
+        Some(h) if h.kind == Kind::Point as u8 => return preempt::look_ahead_for_point(t),
+        Some(h) if h.kind == Kind::Ended as u8 => log::ended_early(),
+        None => log::ended_early(),
         Some(h) if h.kind == Kind::Shared as u8 && h.flags & flag::BY_CALL == 0 => {
             log::peek_word(1).wrapping_sub(ordinal(t)) as i64 - 1
         }
-        _ => NEVER,
+        Some(_) => NEVER,
     };
     arm(t, n);
 }

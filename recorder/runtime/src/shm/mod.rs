@@ -25,7 +25,8 @@ mod step;
 mod string;
 
 pub use access::{
-    at_access, bus, call_logged, failed, hurry, made, rearm, store_by_call, take_back, written,
+    at_access, bus, call_logged, countdown_at, failed, hurry, made, rearm, store_by_call,
+    take_back, written,
 };
 pub use code::generated;
 pub use gate::{Pending, abandon, after, before, quick, quick_after};

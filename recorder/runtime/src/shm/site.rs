@@ -28,6 +28,9 @@ const ENTRIES: usize = 1 << 16;
 const AFTER: usize = 256;
 const BEFORE: usize = 768;
 
+/// Most bytes of a window.
+const MAX_WINDOW: usize = 40;
+
 struct Tables {
     windows: [Window; MAX_WINDOWS],
     window_count: usize,
@@ -286,7 +289,7 @@ fn pristine(t: &mut Thread, ip: u64) -> Code {
             .iter()
             .filter(|w| w.patched != 0)
         {
-            overlay(start, seen, w.ip, &w.original);
+            overlay(start, seen, w.ip, &w.code[..JUMP]);
         }
     }
     preempt::overlay(start, seen);
@@ -329,6 +332,7 @@ pub fn send_to_stub(t: &mut Thread, c: &mut Context) -> bool {
         && let Some(w) = tables.window_of(ip)
         && let Some(to) = tables.entry_of(&w, ip)
         && tables.sites_of(&w).iter().any(|s| s.ip == ip)
+        && (w.patched != 0 || is_unchanged(t, &w))
     {
         c.regs.rip = to;
         return true;
@@ -348,6 +352,18 @@ pub fn send_to_stub(t: &mut Thread, c: &mut Context) -> bool {
             false
         }
     }
+}
+
+/// Whether the code of a window without a jump is as it was: it may be generated.
+fn is_unchanged(t: &mut Thread, w: &Window) -> bool {
+    let mut code = [0; MAX_WINDOW];
+    let len = w.len as usize;
+    // SAFETY: guarded, and the window has room in `code`.
+    arch::x86_64::guarded(t, || unsafe {
+        (w.ip as *const u8).copy_to(code.as_mut_ptr(), len);
+    });
+    preempt::overlay(w.ip, &mut code[..len]);
+    code[..len] == w.code[..len]
 }
 
 fn process_options() -> u32 {
@@ -374,7 +390,7 @@ fn make(t: &mut Thread, tables: &mut Tables, ip: u64) -> Option<u64> {
     // SAFETY: the host has put an answer of this form there.
     let head = unsafe { answer.cast::<Stub>().read() };
     let (count, sites) = (head.instructions as usize, head.sites as usize);
-    if head.window > 40
+    if head.window as usize > MAX_WINDOW
         || head.before as usize > code.before
         || u64::from(head.code) > ROOM
         || tables.moved_count + count > MAX_MOVED
@@ -395,8 +411,7 @@ fn make(t: &mut Thread, tables: &mut Tables, ip: u64) -> Option<u64> {
         stub_len: head.code,
         sites: tables.site_count as u32,
         site_count: head.sites,
-        original: core::array::from_fn(|i| code.bytes[from + i]),
-        reserved: [0; 3],
+        code: core::array::from_fn(|i| code.bytes.get(from + i).copied().unwrap_or(0)),
     };
     // SAFETY: the answer's parts follow each other; the tables and the area have room.
     unsafe {

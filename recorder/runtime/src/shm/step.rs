@@ -5,15 +5,16 @@
 //! the instruction does, also while the kernel writes to the same page.
 
 use super::bytes::{self, Span};
-use super::string::{self, Instruction};
+use super::string;
 use super::{Region, access, find, lock, regions, site};
 use crate::signal::{self, Context};
 use crate::sys::{call, mm, nr};
 use crate::thread::Thread;
-use crate::{arch, log, preempt, replay, stop};
+use crate::{arch, log, preempt, replay, stop, stub};
 use orch_abi::layout::PAGE;
 use orch_abi::record::{Regs, flag};
 use orch_abi::stop::Layout;
+use orch_abi::window::repeated;
 
 const TF: u64 = 0x100;
 
@@ -63,14 +64,14 @@ pub fn after_fork() {
     step().count = 0;
 }
 
-/// A fault at `addr`: sends the thread to a stub, or opens the page for one
-/// instruction, if this is shared memory that the program may access so.
-pub fn fault(t: &mut Thread, c: &mut Context, addr: u64, write: bool) -> bool {
+/// A fault, perhaps of an access to `addr`: sends the thread to a stub, or opens the page
+/// for one instruction, if this is shared memory that the program may access so.
+pub fn fault(t: &mut Thread, c: &mut Context, addr: Option<u64>, write: bool) -> bool {
     if site::astray(c) {
         preempt::forget_steps(t, c);
         return true;
     }
-    let Some(r) = find(addr).copied() else {
+    let Some((addr, r)) = addr.and_then(|a| Some((a, *find(a)?))) else {
         return false;
     };
     let page = addr & !(PAGE - 1);
@@ -82,6 +83,7 @@ pub fn fault(t: &mut Thread, c: &mut Context, addr: u64, write: bool) -> bool {
     if s.count == 0 {
         // A displaced instruction faults as what it is in the program.
         let at = c.regs.rip;
+        c.regs.rip = stub::original_address(at);
         site::to_original(c);
         if site::send_to_stub(t, c) {
             preempt::forget_steps(t, c);
@@ -161,9 +163,13 @@ fn begin(t: &mut Thread, c: &mut Context, ip: u64) {
     s.ip = ip;
     t.regs.rsp = c.regs.rsp;
     c.block_all();
-    match Instruction::at(t, c.regs.rip).and_then(|i| i.repeated_len()) {
+    let (code, n) = stub::code_at(t, c.regs.rip);
+    match repeated(&code[..n]) {
         // A trap for each of its rounds would take too long.
-        Some(n) => s.behind = Some((c.regs.rip + n, preempt::poke(c.regs.rip + n, preempt::INT3))),
+        Some(n) => {
+            let at = c.regs.rip + n as u64;
+            s.behind = Some((at, preempt::poke(at, preempt::INT3)));
+        }
         None => c.regs.rflags |= TF,
     }
 }

@@ -85,11 +85,6 @@ impl Instruction {
         }
         None
     }
-
-    /// Its length, if it is repeated.
-    pub fn repeated_len(&self) -> Option<u64> {
-        self.repeated.then_some(self.len)
-    }
 }
 
 /// Does the instruction at `c`, whose address in the program is `ip`, up to its end or
