@@ -331,7 +331,7 @@ impl Travel {
             bail!("too many processes")
         };
         self.process = from.process.copy(index)?;
-        let reached = from.at == at;
+        let reached = from.at == at || from.process.is_there(at)?;
         // A search was interrupted before.
         self.interrupt.store(false, Ordering::Relaxed);
         self.here = Instant::event(at);
@@ -354,7 +354,7 @@ impl Travel {
                 self.process.command(command::GO);
                 self.process.wait_for_event()?;
             }
-            if next == at || self.process.place() == Place::End {
+            if self.process.is_there(at)? || self.process.place() == Place::End {
                 return Ok(());
             }
             if last.elapsed() > INTERVAL {

@@ -12,6 +12,8 @@ pub struct Event {
     pub tick: Tick,
     /// Offset in the stream of the first record that belongs to it.
     pub offset: u64,
+    /// Offset of the record that is itself the event, the last of these.
+    pub main: u64,
 }
 
 /// Whether replay passes over the record: it is only there for people.
@@ -152,6 +154,7 @@ fn find(
             event = Some(Event {
                 tick: Tick(record.head.tick),
                 offset,
+                main: record.offset,
             });
         }
         if let Some(event) = event

@@ -73,7 +73,7 @@ impl Travel {
         let next = self.next_event(before)?;
         self.process.attach()?;
         // Behind the next event is where a step ends, whatever follows at once.
-        self.process.stop_at(next.map(|e| e.offset + 1));
+        self.process.stop_at(next.map(|e| e.main + 1));
         let result = self.step_instruction();
         match result {
             Ok(()) => {}
@@ -82,19 +82,20 @@ impl Travel {
             }
             Err(e) => return Err(e),
         }
-        self.note_step(before, next.map_or(u64::MAX, |e| e.offset))
+        self.note_step(next)
     }
 
-    /// Where one is after a step from where the record at `before` was next, of
-    /// the event at `event`.
-    fn note_step(&mut self, before: u64, event: u64) -> Result<()> {
+    /// Where one is after a step from where `event` was next.
+    fn note_step(&mut self, event: Option<event::Event>) -> Result<()> {
         let now = self.process.offset()?;
-        if now != before && event < now {
+        if let Some(event) = event
+            && event.main < now
+        {
             let stopped = self.process.place() == Place::Event && self.process.is_before();
             self.here = if stopped {
                 Instant::event(now)
             } else {
-                self.behind(event)?
+                self.behind(event.offset)?
             };
         } else {
             self.here = std::mem::replace(&mut self.here, Instant::event(0)).and_steps(1);
@@ -103,7 +104,7 @@ impl Travel {
     }
 
     /// The event whose records begin at `offset`, or the next one.
-    fn next_event(&mut self, offset: u64) -> Result<Option<event::Event>> {
+    pub(super) fn next_event(&mut self, offset: u64) -> Result<Option<event::Event>> {
         if self.upcoming.0 != offset {
             let event = event::at_offset(&self.session, self.recording(), offset)?;
             self.upcoming = (offset, event);

@@ -110,6 +110,12 @@ impl Process {
         self.slot().stop.why.load(Ordering::Relaxed) == why::BEFORE
     }
 
+    /// Whether it stands where it would stop for `at`.
+    pub fn is_there(&self, at: u64) -> Result<bool> {
+        let offset = self.offset()?;
+        Ok(offset > at || offset == at && self.is_before())
+    }
+
     /// Index of the thread that ran when it last stopped at an event.
     pub fn thread(&self) -> u32 {
         self.slot().stop.thread.load(Ordering::Relaxed)

@@ -84,19 +84,17 @@ impl Travel {
     fn count_to(&mut self, at: u64) -> Result<Option<u64>> {
         let from = self.here.at;
         self.keep(from)?;
-        // What is known of the place: the next record, and the registers.
+        // What is known of the place: the event that is next, and the registers.
         self.run_to_event(at)?;
-        let (offset, regs) = (self.process.offset()?, self.regs()?);
+        let (next, regs) = (self.next_offset()?, self.regs()?);
         let before = self.process.is_before();
         self.run_to_event(from)?;
         let mut n = 0;
         loop {
-            let now = self.process.offset()?;
-            let same = self.regs()? == regs;
-            if now >= offset && same || now > offset {
+            let now = self.next_offset()?;
+            if now >= next && self.regs()? == regs || now > next {
                 return Ok((n > 0).then_some(n));
             }
-            let was = now;
             match self.step() {
                 Ok(()) => n += 1,
                 Err(e) if matches!(e.downcast_ref(), Some(TravelError::End)) => {
@@ -104,7 +102,7 @@ impl Travel {
                 }
                 Err(e) => return Err(e),
             }
-            if before && was == offset && self.process.offset()? > offset {
+            if before && now == next && self.next_offset()? > next {
                 // The event is over: it was one instruction back.
                 return Ok((n > 1).then(|| n - 1));
             }
@@ -114,6 +112,12 @@ impl Travel {
                 );
             }
         }
+    }
+
+    /// Where the event begins that is next.
+    fn next_offset(&mut self) -> Result<u64> {
+        let offset = self.process.offset()?;
+        Ok(self.next_event(offset)?.map_or(u64::MAX, |e| e.offset))
     }
 
     /// From where, and how many instructions, it is to the end of a leg that

@@ -412,6 +412,7 @@ pub fn pass(t: &mut Thread) {
             stub::withdraw();
             s.on = false;
             replay::settle(t);
+            stop::behind(t);
             shm::rearm(t);
             t.resume_ip = patch::resume_address(t.regs.rip);
             return;
