@@ -386,6 +386,7 @@ impl Travel {
         passes: &mut Passes,
         inserted: &mut Inserted,
     ) -> Result<Reason> {
+        let known = self.watched(stops)?;
         self.plan(stops, inserted)?;
         if self.process.place() == Place::Event {
             self.process.set_place(Place::Program);
@@ -411,6 +412,12 @@ impl Travel {
                     }
                     let mut regs = self.process.tracee.regs()?;
                     if code == TRAP_HWBKPT {
+                        // A store of what was there already is no change.
+                        if self.watched(stops)? == known {
+                            self.process.tracee.set_debug_register(6, 0)?;
+                            self.process.tracee.go(None)?;
+                            continue;
+                        }
                         if let Some(reason) = self.watch_hit(stops, passes, inserted)? {
                             return Ok(reason);
                         }
