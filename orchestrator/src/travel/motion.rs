@@ -386,7 +386,7 @@ impl Travel {
         passes: &mut Passes,
         inserted: &mut Inserted,
     ) -> Result<Reason> {
-        let known = self.watched(stops)?;
+        let mut known = self.watched(stops)?;
         self.plan(stops, inserted)?;
         if self.process.place() == Place::Event {
             self.process.set_place(Place::Program);
@@ -401,6 +401,9 @@ impl Travel {
                 Halt::Trap(code) => {
                     if self.process.code_moved() {
                         self.plan(stops, inserted)?;
+                        // What is watched may be shared memory by now, which is elsewhere.
+                        self.set_watches(stops)?;
+                        known = self.watched(stops)?;
                         self.process.tracee.go(None)?;
                         continue;
                     }
