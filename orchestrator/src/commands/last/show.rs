@@ -11,6 +11,7 @@ use crate::inspect::backtrace::Call;
 use crate::output::{Output, Style};
 use anyhow::Result;
 use orch_blame::access::Old;
+use orch_blame::symbols::is_of_the_system;
 use orch_recorder::session::Session;
 use orch_recorder::trace::RecordingId;
 use serde::Serialize;
@@ -107,8 +108,13 @@ impl Show {
 }
 
 /// The function that the change is put down to: of a library's, the one of the program
-/// that called it.
+/// that called it; of one that a header of the system brought, where that is used.
 fn written<'c>(calls: &'c [Call], program: &str) -> Option<&'c Call> {
     let own = |call: &&Call| call.module.as_ref().is_some_and(|m| m.path == program);
-    calls.iter().find(own).or(calls.first())
+    let written_here = |call: &&Call| !call.file.as_deref().is_some_and(is_of_the_system);
+    let mut all = calls.iter().filter(own);
+    all.clone()
+        .find(written_here)
+        .or(all.next())
+        .or(calls.first())
 }
