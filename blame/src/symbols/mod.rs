@@ -70,7 +70,8 @@ impl Code {
 
 /// Whether a source file belongs to the system: headers of libraries and compilers
 /// (GCC manual, "Search Path"), and Rust's own library (`rustc --remap-path-prefix`).
-fn is_of_the_system(file: &str) -> bool {
+#[must_use]
+pub fn is_of_the_system(file: &str) -> bool {
     let places = [
         "/usr/include/",
         "/usr/lib/",

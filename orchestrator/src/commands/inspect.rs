@@ -1,7 +1,7 @@
 //! `orch inspect`.
 
-mod picture;
-mod text;
+pub(super) mod picture;
+pub(super) mod text;
 
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ mod gdb;
 mod graph;
 mod index;
 mod inspect;
+mod last;
 mod ls;
 mod man;
 mod record;
@@ -23,7 +24,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use orch_recorder::recover::{Recovery, recover};
 use orch_recorder::session::{self, Session, SessionError};
-use orch_recorder::trace::RecordingId;
+use orch_recorder::trace::{Origin, RecordingId};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -39,6 +40,7 @@ Examples:
   orch events -p p3 --limit 20      what the third process did
   orch ublame /dev/shm/q+0x40       who wrote that, and who read it
   orch gdb p3@18402                 debug that process at that event, both ways
+  orch last p3:counters             what changed that variable last
   orch inspect p3@18402             p3 as it was then: its stack, source, registers
   orch replay                       run it all again, and check that nothing differs
 
@@ -81,6 +83,8 @@ enum Command {
     Graph(graph::Args),
     /// Show a process as it was: its stack, source, registers and memory.
     Inspect(inspect::Args),
+    /// Say what changed memory last, of one process: a variable, its heap, its stack.
+    Last(last::Args),
     /// Run recordings again and check that nothing differs.
     Replay(replay::Args),
     /// Debug a recording with gdb, forwards and backwards.
@@ -169,6 +173,22 @@ fn recordings(session: &Session, only: Option<RecordingId>) -> Result<Vec<Record
     }
 }
 
+/// Process id and program of a recording: a forked one's is its parent's.
+fn process(session: &Session, id: RecordingId) -> (Option<u32>, String) {
+    let (mut of, mut own) = (id, None);
+    while let Ok(summary) = session.summary(of) {
+        match summary.origin {
+            Some(Origin::Exec { pid, program, .. }) => return (own.or(Some(pid)), program),
+            Some(Origin::Fork { parent, pid, .. }) if parent < of => {
+                own = own.or(Some(pid));
+                of = parent;
+            }
+            _ => break,
+        }
+    }
+    (own, "unknown program".to_owned())
+}
+
 impl Cli {
     /// Runs the command.
     ///
@@ -185,6 +205,7 @@ impl Cli {
             Command::Shm(args) => shm::run(session, &args),
             Command::Graph(args) => graph::run(session, &args),
             Command::Inspect(args) => inspect::run(session, &args),
+            Command::Last(args) => last::run(session, &args),
             Command::Replay(args) => replay::run(session, &args),
             Command::Gdb(args) => gdb::run(session, &args),
             Command::Serve(args) => serve::run(session, &args),

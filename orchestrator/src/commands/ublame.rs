@@ -1,16 +1,19 @@
 //! `orch ublame`, also `ublame`.
 
 mod find;
-mod row;
+pub(super) mod row;
 mod table;
-mod value;
+pub(super) mod value;
 
+use super::last::{self, Show, Spot};
+use crate::inspect::address::Address;
 use crate::output::Output;
-use crate::position::When;
+use crate::position::{At, When};
 use anyhow::Result;
-use find::{Found, find};
+use find::{Found, Missing, find};
 use orch_blame::index::Query;
 use orch_blame::place::{self, Place};
+use orch_recorder::session::Session;
 use orch_recorder::trace::RecordingId;
 use row::Rows;
 use std::io::Write as _;
@@ -35,7 +38,8 @@ they happened. `outside` is what no recorded process did, `initial` what was the
 before; a position with `<` is where that was noticed. A size with `~` was found by
 comparing a page: which of the bytes were accessed is not certain. An object may
 also be named by the end of its path (q+0x40); `orch shm` lists all. Of accesses of
-more than 256 bytes, the part within the range is shown.
+more than 256 bytes, the part within the range is shown. Memory that only one process sees is answered by what `orch last` finds: its
+last change, or the --last N, the newest first.
 
 With --json, each access is an object with position, tick, recording, pid, program,
 tid, kind, pc, function, file, line, object, offset, size, old, new (hexadecimal;
@@ -77,7 +81,7 @@ fn parse_place(text: &str) -> Result<Place, String> {
         .map_err(|e: place::ParsePlaceError| e.to_string())
 }
 
-fn length(text: &str) -> Result<u64, String> {
+pub(super) fn length(text: &str) -> Result<u64, String> {
     place::number(text)
         .filter(|&n| n > 0)
         .ok_or_else(|| "write a number of bytes, 1 or more (64, 0x40)".to_owned())
@@ -95,9 +99,21 @@ pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
     let mut rows = Rows::new(&session, index.catalog());
     let found = match find(&session, &mut rows, &args.place, before)? {
         Ok(found) => found,
-        Err(why) => {
+        Err(Missing::Other(why)) => {
             eprintln!("orch: {why}");
             return Ok(super::found(false));
+        }
+        Err(Missing::Private {
+            recording,
+            addr,
+            len,
+            note,
+        }) => {
+            let spot = Spot {
+                recording,
+                address: Address::number(addr),
+            };
+            return private(&session, &spot, len, &note, args);
         }
     };
     let query = Query {
@@ -131,6 +147,40 @@ pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
         eprintln!("orch: {}", nothing(&rows, &query, args));
     }
     Ok(super::found(any))
+}
+
+/// Memory of one process alone: what that did, found by running it backwards.
+fn private(
+    session: &Session,
+    spot: &Spot,
+    len: Option<u64>,
+    note: &str,
+    args: &Args,
+) -> Result<ExitCode> {
+    let others = !args.process.is_empty() && !args.process.contains(&spot.recording);
+    if others || args.after.is_some() {
+        let (id, address) = (spot.recording, &spot.address);
+        eprintln!("orch: {note}; `orch last {id}:{address}` finds who in {id} wrote it");
+        return Ok(super::found(false));
+    }
+    eprintln!("orch: {note}; these are its own changes, as `orch last` finds them");
+    // A position of another recording is that moment here.
+    let moment = |when: When| match when {
+        When::At(position) if position.recording != spot.recording => {
+            Ok(When::Everywhere(At::tick(position.tick(session)?)))
+        }
+        when => anyhow::Ok(when),
+    };
+    let before = args.before.map(moment).transpose()?;
+    let show = Show {
+        format: args.format,
+        backtrace: false,
+        limit: 20,
+        json: args.json,
+    };
+    let (len, count) = (args.len.or(len), args.last.unwrap_or(1));
+    let found = last::tell(session, spot, before, len, count, &show)?;
+    Ok(super::found(found))
 }
 
 /// Why there is nothing to show.

@@ -8,9 +8,10 @@ mod text;
 pub use call::attempted;
 pub use text::safe;
 
-use crate::position::Position;
+use crate::position::{At, Position};
 use orch_abi::record::Kind;
-use orch_recorder::trace::{Record, RecordError, RecordingId};
+use orch_recorder::session::Session;
+use orch_recorder::trace::{Record, RecordError, RecordingId, Tick};
 use serde::Serialize;
 use serde::ser::{SerializeMap as _, Serializer};
 use std::fmt;
@@ -91,6 +92,33 @@ pub fn describe(recording: RecordingId, record: &Record<'_>) -> Line {
         refused: call::refused(record),
         text: told.text,
     }
+}
+
+/// The event that a position is at or behind.
+pub fn at(session: &Session, position: Position) -> Option<Line> {
+    let summary = session.summary(position.recording).ok()?;
+    let tick = match position.at {
+        At::Start => summary.first_tick,
+        At::Tick { tick, .. } => tick,
+        _ => summary.last_tick,
+    };
+    let mut records = session.reader(position.recording).ok()?.records();
+    records.seek_tick(tick).ok()?;
+    let mut found: Option<Line> = None;
+    // Of the records of one tick, one tells people what happened.
+    while let Ok(Some(record)) = records.next_record() {
+        if Tick(record.head.tick) != tick && found.is_some() {
+            break;
+        }
+        let internal = is_internal(&record);
+        if found.is_none() || !internal {
+            found = Some(describe(position.recording, &record));
+        }
+        if !internal {
+            break;
+        }
+    }
+    found
 }
 
 fn tell(kind: Kind, record: &Record<'_>) -> Result<Told, RecordError> {

@@ -154,16 +154,22 @@ impl Range {
         maps: &[Mapping],
         symbols: &mut Symbols,
     ) -> Result<(u64, u64), AddressError> {
-        let (addr, size) = self.address.resolve(registers, maps, symbols)?;
-        let rest = size.and_then(|n| n.checked_add_signed(-self.address.offset));
-        let len = self.len.or(rest.filter(|&n| n > 0));
-        Ok((addr, len.unwrap_or(Self::DEFAULT)))
+        let (addr, rest) = self.address.resolve(registers, maps, symbols)?;
+        Ok((addr, self.len.or(rest).unwrap_or(Self::DEFAULT)))
     }
 }
 
 impl Address {
-    /// The address, and if it is that of a variable, the variable's size.
-    fn resolve(
+    /// One that is known.
+    pub const fn number(addr: u64) -> Self {
+        Self {
+            base: Base::Number(addr),
+            offset: 0,
+        }
+    }
+
+    /// The address, and if it is in a variable, how many bytes that has from there on.
+    pub fn resolve(
         &self,
         registers: &Registers,
         maps: &[Mapping],
@@ -178,7 +184,9 @@ impl Address {
             }
             Base::Symbol(name) => variable(name, maps, symbols)?,
         };
-        Ok((base.wrapping_add_signed(self.offset), size))
+        let rest = size.and_then(|n| n.checked_add_signed(-self.offset));
+        let addr = base.wrapping_add_signed(self.offset);
+        Ok((addr, rest.filter(|&n| n > 0)))
     }
 }
 

@@ -399,6 +399,7 @@ impl Travel {
         passes: &mut Passes,
         inserted: &mut Inserted,
     ) -> Result<Reason> {
+        let mut known = self.watched(stops)?;
         self.plan(stops, inserted)?;
         if self.process.place() == Place::Event {
             self.process.set_place(Place::Program);
@@ -413,6 +414,9 @@ impl Travel {
                 Halt::Trap(code) => {
                     if self.process.code_moved() {
                         self.plan(stops, inserted)?;
+                        // What is watched may be shared memory by now, which is elsewhere.
+                        self.set_watches(stops)?;
+                        known = self.watched(stops)?;
                         self.process.tracee.go(None)?;
                         continue;
                     }
@@ -424,6 +428,12 @@ impl Travel {
                     }
                     let mut regs = self.process.tracee.regs()?;
                     if code == TRAP_HWBKPT {
+                        // A store of what was there already is no change.
+                        if self.watched(stops)? == known {
+                            self.process.tracee.set_debug_register(6, 0)?;
+                            self.process.tracee.go(None)?;
+                            continue;
+                        }
                         if let Some(reason) = self.watch_hit(stops, passes, inserted)? {
                             return Ok(reason);
                         }

@@ -4,6 +4,7 @@ use super::TravelError;
 use super::engine::{Instant, Leg, Travel};
 use super::event;
 use super::motion::{Passes, Reason, Stops};
+use super::process::Place;
 use anyhow::Result;
 use iced_x86::{Decoder, DecoderOptions};
 
@@ -11,6 +12,8 @@ use iced_x86::{Decoder, DecoderOptions};
 const FEW: u64 = 500;
 /// So many at most.
 const MANY: u64 = 50_000_000;
+/// Bytes of the longest instruction (Intel SDM volume 2, 2.3.11).
+const MAX_INSTRUCTION: u64 = 15;
 /// How far before the present instruction its predecessors are looked for, bytes.
 const NEAR: u64 = 96;
 
@@ -123,14 +126,26 @@ impl Travel {
     /// From where, and how many instructions, it is to the end of a leg that
     /// begins at `from`.
     fn steps_of(&mut self, from: &Instant, leg: &Leg) -> Result<(Instant, u64)> {
-        self.keep_anchor(from.at)?;
+        // Before the process goes elsewhere.
         let target = self.regs()?;
+        self.keep_anchor(from.at)?;
         self.go(from.clone())?;
         if let Some(n) = self.steps_along(leg, FEW)? {
             return Ok((from.clone(), n));
         }
         // Far: the last pass of an instruction shortly before.
-        let candidates = self.predecessors(target.rip, target.rsp);
+        let mut candidates = self.predecessors(target.rip, target.rsp);
+        if matches!(leg, Leg::Change { .. }) {
+            // What changes memory goes on behind itself, as a rule. The others may be
+            // passed very often on the way.
+            let before = |&at: &u64| at < target.rip && target.rip - at <= MAX_INSTRUCTION;
+            candidates = candidates
+                .into_iter()
+                .filter(before)
+                .max()
+                .into_iter()
+                .collect();
+        }
         self.go(from.clone())?;
         if let Some((near, rest)) = self.last_pass(leg, &candidates)? {
             self.go(near.clone())?;
@@ -190,27 +205,57 @@ impl Travel {
     /// Follows a leg, and tells the last pass of one of `candidates` on its
     /// way, and what is left of it from there.
     fn last_pass(&mut self, leg: &Leg, candidates: &[u64]) -> Result<Option<(Instant, Leg)>> {
-        let Leg::Pass { ip, n, arrived } = *leg else {
-            return Ok(None);
-        };
-        let mut left = n - u64::from(arrived && self.has_arrived(ip)?);
-        let stops = Stops {
-            breakpoints: candidates.iter().copied().chain([ip]).collect(),
+        let mut stops = Stops {
+            breakpoints: candidates.to_vec(),
             ..Stops::default()
+        };
+        let (end, mut left) = match *leg {
+            Leg::Pass { ip, n, arrived } => {
+                stops.breakpoints.push(ip);
+                let left = n - u64::from(arrived && self.has_arrived(ip)?);
+                (Reason::Breakpoint(ip), left)
+            }
+            Leg::Change { watch, n } => {
+                stops.watches.push(watch);
+                (Reason::Watch(watch), n)
+            }
+            Leg::Steps(_) => return Ok(None),
+        };
+        let arrived: Vec<u64> = match self.process.place() {
+            Place::Event if !self.process.is_before() => vec![self.regs()?.rip],
+            _ => Vec::new(),
         };
         let mut passes = Passes::new(self)?;
         let mut last = None;
         while left > 0 {
             match self.run_counting(&stops, &mut passes)? {
-                Reason::Breakpoint(at) if at == ip => left -= 1,
-                Reason::Breakpoint(_) => last = Some((self.here.clone(), left)),
+                reason if reason == end => left -= 1,
+                Reason::Breakpoint(ip) => {
+                    let mut here = self.here.clone();
+                    // Positions count from the event on, whatever the program came from.
+                    if let Some(Leg::Pass {
+                        n,
+                        arrived: from_event,
+                        ..
+                    }) = here.legs.last_mut()
+                        && !*from_event
+                    {
+                        *from_event = true;
+                        *n += u64::from(arrived.contains(&ip));
+                    }
+                    last = Some((here, left));
+                }
                 _ => return Err(TravelError::End.into()),
             }
         }
-        let rest = |n| Leg::Pass {
-            ip,
-            n,
-            arrived: false,
+        let rest = |n| match *leg {
+            Leg::Change { watch, .. } => Leg::Change { watch, n },
+            Leg::Pass { ip, .. } => Leg::Pass {
+                ip,
+                n,
+                arrived: false,
+            },
+            Leg::Steps(_) => unreachable!("it has no passes"),
         };
         Ok(last.map(|(at, n)| (at, rest(n))))
     }

@@ -14,7 +14,7 @@ use orch_abi::record::Regs;
 use orch_blame::symbols::Symbols;
 use orch_recorder::files::FileStore;
 use orch_recorder::session::Session;
-use orch_recorder::trace::{Origin, RecordingId, Tick};
+use orch_recorder::trace::RecordingId;
 use serde::Serialize;
 use serde::ser::{SerializeMap as _, Serializer};
 
@@ -183,7 +183,7 @@ impl Picture {
         };
         let registers = Registers::from(regs);
         let stack = look.stack(regs, args.limit);
-        let (pid, program) = process(session, position.recording);
+        let (pid, program) = crate::commands::process(session, position.recording);
         let wanted = |asked: bool| asked || nothing;
         let with_source = wanted(args.source);
         Ok(Self {
@@ -194,7 +194,7 @@ impl Picture {
             thread: thread.index,
             tid: thread.tid,
             threads: threads.len(),
-            event: event(session, position),
+            event: describe::at(session, position),
             relation: relation(position.at),
             source: with_source.then(|| look.source(&stack, args)).flatten(),
             hint: (with_source || args.backtrace)
@@ -235,49 +235,6 @@ fn chosen(threads: &[Thread], number: Option<u32>) -> Result<&Thread> {
     })
 }
 
-/// Process id and program of a recording: a forked one's is its parent's.
-fn process(session: &Session, id: RecordingId) -> (Option<u32>, String) {
-    let (mut of, mut own) = (id, None);
-    while let Ok(summary) = session.summary(of) {
-        match summary.origin {
-            Some(Origin::Exec { pid, program, .. }) => return (own.or(Some(pid)), program),
-            Some(Origin::Fork { parent, pid, .. }) if parent < of => {
-                own = own.or(Some(pid));
-                of = parent;
-            }
-            _ => break,
-        }
-    }
-    (own, "unknown program".to_owned())
-}
-
-/// The event that a position is at or behind.
-fn event(session: &Session, position: Position) -> Option<Line> {
-    let summary = session.summary(position.recording).ok()?;
-    let tick = match position.at {
-        At::Start => summary.first_tick,
-        At::Tick { tick, .. } => tick,
-        _ => summary.last_tick,
-    };
-    let mut records = session.reader(position.recording).ok()?.records();
-    records.seek_tick(tick).ok()?;
-    let mut found: Option<Line> = None;
-    // Of the records of one tick, one tells people what happened.
-    while let Ok(Some(record)) = records.next_record() {
-        if Tick(record.head.tick) != tick && found.is_some() {
-            break;
-        }
-        let internal = describe::is_internal(&record);
-        if found.is_none() || !internal {
-            found = Some(describe::describe(position.recording, &record));
-        }
-        if !internal {
-            break;
-        }
-    }
-    found
-}
-
 const fn relation(at: At) -> &'static str {
     match at {
         At::Start => "before",
@@ -290,7 +247,8 @@ const fn relation(at: At) -> &'static str {
     }
 }
 
-fn frame(call: &Call) -> Frame {
+/// A line of the stack as it is shown.
+pub fn frame(call: &Call) -> Frame {
     let module = call.module.as_ref();
     Frame {
         pc: format!("{:#x}", call.pc),

@@ -1,6 +1,6 @@
 //! A picture as people read it.
 
-use super::picture::{Instruction, Picture, Source, Values};
+use super::picture::{Frame, Instruction, Picture, Source, Values};
 use crate::describe::safe;
 use crate::output::{Output, Style};
 use std::io::{self, Write as _};
@@ -14,16 +14,7 @@ pub fn print(out: &mut Output, picture: &Picture) -> io::Result<()> {
     }
     if let Some(frames) = &picture.frames {
         writeln!(out)?;
-        for (n, frame) in frames.iter().enumerate() {
-            let pc = u64::from_str_radix(&frame.pc[2..], 16).unwrap_or(0);
-            let level = format!("#{n}");
-            let text = safe(frame.text.as_bytes());
-            writeln!(out, "{level:<3} {pc:#018x} {text}")?;
-        }
-    }
-    if let Some(cut) = &picture.cut {
-        let cut = format!("… {cut}");
-        writeln!(out, "{}", out.style(Style::Dim, &cut))?;
+        stack(out, frames, picture.cut.as_deref())?;
     }
     if let Some(instructions) = &picture.disassembly {
         writeln!(out)?;
@@ -90,6 +81,21 @@ fn head(out: &mut Output, picture: &Picture) -> io::Result<()> {
     if let Some(event) = &picture.event {
         let relation = out.style(Style::Dim, picture.relation);
         writeln!(out, "{relation} {}", event.text)?;
+    }
+    Ok(())
+}
+
+/// Prints functions that have not returned, and why there may be more.
+pub fn stack(out: &mut Output, frames: &[Frame], cut: Option<&str>) -> io::Result<()> {
+    for (n, frame) in frames.iter().enumerate() {
+        let pc = u64::from_str_radix(&frame.pc[2..], 16).unwrap_or(0);
+        let level = format!("#{n}");
+        let text = safe(frame.text.as_bytes());
+        writeln!(out, "{level:<3} {pc:#018x} {text}")?;
+    }
+    if let Some(cut) = cut {
+        let cut = format!("… {cut}");
+        writeln!(out, "{}", out.style(Style::Dim, &cut))?;
     }
     Ok(())
 }

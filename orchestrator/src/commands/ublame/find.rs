@@ -18,13 +18,30 @@ pub struct Found {
     pub len: Option<u64>,
 }
 
+/// Why a place is not in shared memory.
+pub enum Missing {
+    /// It is memory of one process alone.
+    Private {
+        /// Whose.
+        recording: RecordingId,
+        /// First byte.
+        addr: u64,
+        /// How many, if the place says so.
+        len: Option<u64>,
+        /// What is there, in words.
+        note: String,
+    },
+    /// For another reason.
+    Other(String),
+}
+
 /// Finds the place; `Err` is why it is not in shared memory.
 pub fn find(
     session: &Session,
     rows: &mut Rows<'_>,
     place: &Place,
     before: Option<Tick>,
-) -> Result<Result<Found, String>> {
+) -> Result<Result<Found, Missing>> {
     match place {
         Place::Object {
             name,
@@ -33,7 +50,7 @@ pub fn find(
         } => match place::object(rows.catalog, name, *offset, whole) {
             Ok((object, offset)) => Ok(Ok(Found::of(object, offset, None))),
             Err(e @ PlaceError::Ambiguous { .. }) => Err(Usage(e.to_string()).into()),
-            Err(e) => Ok(Err(e.to_string())),
+            Err(e) => Ok(Err(Missing::Other(e.to_string()))),
         },
         Place::Address { recording, addr } => {
             recordings(session, Some(*recording))?;
@@ -55,14 +72,14 @@ fn symbol(
     rows: &mut Rows<'_>,
     (id, name, offset): (RecordingId, &str, u64),
     before: Option<Tick>,
-) -> Result<Result<Found, String>> {
+) -> Result<Result<Found, Missing>> {
     let tick = before.unwrap_or(Tick(u64::MAX));
     let symbols = rows.symbols.data(rows.catalog, id, tick, name);
     match &symbols[..] {
-        [] => Ok(Err(format!(
+        [] => Ok(Err(Missing::Other(format!(
             "no file that {id} has mapped defines a variable {name:?} (it may be stripped, \
              or local to a function); an address (p3:0x…) works without symbols"
-        ))),
+        )))),
         [one] => {
             let addr = one.addr.saturating_add(offset);
             let len = one.size.checked_sub(offset).filter(|&n| n > 0);
@@ -86,7 +103,7 @@ fn address(
     addr: u64,
     before: Option<Tick>,
     len: Option<u64>,
-) -> Result<Result<Found, String>> {
+) -> Result<Result<Found, Missing>> {
     if let Some((object, offset)) = place::shown(rows.catalog, id, addr, before) {
         return Ok(Ok(Found::of(object, offset, len)));
     }
@@ -94,11 +111,19 @@ fn address(
     let memory = Memory::read(session, id, tick)?;
     let when = if before.is_some() { " then" } else { "" };
     Ok(Err(match memory.at(addr) {
-        Some(piece) => format!(
-            "{id}:{addr:#x} is {}{when}, not shared with other processes; \
-             `orch last {id}:{addr:#x}` finds who in {id} wrote it",
-            what(rows, &piece)
-        ),
+        Some(piece) => {
+            let what = what(rows, &piece);
+            let note = format!("{id}:{addr:#x} is {what}{when}, not shared with other processes");
+            match piece.what {
+                Mapping::Shared => Missing::Other(note),
+                _ => Missing::Private {
+                    recording: id,
+                    addr,
+                    len,
+                    note,
+                },
+            }
+        }
         None => {
             let (below, above) = memory.around(addr);
             let near = [below, above].into_iter().flatten().map(|piece| {
@@ -110,7 +135,7 @@ fn address(
                 true => String::new(),
                 false => format!("; nearest to it are{}", near.concat()),
             };
-            format!("{id} had nothing mapped at {addr:#x}{when}{near}")
+            Missing::Other(format!("{id} had nothing mapped at {addr:#x}{when}{near}"))
         }
     }))
 }
