@@ -63,7 +63,13 @@ impl Wire {
         let (seen, to) = (Arc::clone(&interrupted), Arc::clone(&forward));
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
-            while let Ok(n @ 1..) = input.read(&mut buffer) {
+            loop {
+                let n = match input.read(&mut buffer) {
+                    Ok(n @ 1..) => n,
+                    // A child of ours has ended meanwhile.
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                    _ => break,
+                };
                 for &byte in &buffer[..n] {
                     if byte == INTERRUPT {
                         seen.store(true, Ordering::Relaxed);
