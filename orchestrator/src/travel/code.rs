@@ -13,10 +13,16 @@ use orch_abi::stop::{Layout, PatchedSite, Region, SearchStub, Window};
 const NO_NUMBER: u32 = u32::MAX;
 /// See above.
 const CPUID: u32 = u32::MAX - 1;
+/// See above.
+const SAVE: u32 = u32::MAX - 2;
+
+/// Whether it is a call that was patched in the form `mov $number,%eax; syscall`.
+fn loads_number(s: &PatchedSite) -> bool {
+    ![NO_NUMBER, CPUID, SAVE].contains(&s.number)
+}
+
 /// Bytes of the jump that a site or window becomes.
 const JUMP: u64 = 5;
-/// Bytes of a trampoline before the displaced instructions.
-const HEAD: u64 = 32;
 /// More of anything than the runtime has room for.
 const TOO_MANY: u64 = 1 << 16;
 
@@ -91,7 +97,8 @@ impl Plain for PatchedSite {
             number: u32_at(b, offset!(Self, number)),
             follower: u32_at(b, offset!(Self, follower)),
             live: u32_at(b, offset!(Self, live)),
-            original: b[from..from + 12].try_into().expect("twelve bytes"),
+            len: u32_at(b, offset!(Self, len)),
+            original: b[from..from + 16].try_into().expect("sixteen bytes"),
         }
     }
 }
@@ -225,8 +232,7 @@ impl CodeMap {
             return Meaning::Runtime;
         }
         if let Some(s) = self.live_sites().find(|s| s.start == ip)
-            && s.number != NO_NUMBER
-            && s.number != CPUID
+            && loads_number(s)
         {
             let number = s.number;
             return Meaning::Mov { ip, number };
@@ -245,15 +251,14 @@ impl CodeMap {
             return self.in_search(ip);
         }
         for s in self.live_sites() {
-            let len = HEAD + u64::from(s.follower) + JUMP;
-            if ip.wrapping_sub(s.trampoline) >= len {
+            if ip.wrapping_sub(s.trampoline) >= s.len.into() {
                 continue;
             }
             let d = ip.wrapping_sub(s.resume);
             if s.follower > 0 && d < s.follower.into() {
                 return Meaning::Program(s.after + d);
             }
-            if ip == s.trampoline && s.number != NO_NUMBER && s.number != CPUID {
+            if ip == s.trampoline && loads_number(s) {
                 let (ip, number) = (s.after - 2, s.number);
                 return Meaning::Syscall { ip, number };
             }
@@ -308,7 +313,7 @@ impl CodeMap {
             if follower {
                 places.push(s.resume + (ip - s.after));
                 here &= ip >= s.start + JUMP;
-            } else if ip == s.after - 2 && s.start != ip {
+            } else if loads_number(s) && ip == s.after - 2 {
                 places.push(s.trampoline);
             }
         }

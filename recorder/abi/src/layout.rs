@@ -29,7 +29,7 @@ pub const CONTROL_LEN: u64 = 2 << 20;
 /// Bytes of one slot: header page and ring.
 pub const SLOT_LEN: u64 = 1 << 20;
 /// Bytes of a slot's header ([`crate::shared::Slot`], [`crate::shared::Stage`]).
-pub const SLOT_HEADER_LEN: u64 = 16 << 10;
+pub const SLOT_HEADER_LEN: u64 = 24 << 10;
 /// Bytes of a slot's [`crate::shared::Stage`], at the end of the header.
 pub const STAGE_LEN: u64 = 8 << 10;
 /// Where in the slot that is.

@@ -56,6 +56,9 @@ pub struct Control {
     pub object_rows: AtomicU32,
     /// How many threads sleep until one of `lines`, or the locks above, is free.
     pub lock_sleepers: AtomicU32,
+    /// Where the dynamic linker saves vector registers: two offsets of 32 bits from its
+    /// base, by which the next process finds them sooner. 0 if none was looked for.
+    pub save_sites: AtomicU64,
     /// Replay: at a fork whose child is listed here, go on as the child.
     pub replay_path: [AtomicU32; 256],
     /// What `cpuid` answers in every process of the session.

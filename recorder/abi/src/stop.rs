@@ -151,14 +151,16 @@ pub struct PatchedSite {
     /// Where the jump leads.
     pub trampoline: u64,
     /// System-call number that the patched `mov` loads, `u32::MAX` if there
-    /// is no such, or `u32::MAX - 1` for a `cpuid`.
+    /// is no such, or `u32::MAX - 1` for a `cpuid`, `u32::MAX - 2` for an `xsave` or `xsavec`.
     pub number: u32,
     /// Bytes of the displaced instructions.
     pub follower: u32,
     /// 1 if it is in place.
     pub live: u32,
+    /// Bytes of the trampoline.
+    pub len: u32,
     /// What belongs where the jump is, and after it up to eight bytes.
-    pub original: [u8; 12],
+    pub original: [u8; 16],
 }
 
 /// Code of the program that a stub stands for.

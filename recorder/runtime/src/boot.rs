@@ -3,7 +3,7 @@
 use crate::arch::x86_64 as arch;
 use crate::process::process;
 use crate::sys::{self, call, mm, nr};
-use crate::{log, patch, replay, signal, stop, thread};
+use crate::{log, patch, replay, signal, stop, thread, xstate};
 use core::sync::atomic::Ordering;
 use orch_abi::layout::{
     ARENA_BASE, ARENA_FILE_OFFSET, ARENA_LEN, RUNTIME_BASE, RUNTIME_HIGH, RUNTIME_LEN, TASK_END,
@@ -47,7 +47,7 @@ pub extern "C" fn boot(index: u32, fd: u64) {
         forget_everything();
         t.regs = replay::build_image();
     }
-    let entry = hide_vdso(&t.regs);
+    let vector = read_vector(&t.regs);
     signal::install_own();
     take_state(t);
     trap_instructions();
@@ -58,7 +58,10 @@ pub extern "C" fn boot(index: u32, fd: u64) {
         install_filter(slot.boot_flags.load(Ordering::Relaxed) & flag::NO_NEW_PRIVS != 0);
     }
     slot.state.store(state::ACTIVE, Ordering::Release);
-    patch::init(entry.unwrap_or(t.regs.rip));
+    patch::init(vector.entry.unwrap_or(t.regs.rip));
+    if let Some(base) = vector.base {
+        xstate::init(base);
+    }
     stop::behind(t);
     t.resume_ip = t.regs.rip;
 }
@@ -116,14 +119,24 @@ fn forget_everything() {
     );
 }
 
+/// What the auxiliary vector tells (getauxval(3)).
+#[derive(Default)]
+struct Vector {
+    /// The program's entry (AT_ENTRY): the first instruction is the dynamic
+    /// linker's, if there is one.
+    entry: Option<u64>,
+    /// Where the dynamic linker is (AT_BASE).
+    base: Option<u64>,
+}
+
 /// Makes libc believe that there is no vDSO, so that clock_gettime and
-/// friends are system calls (getauxval(3): AT_SYSINFO_EHDR). Tells the program's
-/// entry (AT_ENTRY): the first instruction is the dynamic linker's, if there is one.
-fn hide_vdso(regs: &Regs) -> Option<u64> {
+/// friends are system calls (AT_SYSINFO_EHDR).
+fn read_vector(regs: &Regs) -> Vector {
     const AT_SYSINFO_EHDR: u64 = 33;
     const AT_ENTRY: u64 = 9;
+    const AT_BASE: u64 = 7;
     const AT_IGNORE: u64 = 1;
-    let mut entry = None;
+    let mut vector = Vector::default();
     let mut p = regs.rsp as *mut u64;
     // SAFETY: at exec the stack holds argc, argv, 0, envp, 0, auxv, ending
     // with AT_NULL (System V ABI, "Process Initialization").
@@ -134,16 +147,17 @@ fn hide_vdso(regs: &Regs) -> Option<u64> {
         }
         p = p.add(1);
         while p.read() != 0 {
-            if p.read() == AT_SYSINFO_EHDR {
-                p.write(AT_IGNORE);
-            }
-            if p.read() == AT_ENTRY {
-                entry = Some(p.add(1).read());
+            let value = p.add(1).read();
+            match p.read() {
+                AT_SYSINFO_EHDR => p.write(AT_IGNORE),
+                AT_ENTRY => vector.entry = Some(value),
+                AT_BASE => vector.base = Some(value).filter(|&b| b != 0),
+                _ => (),
             }
             p = p.add(2);
         }
     }
-    entry
+    vector
 }
 
 /// rdtsc and cpuid fault from here on (prctl(2) PR_SET_TSC, arch_prctl(2) ARCH_SET_CPUID).

@@ -32,6 +32,7 @@ mod stop;
 mod stub;
 mod sys;
 mod thread;
+mod xstate;
 
 use core::fmt::Write as _;
 use orch_abi::shared::verdict;

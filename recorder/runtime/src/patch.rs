@@ -13,6 +13,8 @@ use orch_abi::window;
 
 /// [`PatchedSite::number`] of a `cpuid`.
 pub const CPUID: u32 = u32::MAX - 1;
+/// [`PatchedSite::number`] of an `xsave` or `xsavec`.
+pub const SAVE: u32 = u32::MAX - 2;
 
 const MAX_SITES: usize = 2048;
 const TABLE: usize = 4096;
@@ -48,7 +50,8 @@ const NONE: PatchedSite = PatchedSite {
     number: 0,
     follower: 0,
     live: 0,
-    original: [0; 12],
+    len: 0,
+    original: [0; 16],
 };
 const REJECTED: u32 = 1 << 30;
 const SEEN: u32 = 1 << 31;
@@ -212,29 +215,60 @@ fn patch(after: u64, shape: impl FnOnce() -> Option<Shape>) -> Option<u32> {
         return None;
     }
     let (start, len, follower, nr) = stop::without_breakpoints(shape)?;
-    let tramp = write_trampoline(p.count as u32, start, len, follower, after)?;
+    let (tramp, size) = write_trampoline(p.count as u32, start, len, follower, after)?;
     let resume = if follower > 0 {
         tramp + TRAMPOLINE_HEAD
     } else {
         after
     };
-    let mut original = [0; 12];
-    // SAFETY: `shape` has read these bytes.
-    unsafe { (start as *const u8).copy_to(original.as_mut_ptr(), len.min(12)) };
-    write_jump(start, tramp, len)?;
-    p.sites[p.count] = PatchedSite {
+    let site = PatchedSite {
         after,
         resume,
         start,
         trampoline: tramp,
         number: nr,
         follower: follower as u32,
-        live: 1,
-        original,
+        len: size as u32,
+        ..NONE
     };
+    add(site, len)
+}
+
+/// Puts the jump to a site's trampoline into the code, `len` bytes of which it displaces.
+fn add(mut site: PatchedSite, len: usize) -> Option<u32> {
+    let p = patches();
+    // SAFETY: who asks has read these bytes.
+    unsafe { (site.start as *const u8).copy_to(site.original.as_mut_ptr(), len.min(16)) };
+    write_jump(site.start, site.trampoline, len)?;
+    site.live = 1;
+    p.sites[p.count] = site;
     p.count += 1;
     stop::code_moved();
     Some(p.count as u32 - 1)
+}
+
+/// Has `code` executed instead of the `len` bytes of one instruction at `start`. The
+/// thread must not be in it.
+pub fn divert(start: u64, len: usize, code: &[u8]) -> Option<u32> {
+    const MOST: usize = 128;
+    let size = code.len() + 5;
+    let at = allocate(start, size as u64)?;
+    let after = start + len as u64;
+    let mut all = [0; MOST + 5];
+    all[..code.len()].copy_from_slice(code);
+    all[code.len()..size].copy_from_slice(&jump_to(at + code.len() as u64, after)?);
+    // SAFETY: `allocate` gave out these bytes of a writable area.
+    unsafe { (at as *mut u8).copy_from(all.as_ptr(), size) };
+    let site = PatchedSite {
+        after,
+        resume: after,
+        start,
+        trampoline: at,
+        number: SAVE,
+        len: size as u32,
+        ..NONE
+    };
+    add(site, len)
 }
 
 /// First byte, length, follower's length and number to load, if the code
@@ -332,7 +366,7 @@ fn write_trampoline(
     len: usize,
     follower: usize,
     after: u64,
-) -> Option<u64> {
+) -> Option<(u64, usize)> {
     use crate::thread::Thread;
     use core::mem::offset_of;
     let mut code = [0x90_u8; 80];
@@ -364,7 +398,7 @@ fn write_trampoline(
     code[n..n + 5].copy_from_slice(&jump);
     // SAFETY: `allocate` gave out these bytes of a writable area.
     unsafe { (at as *mut u8).copy_from(code.as_ptr(), size) };
-    Some(at)
+    Some((at, size))
 }
 
 fn jump_to(from: u64, to: u64) -> Option<[u8; 5]> {

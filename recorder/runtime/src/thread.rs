@@ -11,6 +11,7 @@ use crate::shm;
 use crate::signal::{AltStack, PendingSignal};
 use crate::stub::Probe;
 use crate::sys::{self, call, mm, nr};
+use crate::xstate::Kept;
 use core::sync::atomic::{AtomicU32, Ordering};
 use orch_abi::access::{ACCESS_OFFSET, Access};
 use orch_abi::layout::{THREAD_AREA_LEN, THREADS_BASE};
@@ -112,6 +113,8 @@ pub struct Thread {
     pub vfork_parent: u32,
     /// 1 until the kernel thread is gone: its stack must not be used again before.
     pub kernel_alive: AtomicU32,
+    /// What the stubs for `xsavec` work with.
+    pub kept: Kept,
     /// Replay: what a search stub works with.
     pub probe: Probe,
     /// Replay: extended state of the parked context.

@@ -97,6 +97,8 @@ pub extern "C" fn before(t: &mut Thread) -> u64 {
     }
     remember(t, addr, Some(r));
     if !log::recording() {
+        let next = made(t) + 1;
+        stop::before_access(t, || program_regs(t), next, s.kind != kind::LOAD);
         return again(t, s, r);
     }
     stage::make_ready();
@@ -251,8 +253,6 @@ fn put_bytes(record: &mut stage::Record, at: u64, size: usize) {
 /// Replay: makes the access again, with what the recording saw.
 fn again(t: &mut Thread, s: &Site, r: &Region) -> u64 {
     let addr = t.access.address;
-    let stores = s.kind != kind::LOAD;
-    stop::before_access(t, || program_regs(t), made(t) + 1, stores);
     let ordinal = count(t);
     let news = s.kind != kind::STORE && see_again(t, r, ordinal);
     let (alias, copy) = (r.alias(addr), r.copy(addr));

@@ -93,13 +93,13 @@ pub fn fault(t: &mut Thread, c: &mut Context, addr: Option<u64>, write: bool) ->
         // Where it was a jump is: it is done in the stub that it was moved to, in
         // which a call is several instructions, a step each.
         c.regs.rip = at;
-        if !log::recording() {
-            let regs = Regs { rip: ip, ..c.regs };
-            stop::before_access(t, || regs, access::made(t) + 1, true);
-        }
         if string::perform(t, c, ip) {
             preempt::forget_steps(t, c);
             return true;
+        }
+        if !log::recording() {
+            let regs = Regs { rip: ip, ..c.regs };
+            stop::before_access(t, || regs, access::made(t) + 1, true);
         }
         begin(t, c, ip);
     } else if s.count == s.open.len() {

@@ -9,7 +9,7 @@ use crate::arch::x86_64::{self as arch, guarded};
 use crate::signal::Context;
 use crate::sys::mm;
 use crate::thread::Thread;
-use crate::{log, replay, signal};
+use crate::{log, replay, signal, stop};
 use orch_abi::layout::PAGE;
 use orch_abi::record::{Regs, Store};
 
@@ -99,11 +99,13 @@ pub fn perform(t: &mut Thread, c: &mut Context, ip: u64) -> bool {
     }
     // For those who look at the stack.
     t.regs.rsp = c.regs.rsp;
+    let regs = Regs { rip: ip, ..c.regs };
     let r = &mut c.regs;
     let count = if i.repeated { r.rcx } else { 1 };
     let mut run = Run {
         i: &i,
         ip,
+        regs,
         from: r.rsi,
         to: r.rdi,
         value: r.rax,
@@ -189,6 +191,8 @@ fn load(r: &mut Regs, size: u64, value: u64) {
 struct Run<'a> {
     i: &'a Instruction,
     ip: u64,
+    /// Before it.
+    regs: Regs,
     from: u64,
     to: u64,
     /// rax.
@@ -232,6 +236,7 @@ impl Run<'_> {
         let bytes = buffer.as_mut_ptr();
         match source {
             Some(r) => {
+                self.may_stop(t, false);
                 access::see_bytes(t, &r, self.from, n, self.ip);
                 // SAFETY: `n` bytes in a page of the copy.
                 unsafe { (r.copy(self.from) as *const u8).copy_to(bytes, n as usize) };
@@ -251,7 +256,10 @@ impl Run<'_> {
             }
         }
         match target {
-            Some(r) => store(t, &r, self.to, &buffer[..n as usize], self.ip),
+            Some(r) => {
+                self.may_stop(t, true);
+                store(t, &r, self.to, &buffer[..n as usize], self.ip);
+            }
             None if writes => {
                 let (to, bytes) = (self.to as *mut u8, buffer.as_ptr());
                 // SAFETY: guarded.
@@ -274,6 +282,32 @@ impl Run<'_> {
     /// How many bytes of the current element are done.
     fn done(&self) -> u64 {
         self.left.wrapping_neg() % self.i.size
+    }
+
+    /// Replay: a debugger may want to stop before the next access.
+    fn may_stop(&self, t: &Thread, stores: bool) {
+        if log::recording() {
+            return;
+        }
+        let regs = || Regs {
+            rsi: if self.i.what == What::Store {
+                self.regs.rsi
+            } else {
+                self.from - self.done()
+            },
+            rdi: if self.i.what == What::Load {
+                self.regs.rdi
+            } else {
+                self.to - self.done()
+            },
+            rcx: if self.i.repeated {
+                self.left.div_ceil(self.i.size)
+            } else {
+                self.regs.rcx
+            },
+            ..self.regs
+        };
+        stop::before_access(t, regs, access::made(t) + 1, stores);
     }
 }
 
