@@ -44,7 +44,15 @@ pub fn table() -> Vec<Row> {
     for base in [0x4000_0000_u32, 0x8000_0000] {
         let last = ask(base, 0)[0];
         if (base..base + 0x40).contains(&last) {
-            rows.extend((base..=last).map(|leaf| Row(leaf, ANY, ask(leaf, 0))));
+            for leaf in base..=last {
+                // AMD's caches, quality of service and topology (APM vol. 3, E.4).
+                match leaf {
+                    0x8000_001d | 0x8000_0020 | 0x8000_0026 => {
+                        rows.extend((0..8).map(|s| Row(leaf, s, ask(leaf, s))));
+                    }
+                    _ => rows.push(Row(leaf, ANY, ask(leaf, 0))),
+                }
+            }
         }
     }
     rows
@@ -61,13 +69,6 @@ fn hide(leaf: u32, subleaf: u32, mut r: [u32; 4]) -> [u32; 4] {
         _ => {}
     }
     r
-}
-
-/// Whether the processor can make cpuid fault (`arch_prctl(ARCH_SET_CPUID)`).
-#[must_use]
-pub fn can_fault() -> bool {
-    std::fs::read_to_string("/proc/cpuinfo")
-        .is_ok_and(|s| s.split_whitespace().any(|w| w == "cpuid_fault"))
 }
 
 /// Puts the table where the runtime looks.

@@ -99,11 +99,9 @@ pub fn record(session: &Session, command: &[OsString], options: &Options) -> Res
             .options
             .fetch_or(orch_abi::shared::option::DIGEST, Ordering::Relaxed);
     }
-    if cpuid::can_fault() {
-        let table = cpuid::table();
-        cpuid::save(&table, session.dir())?;
-        cpuid::install(&table, &arena);
-    }
+    let table = cpuid::table();
+    cpuid::save(&table, session.dir())?;
+    cpuid::install(&table, &arena);
     watch::console(control);
     watch::adopt_orphans()?;
     watch::children(control);

@@ -56,11 +56,10 @@ pub struct Control {
     pub object_rows: AtomicU32,
     /// How many threads sleep until one of `lines`, or the locks above, is free.
     pub lock_sleepers: AtomicU32,
-    /// Where the dynamic linker saves vector registers: two offsets of 32 bits from its
-    /// base, by which the next process finds them sooner. 0 if none was looked for.
-    pub save_sites: AtomicU64,
     /// Replay: at a fork whose child is listed here, go on as the child.
     pub replay_path: [AtomicU32; 256],
+    /// What was found in images, by which the next process finds it sooner.
+    pub images: [ImageRow; 8],
     /// What `cpuid` answers in every process of the session.
     pub cpuid: [CpuidRow; 512],
     /// Directory of the captured files, NUL-terminated (replay opens them).
@@ -75,6 +74,22 @@ pub struct Control {
     /// the program off them: stubs take them without the runtime's rights.
     pub lines: Lines,
 }
+
+/// Instructions in an image that the runtime replaces.
+#[repr(C)]
+pub struct ImageRow {
+    /// Hash of its first page; 0 while there is nothing here.
+    pub key: AtomicU64,
+    /// 1 as soon as somebody fills the row in.
+    pub claimed: AtomicU32,
+    /// How many.
+    pub count: AtomicU32,
+    /// Where, from the beginning of the code.
+    pub sites: [AtomicU32; IMAGE_SITES],
+}
+
+/// How many instructions of an image can be replaced.
+pub const IMAGE_SITES: usize = 124;
 
 /// Whole pages.
 #[repr(C, align(4096))]

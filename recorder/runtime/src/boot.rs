@@ -3,10 +3,11 @@
 use crate::arch::x86_64 as arch;
 use crate::process::process;
 use crate::sys::{self, call, mm, nr};
-use crate::{log, patch, replay, signal, stop, thread, xstate};
+use crate::{image, log, patch, replay, signal, stop, thread};
 use core::sync::atomic::Ordering;
 use orch_abi::layout::{
-    ARENA_BASE, ARENA_FILE_OFFSET, ARENA_LEN, RUNTIME_BASE, RUNTIME_HIGH, RUNTIME_LEN, TASK_END,
+    ARENA_BASE, ARENA_FILE_OFFSET, ARENA_LEN, PAGE, RUNTIME_BASE, RUNTIME_HIGH, RUNTIME_LEN,
+    TASK_END,
 };
 use orch_abi::record::{Boot, Kind, Regs};
 use orch_abi::shared::{boot as flag, state};
@@ -50,7 +51,7 @@ pub extern "C" fn boot(index: u32, fd: u64) {
     let vector = read_vector(&t.regs);
     signal::install_own();
     take_state(t);
-    trap_instructions();
+    let cpuid_faults = trap_instructions();
     slot.running.store(t.tid, Ordering::Relaxed);
     slot.pid
         .store(call(nr::GETPID, &[]) as u32, Ordering::Relaxed);
@@ -59,8 +60,8 @@ pub extern "C" fn boot(index: u32, fd: u64) {
     }
     slot.state.store(state::ACTIVE, Ordering::Release);
     patch::init(vector.entry.unwrap_or(t.regs.rip));
-    if let Some(base) = vector.base {
-        xstate::init(base);
+    if let Some(base) = vector.image {
+        image::init(base, cpuid_faults);
     }
     stop::behind(t);
     t.resume_ip = t.regs.rip;
@@ -125,8 +126,9 @@ struct Vector {
     /// The program's entry (AT_ENTRY): the first instruction is the dynamic
     /// linker's, if there is one.
     entry: Option<u64>,
-    /// Where the dynamic linker is (AT_BASE).
-    base: Option<u64>,
+    /// Where the image is that runs first: the dynamic linker (AT_BASE), or the program,
+    /// whose program headers are in its first page (AT_PHDR).
+    image: Option<u64>,
 }
 
 /// Makes libc believe that there is no vDSO, so that clock_gettime and
@@ -134,6 +136,7 @@ struct Vector {
 fn read_vector(regs: &Regs) -> Vector {
     const AT_SYSINFO_EHDR: u64 = 33;
     const AT_ENTRY: u64 = 9;
+    const AT_PHDR: u64 = 3;
     const AT_BASE: u64 = 7;
     const AT_IGNORE: u64 = 1;
     let mut vector = Vector::default();
@@ -151,7 +154,9 @@ fn read_vector(regs: &Regs) -> Vector {
             match p.read() {
                 AT_SYSINFO_EHDR => p.write(AT_IGNORE),
                 AT_ENTRY => vector.entry = Some(value),
-                AT_BASE => vector.base = Some(value).filter(|&b| b != 0),
+                // The program's headers come first.
+                AT_PHDR => vector.image = Some(value & !(PAGE - 1)),
+                AT_BASE if value != 0 => vector.image = Some(value),
                 _ => (),
             }
             p = p.add(2);
@@ -160,15 +165,14 @@ fn read_vector(regs: &Regs) -> Vector {
     vector
 }
 
-/// rdtsc and cpuid fault from here on (prctl(2) PR_SET_TSC, arch_prctl(2) ARCH_SET_CPUID).
-pub fn trap_instructions() {
+/// rdtsc and cpuid fault from here on (prctl(2) PR_SET_TSC, arch_prctl(2) ARCH_SET_CPUID);
+/// false if cpuid cannot.
+pub fn trap_instructions() -> bool {
     const PR_SET_TSC: u64 = 26;
     const PR_TSC_SIGSEGV: u64 = 2;
     const ARCH_SET_CPUID: u64 = 0x1012;
     call(nr::PRCTL, &[PR_SET_TSC, PR_TSC_SIGSEGV]);
-    if log::control().cpuid_rows.load(Ordering::Relaxed) > 0 {
-        call(nr::ARCH_PRCTL, &[ARCH_SET_CPUID, 0]);
-    }
+    call(nr::ARCH_PRCTL, &[ARCH_SET_CPUID, 0]) == 0
 }
 
 /// Every system call from outside the runtime's 4 GiB raises SIGSYS, but for the

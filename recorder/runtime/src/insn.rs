@@ -32,6 +32,11 @@ pub fn emulate(t: &mut Thread, c: &mut Context) -> bool {
             c.regs.rip = patch::resume_address(ip + 2);
             return true;
         }
+        [a, b, _] if [a, b] == patch::CLTS && patch::is_replaced(ip) => {
+            cpuid(&mut c.regs);
+            c.regs.rip = patch::resume_address(ip + 2);
+            return true;
+        }
         [0x0f, 0x31, _] => tsc(t, c, false),
         [0x0f, 0x01, 0xf9] => tsc(t, c, true),
         _ => return false,

@@ -247,6 +247,38 @@ fn add(mut site: PatchedSite, len: usize) -> Option<u32> {
     Some(p.count as u32 - 1)
 }
 
+/// `clts`: faults as `cpuid` does where the processor can have it fault.
+pub const CLTS: [u8; 2] = [0x0f, 0x06];
+
+/// [`CLTS`] is to come in the place of the `cpuid` at `start`; false if there is no room
+/// to keep that in mind.
+pub fn replaced(start: u64) -> bool {
+    let p = patches();
+    if p.count == MAX_SITES {
+        return false;
+    }
+    let mut site = PatchedSite {
+        after: start + 2,
+        resume: start + 2,
+        start,
+        number: CPUID,
+        live: 1,
+        ..NONE
+    };
+    // SAFETY: code goes on behind a `cpuid`.
+    unsafe { (start as *const u8).copy_to(site.original.as_mut_ptr(), 5) };
+    p.sites[p.count] = site;
+    p.count += 1;
+    true
+}
+
+/// Whether there was a `cpuid` at `ip`.
+pub fn is_replaced(ip: u64) -> bool {
+    let p = patches();
+    let mut sites = p.sites[..p.count].iter();
+    sites.any(|s| s.start == ip && s.live != 0 && s.number == CPUID && s.trampoline == 0)
+}
+
 /// Has `code` executed instead of the `len` bytes of one instruction at `start`. The
 /// thread must not be in it.
 pub fn divert(start: u64, len: usize, code: &[u8]) -> Option<u32> {

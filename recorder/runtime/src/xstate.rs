@@ -5,27 +5,18 @@
 //! the stack before stays there or not, and the program may see it. So it becomes a jump
 //! to a stub that clears the area first, and says that all was saved.
 
-use crate::thread::{self, Thread};
-use crate::{arch::x86_64 as arch, log, patch};
+use crate::thread::Thread;
+use crate::{arch::x86_64 as arch, patch};
 use core::mem::offset_of;
-use core::sync::atomic::Ordering;
 
-/// `_dl_runtime_resolve_xsave` and `…_xsavec` of glibc (since 2.26).
-const SITES: usize = 2;
-/// What saves: `xsave 0x40(%rsp)`, `xsavec 0x40(%rsp)`.
-const SAVES: [[u8; 5]; SITES] = [
+/// What saves in `_dl_runtime_resolve_xsave` and `…_xsavec` of glibc (since 2.26):
+/// `xsave 0x40(%rsp)`, `xsavec 0x40(%rsp)`.
+const SAVES: [[u8; 5]; 2] = [
     [0x0f, 0xae, 0x64, 0x24, 0x40],
     [0x0f, 0xc7, 0x64, 0x24, 0x40],
 ];
 /// Before it, `mov $components,%eax; xor %edx,%edx`, within so many bytes.
 const BEFORE: usize = 80;
-/// The dynamic linker's code has 200 kB; what has more is something else.
-const MOST_CODE: u64 = 512 << 10;
-
-/// Where the instructions were found in the image that begins at `base`, as
-/// [`orch_abi::shared::Control::save_sites`] has it: two offsets of 32 bits.
-#[derive(Clone, Copy)]
-struct Found([u32; SITES]);
 
 /// What the stub keeps of the program's registers; part of [`Thread`].
 #[repr(C)]
@@ -36,81 +27,17 @@ pub struct Kept {
     rdi: u64,
 }
 
-/// Diverts the instructions in the dynamic linker that was mapped at `base`.
-pub fn init(base: u64) {
-    let t = thread::current();
-    let Some((start, len)) = code(t, base) else {
-        return;
-    };
-    for at in find(t, base, start, len).0 {
-        let site = base + u64::from(at);
-        let stub = (at != 0).then(|| read_site(t, site)).flatten();
-        if let Some((save, components)) = stub
-            && let Some(code) = assemble(save, components)
-        {
-            patch::divert(site, save.len(), &code.bytes[..code.len]);
-        }
-    }
+/// Diverts the instruction at `site`, if it is one of them.
+pub fn divert(t: &mut Thread, site: u64) -> bool {
+    read_site(t, site)
+        .and_then(|(save, components)| assemble(save, components))
+        .and_then(|code| patch::divert(site, 5, &code.bytes[..code.len]))
+        .is_some()
 }
 
-/// Address and length of the executable segment.
-fn code(t: &mut Thread, base: u64) -> Option<(u64, u64)> {
-    const PT_LOAD: u32 = 1;
-    const PF_X: u32 = 1;
-    let mut found = None;
-    arch::guarded(t, || {
-        // SAFETY: guarded. Elf64_Ehdr: e_phoff at 32, e_phnum at 56; Elf64_Phdr: p_type,
-        // p_flags, p_vaddr at 16, p_memsz at 40; 56 bytes (elf(5)).
-        unsafe {
-            if *(base as *const [u8; 4]) != *b"\x7fELF" {
-                return;
-            }
-            let headers = base + *((base + 32) as *const u64);
-            for i in 0..u64::from(*((base + 56) as *const u16)) {
-                let h = headers + i * 56;
-                let [kind, flags] = *(h as *const [u32; 2]);
-                if kind == PT_LOAD && flags & PF_X != 0 {
-                    let start = base + *((h + 16) as *const u64);
-                    found = Some((start, *((h + 40) as *const u64)));
-                }
-            }
-        }
-    });
-    found.filter(|&(_, len)| len <= MOST_CODE)
-}
-
-/// Where they are: as in the last image, as a rule.
-fn find(t: &mut Thread, base: u64, start: u64, len: u64) -> Found {
-    let known = &log::control().save_sites;
-    let hint = known.load(Ordering::Relaxed);
-    let hint = Found([hint as u32, (hint >> 32) as u32]);
-    let right = |t: &mut Thread, i: usize| {
-        let at = base + u64::from(hint.0[i]);
-        (start..start + len).contains(&at)
-            && read_site(t, at).is_some_and(|(save, _)| save == SAVES[i])
-    };
-    if right(t, 0) && right(t, 1) {
-        return hint;
-    }
-    let mut found = Found([0; SITES]);
-    arch::guarded(t, || {
-        // SAFETY: guarded.
-        let code = unsafe { core::slice::from_raw_parts(start as *const u8, len as usize) };
-        for (at, bytes) in code.windows(5).enumerate() {
-            // Few bytes are 0x64, and few of these match.
-            if bytes[2] == SAVES[0][2]
-                && let Some(i) = SAVES.iter().position(|s| s == bytes)
-                && components(&code[at.saturating_sub(BEFORE)..at]).is_some()
-            {
-                found.0[i] = (start - base) as u32 + at as u32;
-            }
-        }
-    });
-    known.store(
-        u64::from(found.0[1]) << 32 | u64::from(found.0[0]),
-        Ordering::Relaxed,
-    );
-    found
+/// Whether `code` begins with an instruction that may be one of them.
+pub fn looks_so(code: &[u8]) -> bool {
+    SAVES.iter().any(|s| code.starts_with(s))
 }
 
 /// The instruction at `at`, and the components that are asked for.

@@ -29,7 +29,7 @@ fn cpuid(faults: bool) -> Finding {
     Finding::limited(
         WHAT,
         "not available".into(),
-        "Programs ask the processor themselves: recordings replay on this kind of processor only.",
+        "The C library gets its answers from the recording; other code that asks the processor is recorded for this kind only.",
         "In a virtual machine, ask for a host that passes it on (Intel processors have it since Ivy Bridge).",
     )
 }

@@ -1,0 +1,140 @@
+//! Instructions in the image that runs first (the dynamic linker, or a program
+//! without one) that would not do the same in replay: what saves vector registers
+//! ([`xstate`]), and, where the processor has no fault for it, `cpuid`, which tells
+//! among other things what processor the thread is on.
+
+use crate::sys::{call, mm, nr};
+use crate::thread::{self, Thread};
+use crate::{arch::x86_64 as arch, log, patch, xstate};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use orch_abi::layout::PAGE;
+use orch_abi::shared::{IMAGE_SITES, ImageRow};
+use orch_abi::window;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Bytes of code that are looked through: glibc's dynamic linker has 150 kB, a small
+/// static program 700.
+const MOST_CODE: u64 = 1 << 20;
+const CPUID: [u8; 2] = [0x0f, 0xa2];
+
+/// Treats the image whose headers are at `base`.
+pub fn init(base: u64, cpuid_faults: bool) {
+    let t = thread::current();
+    let Some((key, start, len)) = describe(t, base) else {
+        return;
+    };
+    let mut sites = [0; IMAGE_SITES];
+    let n = known(key, &mut sites).unwrap_or_else(|| {
+        let n = search(t, start, len, &mut sites);
+        remember(key, &sites[..n]);
+        n
+    });
+    let mut cpuids = [0; IMAGE_SITES];
+    let mut count = 0;
+    for at in sites[..n].iter().map(|&s| start + u64::from(s)) {
+        let mut code = [0; 2];
+        // SAFETY: guarded.
+        let read = arch::guarded(t, || unsafe { code = (at as *const [u8; 2]).read() });
+        if !read || code != CPUID {
+            xstate::divert(t, at);
+        } else if !cpuid_faults {
+            cpuids[count] = at;
+            count += 1;
+        }
+    }
+    replace(&cpuids[..count]);
+}
+
+/// A key for what the image is, address and length of its code.
+fn describe(t: &mut Thread, base: u64) -> Option<(u64, u64, u64)> {
+    const PT_LOAD: u32 = 1;
+    const PF_X: u32 = 1;
+    const ET_DYN: u16 = 3;
+    let mut found = None;
+    arch::guarded(t, || {
+        // SAFETY: guarded. Elf64_Ehdr: e_type at 16, e_phoff at 32, e_phnum at 56; Elf64_Phdr:
+        // p_type, p_flags, p_vaddr at 16, p_memsz at 40; 56 bytes (elf(5)).
+        unsafe {
+            if *(base as *const [u8; 4]) != *b"\x7fELF" {
+                return;
+            }
+            let dynamic = *((base + 16) as *const u16) == ET_DYN;
+            let headers = base + *((base + 32) as *const u64);
+            for i in 0..u64::from(*((base + 56) as *const u16)) {
+                let h = headers + i * 56;
+                let [kind, flags] = *(h as *const [u32; 2]);
+                if kind == PT_LOAD && flags & PF_X != 0 {
+                    let address = *((h + 16) as *const u64);
+                    let start = if dynamic { base + address } else { address };
+                    // Headers and notes, the build's id among them.
+                    let page = core::slice::from_raw_parts(base as *const u8, PAGE as usize);
+                    found = Some((xxh3_64(page), start, *((h + 40) as *const u64)));
+                }
+            }
+        }
+    });
+    found.filter(|&(_, _, len)| len <= MOST_CODE)
+}
+
+/// What an earlier process found in the same image.
+fn known(key: u64, sites: &mut [u32; IMAGE_SITES]) -> Option<usize> {
+    let rows = &log::control().images;
+    let row = rows.iter().find(|r| r.key.load(Acquire) == key)?;
+    for (to, from) in sites.iter_mut().zip(&row.sites) {
+        *to = from.load(Relaxed);
+    }
+    Some((row.count.load(Relaxed) as usize).min(IMAGE_SITES))
+}
+
+/// Keeps it for those that come, if there is room.
+fn remember(key: u64, sites: &[u32]) {
+    let free = |r: &&ImageRow| r.claimed.compare_exchange(0, 1, Relaxed, Relaxed).is_ok();
+    let Some(row) = log::control().images.iter().find(free) else {
+        return;
+    };
+    for (to, &from) in row.sites.iter().zip(sites) {
+        to.store(from, Relaxed);
+    }
+    row.count.store(sites.len() as u32, Relaxed);
+    row.key.store(key, Release);
+}
+
+/// Offsets in the code of the instructions.
+fn search(t: &mut Thread, start: u64, len: u64, sites: &mut [u32; IMAGE_SITES]) -> usize {
+    let mut n = 0;
+    arch::guarded(t, || {
+        // SAFETY: guarded.
+        let code = unsafe { core::slice::from_raw_parts(start as *const u8, len as usize) };
+        let mut at = 0;
+        while at < code.len() && n < IMAGE_SITES {
+            let rest = &code[at..code.len().min(at + 15)];
+            if rest.starts_with(&CPUID) || xstate::looks_so(rest) {
+                sites[n] = at as u32;
+                n += 1;
+            }
+            // What the decoder does not know is not what is looked for.
+            at += window::decode(rest).map_or(1, |i| i.len);
+        }
+    });
+    n
+}
+
+/// Has `cpuid` fault: `clts`, which only the kernel may execute, comes in its place.
+fn replace(sites: &[u64]) {
+    let (Some(&first), Some(&last)) = (sites.first(), sites.last()) else {
+        return;
+    };
+    let from = first & !(PAGE - 1);
+    let len = (last + 2 - from).next_multiple_of(PAGE);
+    let rwx = mm::READ | mm::WRITE | mm::EXEC;
+    if call(nr::MPROTECT, &[from, len, rwx]) < 0 {
+        return;
+    }
+    for &at in sites {
+        if patch::replaced(at) {
+            // SAFETY: the page is writable, and nothing runs there yet.
+            unsafe { (at as *mut [u8; 2]).write(patch::CLTS) };
+        }
+    }
+    call(nr::MPROTECT, &[from, len, mm::READ | mm::EXEC]);
+}
