@@ -50,8 +50,11 @@ pub extern "C" fn boot(index: u32, fd: u64) {
     }
     let vector = read_vector(&t.regs);
     signal::install_own();
-    take_state(t);
     let cpuid_faults = trap_instructions();
+    if let Some(base) = vector.image {
+        image::init(base, cpuid_faults);
+    }
+    take_state(t);
     slot.running.store(t.tid, Ordering::Relaxed);
     slot.pid
         .store(call(nr::GETPID, &[]) as u32, Ordering::Relaxed);
@@ -60,9 +63,6 @@ pub extern "C" fn boot(index: u32, fd: u64) {
     }
     slot.state.store(state::ACTIVE, Ordering::Release);
     patch::init(vector.entry.unwrap_or(t.regs.rip));
-    if let Some(base) = vector.image {
-        image::init(base, cpuid_faults);
-    }
     stop::behind(t);
     t.resume_ip = t.regs.rip;
 }
