@@ -119,6 +119,9 @@ pub fn check(
     if let Some(table) = cpuid::load(session.dir())? {
         cpuid::install(&table, &arena);
     }
+    for file in session.files()?.captured() {
+        cpuid::tell(file, &arena);
+    }
     watch::adopt_orphans()?;
     watch::children(control);
     let total = plan.total;

@@ -110,9 +110,13 @@ pub fn record(session: &Session, command: &[OsString], options: &Options) -> Res
     let mut root = launch::prepare(command, arena.file())?;
     tracee::seize(root.pid)?;
     root.go()?;
+    let mut files = session.files()?;
+    if !cpuid::can_fault() {
+        files.find_cpuids();
+    }
     let mut s = Supervisor {
         session,
-        files: session.files()?,
+        files,
         live: HashMap::new(),
         pending: vec![exec::Pending::root(root.pid, arena.file())],
         root: root.pid,

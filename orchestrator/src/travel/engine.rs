@@ -153,6 +153,9 @@ impl Travel {
         if let Some(table) = cpuid::load(session.dir())? {
             cpuid::install(&table, &arena);
         }
+        for file in session.files()?.captured() {
+            cpuid::tell(file, &arena);
+        }
         watch::adopt_orphans()?;
         watch::children(control);
         let interrupt = Arc::new(AtomicBool::new(false));

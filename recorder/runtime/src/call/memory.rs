@@ -7,7 +7,7 @@ use crate::process::process;
 use crate::shm::What;
 use crate::sys::{call, errno, mm, nr};
 use crate::thread::Thread;
-use crate::{memory, patch, replay, shm};
+use crate::{image, memory, patch, replay, shm};
 use core::sync::atomic::Ordering;
 use orch_abi::layout::{PAGE, is_ours};
 use orch_abi::record::{Kind, Map, Syscall};
@@ -28,13 +28,13 @@ pub fn perform(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
     if !log::recording() {
         return again(t, c, &b);
     }
-    let mut shared = sharing(number, args);
+    let (mut shared, mut file) = (sharing(number, args), None);
     if number == nr::MMAP && args[3] & mm::ANONYMOUS == 0 {
         let wants_shared = matches!(args[3] & mm::TYPE, mm::SHARED | mm::SHARED_VALIDATE);
         match capture(args[4], wants_shared, args[2]) {
-            Captured::File(file) => {
+            Captured::File(number) => {
                 shared = None;
-                log_map(args, file, 0);
+                file = Some(log_map(args, number, 0));
             }
             Captured::Zero => {}
             Captured::Shared => {
@@ -44,7 +44,7 @@ pub fn perform(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
             Captured::No => return refuse(t, Some(c), number, args, errno::ENODEV, true),
         }
     }
-    let mut len = args[1];
+    let (mut len, file) = (args[1], file.unwrap_or_default());
     if number == nr::SHMAT {
         len = segment_len(args[0]);
         log_map(&[0, len, mm::READ | mm::WRITE, mm::SHARED, 0, 0], 0, ACTIVE);
@@ -56,6 +56,7 @@ pub fn perform(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
         _ => really(number, args),
     };
     after(number, args, len, b.result, shared);
+    code(&file, b.result);
     memory::collect_outputs(t, c, args, b.result, &mut pieces);
     log::syscall(Kind::Syscall, c.nr, 0, log::tick(), &b, &pieces);
     Outcome::Done(b.result)
@@ -78,7 +79,7 @@ fn movable(args: &[u64; 6]) -> bool {
     args[1] > 0 && args[3] & mm::MREMAP_DONTUNMAP == 0 && shm::within_one(args[0], args[1])
 }
 
-fn log_map(args: &[u64; 6], file: u64, aux: u16) {
+fn log_map(args: &[u64; 6], file: u64, aux: u16) -> Map {
     let m = Map {
         addr: args[0],
         len: args[1],
@@ -88,6 +89,15 @@ fn log_map(args: &[u64; 6], file: u64, aux: u16) {
         offset: args[5],
     };
     log::write(Kind::Map, aux, 0, log::tick(), &[log::bytes_of(&m)]);
+    m
+}
+
+/// A file has been mapped, if `result` is no error: code of it may need changes.
+fn code(m: &Map, result: i64) {
+    if m.file != 0 && !(-4095..0).contains(&result) {
+        let addr = result as u64;
+        image::mapped(&Map { addr, ..*m });
+    }
 }
 
 /// Bytes of a System V segment (shmctl(2), IPC_STAT; struct shmid64_ds).
@@ -380,6 +390,7 @@ fn again(t: &mut Thread, c: &Call, b: &Syscall) -> Outcome {
         replay::diverge(t, Kind::Syscall, number, b, why);
     }
     after(number, &a, m.len, r, shared);
+    code(&m, r);
     Outcome::Done(r)
 }
 
