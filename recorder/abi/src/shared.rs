@@ -167,6 +167,8 @@ pub mod option {
     pub const DIGEST: u32 = 2;
     /// Replay: follow forks with a real fork, so that children are checked too.
     pub const FOLLOW_FORKS: u32 = 4;
+    /// The session was recorded where the processor has no fault for `cpuid`.
+    pub const REPLACE_CPUID: u32 = 8;
 }
 
 /// The registers `cpuid` returns for one leaf and subleaf.

@@ -7,7 +7,7 @@ use crate::process::process;
 use crate::shm::What;
 use crate::sys::{call, errno, mm, nr};
 use crate::thread::Thread;
-use crate::{image, memory, patch, replay, shm};
+use crate::{generated, image, memory, patch, replay, shm};
 use core::sync::atomic::Ordering;
 use orch_abi::layout::{PAGE, is_ours};
 use orch_abi::record::{Kind, Map, Syscall};
@@ -115,7 +115,19 @@ fn really(number: u64, args: &[u64; 6]) -> i64 {
         // When the kernel would take the pages is not deterministic; at once is allowed.
         args[2] = mm::MADV_DONTNEED;
     }
+    if number == nr::MMAP && generates(&args) || protects(number) {
+        args[2] = generated::prot(args[2]);
+    }
     call(number, &args)
+}
+
+fn protects(number: u64) -> bool {
+    matches!(number, nr::MPROTECT | nr::PKEY_MPROTECT)
+}
+
+/// Whether a program may make code in what mmap maps.
+fn generates(args: &[u64; 6]) -> bool {
+    args[3] & mm::ANONYMOUS != 0 && args[3] & mm::TYPE == mm::PRIVATE
 }
 
 fn touches_us(number: u64, args: &[u64; 6]) -> bool {
@@ -152,12 +164,20 @@ fn after(number: u64, args: &[u64; 6], len: u64, result: i64, shared: Option<Wha
                 _ => {}
             }
             let anonymous = args[3] & mm::ANONYMOUS != 0 || prot & mm::WRITE != 0;
+            if number == nr::MMAP && generates(args) {
+                generated::note(at, len, prot);
+            }
             if number == nr::MMAP && prot & mm::EXEC != 0 && anonymous {
                 shm::generated(at, len);
             }
         }
-        nr::MPROTECT | nr::PKEY_MPROTECT if args[2] & mm::EXEC != 0 => {
-            shm::generated(args[0], args[1]);
+        nr::MPROTECT | nr::PKEY_MPROTECT => {
+            if !shm::touches(args[0], args[1]) {
+                generated::note(args[0], args[1], args[2]);
+            }
+            if args[2] & mm::EXEC != 0 {
+                shm::generated(args[0], args[1]);
+            }
         }
         nr::MUNMAP => {
             forget(args[0], args[1]);
@@ -182,6 +202,7 @@ const SHM_RDONLY: u64 = 0o10000;
 
 /// Code that was there is no more.
 fn forget(addr: u64, len: u64) {
+    generated::forget(addr, len);
     patch::forget(addr, len);
     shm::forget(addr, len);
     note_inheritance(addr, len, None);
@@ -360,10 +381,13 @@ fn again(t: &mut Thread, c: &Call, b: &Syscall) -> Outcome {
             ) == r
         }
         nr::MMAP => {
-            replay::map(&Map {
-                addr: r as u64,
-                ..m
-            }) == r
+            let prot = if generates(&a) {
+                generated::prot(m.prot.into()) as u32
+            } else {
+                m.prot
+            };
+            let addr = r as u64;
+            replay::map(&Map { addr, prot, ..m }) == r
         }
         // The view, and what is in it, is made anew below.
         nr::MREMAP if shm::touches(a[0], a[1]) => true,
@@ -382,7 +406,9 @@ fn again(t: &mut Thread, c: &Call, b: &Syscall) -> Outcome {
         nr::MSEAL => true,
         nr::SHMDT => call(nr::MUNMAP, &[a[0], shm::len_at(a[0])]) == 0,
         nr::MPROTECT if shm::protect(a[0], a[1], a[2]).is_some() => true,
-        nr::PKEY_MPROTECT => call(nr::MPROTECT, &[a[0], a[1], a[2]]) == 0,
+        nr::MPROTECT | nr::PKEY_MPROTECT => {
+            call(nr::MPROTECT, &[a[0], a[1], generated::prot(a[2])]) == 0
+        }
         _ => call(number, &a) == r,
     };
     if !ok {
