@@ -191,7 +191,6 @@ fn programs_that_cannot_run() -> Result<()> {
 }
 
 #[test]
-#[ignore = "orch gives them to a shell, as execvp(3) does after ENOEXEC"]
 fn programs_for_other_machines() -> Result<()> {
     let place = Place::new(User::Own)?;
     let words: &[&str] = &["x86-64", "xec format"];
