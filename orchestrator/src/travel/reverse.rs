@@ -357,7 +357,9 @@ impl Travel {
     /// If the process cannot be replayed, or somebody interrupts: then it is where it was.
     pub fn run_back(&mut self, stops: &Stops) -> Result<Reason> {
         let here = self.here.clone();
-        match self.search_back(stops, &here) {
+        let found = self.search_back(stops, &here);
+        self.forget_waypoints();
+        match found {
             Ok(reason) => Ok(reason),
             Err(e) => {
                 self.go(here)?;
@@ -376,6 +378,11 @@ impl Travel {
                 }
                 return Ok(reason);
             }
+            self.run_to_event(from)?;
+            if let Some((instant, reason)) = self.stands_on(stops)? {
+                self.here = instant;
+                return Ok(reason);
+            }
             until = Instant::event(from);
         }
         self.run_to_event(0)?;
@@ -390,33 +397,23 @@ impl Travel {
         stops: &Stops,
     ) -> Result<Option<(Instant, Reason)>> {
         let mut last = None;
-        self.run_to_event(from)?;
-        let mut passes = Passes::new(self)?;
         if from != until.at {
-            let stops = Stops {
-                limit: Some(until.at),
-                ..stops.clone()
-            };
-            loop {
-                match self.run_counting(&stops, &mut passes)? {
-                    Reason::Limit | Reason::End => break,
-                    reason => last = Some((self.here.clone(), reason)),
-                }
-            }
+            last = self.last_until(from, until.at, stops)?;
             // The last of them may be the very place: not before it.
-            let regs = self.regs()?;
             if let Some((instant, _)) = &last
                 && until.legs.is_empty()
             {
                 let instant = instant.clone();
-                self.go(instant)?;
+                self.run_to_event(until.at)?;
+                let regs = self.regs()?;
+                self.go(instant.clone())?;
                 if self.regs()? == regs && self.same_as(until)? {
-                    last = self.last_but_one(from, until, &stops)?;
+                    last = self.last_hit(from, &instant, stops)?;
                 }
             }
-            self.run_to_event(until.at)?;
-            passes = Passes::new(self)?;
         }
+        self.run_to_event(until.at)?;
+        let mut passes = Passes::new(self)?;
         // Along the rest of the way.
         for (n, leg) in until.legs.iter().enumerate() {
             self.hits_along(
@@ -430,6 +427,70 @@ impl Travel {
         Ok(last)
     }
 
+    /// The last hit between where the process stops for `from` and for `until`.
+    ///
+    /// What is hit often is not followed all the way: after some hits the search goes
+    /// on from half the way to the end, and comes back only if nothing is hit there.
+    fn last_until(
+        &mut self,
+        from: u64,
+        until: u64,
+        stops: &Stops,
+    ) -> Result<Option<(Instant, Reason)>> {
+        const HITS: u32 = 16;
+        /// Bytes of events that are not worth another checkpoint.
+        const SHORT: u64 = 16 << 10;
+        let stops = Stops {
+            limit: Some(until),
+            ..stops.clone()
+        };
+        self.run_to_event(from)?;
+        let mut passes = Passes::new(self)?;
+        let (mut last, mut hits) = (None, 0);
+        loop {
+            match self.run_counting(&stops, &mut passes)? {
+                Reason::Limit | Reason::End => return Ok(last),
+                reason => last = Some((self.here.clone(), reason)),
+            }
+            hits += 1;
+            let at = self.process.offset()?;
+            if hits < HITS || until.saturating_sub(at) < SHORT {
+                continue;
+            }
+            let middle = at + (until - at) / 2;
+            self.run_to_event(middle)?;
+            if self.process.is_there(until)? {
+                return self.last_of_all(from, &stops);
+            }
+            self.keep_waypoint(middle)?;
+            let here = self.stands_on(&stops)?;
+            if let Some(found) = self.last_until(middle, until, &stops)? {
+                return Ok(Some(found));
+            }
+            if here.is_some() {
+                return Ok(here);
+            }
+            let found = self.last_until(from, middle, &stops)?;
+            return Ok(found.or(last));
+        }
+    }
+
+    /// Whether a breakpoint is where an event that is over has led: what runs on from
+    /// there does not count it, nor does what runs up to there.
+    fn stands_on(&self, stops: &Stops) -> Result<Option<(Instant, Reason)>> {
+        let ip = self.regs()?.rip;
+        if !stops.breakpoints.contains(&ip) || !self.has_arrived(ip)? {
+            return Ok(None);
+        }
+        let arrived = Leg::Pass {
+            ip,
+            n: 1,
+            arrived: true,
+        };
+        let instant = Instant::event(self.here.at).and(arrived);
+        Ok(Some((instant, Reason::Breakpoint(ip))))
+    }
+
     /// Whether the process is where it stops for `until`.
     fn same_as(&mut self, until: &Instant) -> Result<bool> {
         let offset = self.process.offset()?;
@@ -440,20 +501,14 @@ impl Travel {
         Ok(same)
     }
 
-    fn last_but_one(
-        &mut self,
-        from: u64,
-        until: &Instant,
-        stops: &Stops,
-    ) -> Result<Option<(Instant, Reason)>> {
-        let _ = until;
+    /// The last hit of `stops` before their limit, of all that there are.
+    fn last_of_all(&mut self, from: u64, stops: &Stops) -> Result<Option<(Instant, Reason)>> {
         self.run_to_event(from)?;
-        let mut passes = Passes::new(self)?;
-        let (mut last, mut before) = (None, None);
+        let (mut passes, mut last) = (Passes::new(self)?, None);
         loop {
             match self.run_counting(stops, &mut passes)? {
-                Reason::Limit | Reason::End => return Ok(before),
-                reason => before = last.replace((self.here.clone(), reason)),
+                Reason::Limit | Reason::End => return Ok(last),
+                reason => last = Some((self.here.clone(), reason)),
             }
         }
     }
