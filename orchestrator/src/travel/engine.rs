@@ -132,6 +132,8 @@ pub struct Travel {
     pub(super) counts: [u64; 5],
     /// An offset, and the event that is next there.
     pub(super) upcoming: (u64, Option<Event>),
+    /// Offset of the last event of all, if there is one, once it was asked for.
+    end: Option<Option<u64>>,
 }
 
 impl Travel {
@@ -182,6 +184,7 @@ impl Travel {
             map: CodeMap::default(),
             counts: [u64::MAX; 5],
             upcoming: (u64::MAX, None),
+            end: None,
         };
         let start = travel.checkpoint(0)?;
         travel.checkpoints.push(start);
@@ -311,6 +314,15 @@ impl Travel {
             pass: pass.map(|(addr, nth)| Pass { addr, nth }),
             instructions,
         })
+    }
+
+    /// Offset of the last event.
+    pub(super) fn last_event(&mut self) -> Result<Option<u64>> {
+        if let Some(end) = self.end {
+            return Ok(end);
+        }
+        let end = event::last(&self.session, self.recording)?.map(|e| e.offset);
+        Ok(*self.end.insert(end))
     }
 
     // ------------------------------------------------------------- going

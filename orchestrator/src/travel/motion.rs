@@ -7,6 +7,7 @@ use super::event;
 use super::process::Place;
 use super::tracee::{Halt, SI_KERNEL, TRAP_HWBKPT};
 use anyhow::{Result, bail};
+use iced_x86::{Decoder, DecoderOptions};
 use nix::sys::signal::Signal;
 use orch_abi::stop::{MAX_BREAKPOINTS, command};
 
@@ -312,21 +313,23 @@ impl Travel {
             return Ok(Reason::Limit);
         }
         // What one stands on is no hit.
-        let before = self.watched(stops)?;
+        let (before, from) = (self.watched(stops)?, self.regs()?.rip);
+        let one_on = self.here.clone().and_steps(1);
         match self.step() {
             Ok(()) => {}
             Err(e) if matches!(e.downcast_ref(), Some(TravelError::End)) => return Ok(Reason::End),
             Err(e) => return Err(e),
         }
-        if let Some(watch) = changed(&before, &self.watched(stops)?, stops) {
-            return Ok(Reason::Watch(watch));
-        }
+        let changes = changes(&before, &self.watched(stops)?, stops);
+        let mut pass = None;
         if self.process.place() == Place::Program {
             let ip = self.regs()?.rip;
-            if stops.breakpoints.contains(&ip) {
-                passes.hit(self, Hit::Pass(ip))?;
-                return Ok(Reason::Breakpoint(ip));
-            }
+            let again = ip == from && self.repeats(ip);
+            pass = Some(ip).filter(|ip| stops.breakpoints.contains(ip) && !again);
+        }
+        let by_event = self.here != one_on;
+        if let Some(reason) = passes.arrive(self, &changes, pass, by_event)? {
+            return Ok(reason);
         }
         self.run_free(stops, passes)
     }
@@ -336,9 +339,18 @@ impl Travel {
         self.process.place() != Place::Program && self.process.offset().is_ok_and(|o| o >= at)
     }
 
+    /// Whether the instruction at `ip` is executed again and again, at the same place.
+    fn repeats(&self, ip: u64) -> bool {
+        let mut code = [0; 15];
+        let n = self.read(ip, &mut code);
+        let instruction = Decoder::with_ip(64, &code[..n], ip, DecoderOptions::NONE).decode();
+        instruction.is_string_instruction()
+            && (instruction.has_rep_prefix() || instruction.has_repne_prefix())
+    }
+
     fn run_free(&mut self, stops: &Stops, passes: &mut Passes) -> Result<Reason> {
         let mut inserted = Inserted::default();
-        let end = event::last(&self.session, self.recording())?.map(|e| e.offset);
+        let end = self.last_event()?;
         let limit = stops.limit.or(end);
         self.process.stop_at(limit);
         self.set_watches(stops)?;
@@ -434,7 +446,7 @@ impl Travel {
                             self.process.tracee.go(None)?;
                             continue;
                         }
-                        if let Some(reason) = self.watch_hit(stops, passes, inserted)? {
+                        if let Some(reason) = self.watch_hit(stops, &known, passes, inserted)? {
                             return Ok(reason);
                         }
                         self.process.tracee.go(None)?;
@@ -459,8 +471,9 @@ impl Travel {
                         }
                         Meaning::Between | Meaning::Runtime => at,
                     };
-                    passes.hit(self, Hit::Pass(ip))?;
-                    return Ok(Reason::Breakpoint(ip));
+                    return Ok(passes
+                        .arrive(self, &[], Some(ip), false)?
+                        .unwrap_or(Reason::Breakpoint(ip)));
                 }
             }
         }
@@ -507,17 +520,11 @@ impl Travel {
     fn watch_hit(
         &mut self,
         stops: &Stops,
+        known: &[u64],
         passes: &mut Passes,
         inserted: &mut Inserted,
     ) -> Result<Option<Reason>> {
-        let hit = self.process.tracee.debug_register(6)?;
         self.process.tracee.set_debug_register(6, 0)?;
-        let Some(&watch) = (0..4)
-            .find(|n| hit >> n & 1 == 1)
-            .and_then(|n| stops.watches.get(n))
-        else {
-            return Ok(None);
-        };
         let ip = self.process.tracee.regs()?.rip;
         self.remove(inserted)?;
         self.process.tell_breakpoints(&[]);
@@ -539,14 +546,19 @@ impl Travel {
             }
             self.reach_boundary(exits, None)?;
         }
+        let changes = changes(known, &self.watched(stops)?, stops);
+        let now = self.regs()?.rip;
+        let pass = Some(now).filter(|ip| {
+            self.process.place() == Place::Program
+                && stops.breakpoints.contains(ip)
+                && !self.repeats(now)
+        });
         if by_runtime {
             let (session, id) = (&*self.session, self.recording());
             let event = event::containing(session, id, before)?;
             self.here = self.behind(event.map_or(before, |e| e.offset))?;
-        } else {
-            passes.hit(self, Hit::Change(watch))?;
         }
-        Ok(Some(Reason::Watch(watch)))
+        passes.arrive(self, &changes, pass, by_runtime)
     }
 
     // ------------------------------------------------------------- legs
@@ -590,9 +602,12 @@ impl Travel {
 }
 
 /// Which memory that is watched has changed.
-fn changed(before: &[u64], after: &[u64], stops: &Stops) -> Option<Watch> {
+fn changes(before: &[u64], after: &[u64], stops: &Stops) -> Vec<Watch> {
     let pairs = before.iter().zip(after).zip(&stops.watches);
-    pairs.filter(|((a, b), _)| a != b).map(|(_, w)| *w).next()
+    pairs
+        .filter(|((a, b), _)| a != b)
+        .map(|(_, w)| *w)
+        .collect()
 }
 
 /// What a run came to.
@@ -602,12 +617,28 @@ enum Hit {
     Change(Watch),
 }
 
+impl From<Hit> for Reason {
+    fn from(hit: Hit) -> Self {
+        match hit {
+            Hit::Pass(ip) => Self::Breakpoint(ip),
+            Hit::Change(watch) => Self::Watch(watch),
+        }
+    }
+}
+
 /// Counts what was hit since the run began, or since the last event.
+///
+/// All that is hit at a place is counted, whatever is told as the reason: somebody
+/// else who goes there may look for one of them only.
 pub(super) struct Passes {
     start: Instant,
     start_offset: u64,
     offset: u64,
     counts: Vec<(Hit, u64)>,
+    /// Behind the last event before `offset`, once it was asked for.
+    behind: Option<Instant>,
+    /// What there was where it stopped last.
+    last: Vec<Hit>,
 }
 
 impl Passes {
@@ -621,37 +652,72 @@ impl Passes {
             start_offset: if before { u64::MAX } else { offset },
             offset,
             counts: Vec::new(),
+            behind: None,
+            last: Vec::new(),
         })
     }
 
-    /// The program has come there: so that is where it is.
-    fn hit(&mut self, travel: &mut Travel, hit: Hit) -> Result<()> {
+    /// Whether that was hit where it stopped last.
+    pub(super) fn met(&self, reason: Reason) -> bool {
+        self.last.iter().any(|&hit| Reason::from(hit) == reason)
+    }
+
+    /// The program has come to an instruction, after these changes; tells why to stop,
+    /// if so, and how to get there. What an event changed is none of the program's
+    /// changes: `travel.here` says already how to get behind it.
+    fn arrive(
+        &mut self,
+        travel: &mut Travel,
+        changes: &[Watch],
+        pass: Option<u64>,
+        by_event: bool,
+    ) -> Result<Option<Reason>> {
+        let changes = changes.iter().map(|&w| Hit::Change(w));
+        self.last = changes.chain(pass.map(Hit::Pass)).collect();
         let offset = travel.process.offset()?;
         if self.offset != offset {
             self.counts.clear();
+            self.behind = None;
             self.offset = offset;
         }
-        if !self.counts.iter().any(|(h, _)| *h == hit) {
-            self.counts.push((hit, 0));
+        for &hit in &self.last {
+            if by_event && matches!(hit, Hit::Change(_)) {
+                continue;
+            }
+            match self.counts.iter_mut().find(|(h, _)| *h == hit) {
+                Some((_, n)) => *n += 1,
+                None => self.counts.push((hit, 1)),
+            }
         }
-        let count = self.counts.iter_mut().find(|(h, _)| *h == hit);
-        let n = count.map_or(1, |(_, n)| {
-            *n += 1;
-            *n
-        });
-        let mut base = self.start.clone();
-        let arrived = offset != self.start_offset;
-        if arrived {
-            let (session, id) = (&*travel.session, travel.recording());
-            let last = event::before(session, id, offset)?;
-            base = travel.behind(last.map_or(0, |p| p.event.offset))?;
-            // From before the event's instruction on, which is none of the hits.
-            base.legs.clear();
+        let Some(&first) = self.last.first() else {
+            return Ok(None);
+        };
+        if !(by_event && matches!(first, Hit::Change(_))) {
+            travel.here = self.way(travel, first)?;
         }
-        travel.here = base.and(match hit {
+        Ok(Some(first.into()))
+    }
+
+    /// How to get to where `hit` was just counted.
+    fn way(&mut self, travel: &Travel, hit: Hit) -> Result<Instant> {
+        let count = self.counts.iter().find(|(h, _)| *h == hit);
+        let n = count.map_or(1, |&(_, n)| n);
+        let arrived = self.offset != self.start_offset;
+        let base = match &self.behind {
+            _ if !arrived => self.start.clone(),
+            Some(behind) => behind.clone(),
+            None => {
+                let (session, id) = (&*travel.session, travel.recording());
+                let last = event::before(session, id, self.offset)?;
+                let mut base = travel.behind(last.map_or(0, |p| p.event.offset))?;
+                // From before the event's instruction on, which is none of the hits.
+                base.legs.clear();
+                self.behind.insert(base).clone()
+            }
+        };
+        Ok(base.and(match hit {
             Hit::Pass(ip) => Leg::Pass { ip, n, arrived },
             Hit::Change(watch) => Leg::Change { watch, n },
-        });
-        Ok(())
+        }))
     }
 }

@@ -228,8 +228,15 @@ impl Travel {
         let mut passes = Passes::new(self)?;
         let mut last = None;
         while left > 0 {
-            match self.run_counting(&stops, &mut passes)? {
-                reason if reason == end => left -= 1,
+            let reason = self.run_counting(&stops, &mut passes)?;
+            if reason == Reason::End {
+                return Err(TravelError::End.into());
+            }
+            if passes.met(end) {
+                left -= 1;
+                continue;
+            }
+            match reason {
                 Reason::Breakpoint(ip) => {
                     let mut here = self.here.clone();
                     // Positions count from the event on, whatever the program came from.
@@ -344,8 +351,8 @@ impl Travel {
             if reason == Reason::End {
                 return Err(TravelError::End.into());
             }
-            left -= u64::from(reason == end);
-            passes += u64::from(self.regs()?.rip == ip);
+            left -= u64::from(run.met(end));
+            passes += u64::from(run.met(Reason::Breakpoint(ip)));
         }
         Ok(passes)
     }
@@ -399,8 +406,9 @@ impl Travel {
         let mut last = None;
         if from != until.at {
             last = self.last_until(from, until.at, stops)?;
-            // The last of them may be the very place: not before it.
-            if let Some((instant, _)) = &last
+            // The last of them may be the very place: not before it. (A change that has led
+            // to the place is: it is left behind by going back before it.)
+            if let Some((instant, Reason::Breakpoint(_))) = &last
                 && until.legs.is_empty()
             {
                 let instant = instant.clone();
@@ -513,7 +521,8 @@ impl Travel {
         }
     }
 
-    /// Follows a leg and notes the hits on its way; where the last one ends is no hit.
+    /// Follows a leg and notes the hits on its way; a breakpoint where the last one ends
+    /// is no hit.
     fn hits_along(
         &mut self,
         leg: &Leg,
@@ -527,15 +536,12 @@ impl Travel {
                 for i in 1..=n {
                     let before = self.values(&stops.watches);
                     self.step()?;
-                    if is_last && i == n {
-                        break;
-                    }
                     let ip = self.regs()?.rip;
                     let after = self.values(&stops.watches);
                     let changed = before.iter().zip(&after).position(|(a, b)| a != b);
                     if let Some(n) = changed {
                         *last = Some((self.here.clone(), Reason::Watch(stops.watches[n])));
-                    } else if stops.breakpoints.contains(&ip) {
+                    } else if stops.breakpoints.contains(&ip) && !(is_last && i == n) {
                         *last = Some((self.here.clone(), Reason::Breakpoint(ip)));
                     }
                 }
@@ -564,13 +570,12 @@ impl Travel {
             if reason == Reason::End {
                 break;
             }
-            left -= u64::from(reason == end);
-            let wanted = match reason {
-                Reason::Breakpoint(ip) => stops.breakpoints.contains(&ip),
-                Reason::Watch(watch) => stops.watches.contains(&watch),
-                _ => false,
-            };
-            if wanted && !(is_last && left == 0) {
+            left -= u64::from(passes.met(end));
+            let watches = stops.watches.iter().map(|&w| Reason::Watch(w));
+            let breakpoints = stops.breakpoints.iter().map(|&ip| Reason::Breakpoint(ip));
+            let wanted = watches.chain(breakpoints).find(|&r| passes.met(r));
+            let here = is_last && left == 0;
+            if let Some(reason) = wanted.filter(|r| !here || matches!(r, Reason::Watch(_))) {
                 *last = Some((self.here.clone(), reason));
             }
         }
