@@ -227,32 +227,32 @@ impl Travel {
         };
         let mut passes = Passes::new(self)?;
         let mut last = None;
-        while left > 0 {
-            let reason = self.run_counting(&stops, &mut passes)?;
-            if reason == Reason::End {
-                return Err(TravelError::End.into());
-            }
-            if passes.met(end) {
-                left -= 1;
-                continue;
-            }
-            match reason {
-                Reason::Breakpoint(ip) => {
-                    let mut here = self.here.clone();
-                    // Positions count from the event on, whatever the program came from.
-                    if let Some(Leg::Pass {
-                        n,
-                        arrived: from_event,
-                        ..
-                    }) = here.legs.last_mut()
-                        && !*from_event
-                    {
-                        *from_event = true;
-                        *n += u64::from(arrived.contains(&ip));
-                    }
-                    last = Some((here, left));
+        if left > 0 {
+            let reason = self.run_over(&stops, &mut passes, &mut |travel, passes, reason| {
+                if passes.met(end) {
+                    left -= 1;
+                    return left == 0;
                 }
-                _ => return Err(TravelError::End.into()),
+                let mut here = travel.here.clone();
+                // Positions count from the event on, whatever the program came from.
+                if let Some(Leg::Pass {
+                    n,
+                    arrived: from_event,
+                    ..
+                }) = here.legs.last_mut()
+                    && !*from_event
+                {
+                    *from_event = true;
+                    *n += arrived
+                        .iter()
+                        .filter(|&&ip| reason == Reason::Breakpoint(ip))
+                        .count() as u64;
+                }
+                last = Some((here, left));
+                false
+            })?;
+            if matches!(reason, Reason::Limit | Reason::End) {
+                return Err(TravelError::End.into());
             }
         }
         let rest = |n| match *leg {
@@ -346,13 +346,15 @@ impl Travel {
             stops.breakpoints.push(ip);
         }
         let (mut run, mut passes) = (Passes::new(self)?, 0);
-        while left > 0 {
-            let reason = self.run_counting(&stops, &mut run)?;
-            if reason == Reason::End {
+        if left > 0 {
+            let reason = self.run_over(&stops, &mut run, &mut |_, run, _| {
+                left -= u64::from(run.met(end));
+                passes += u64::from(run.met(Reason::Breakpoint(ip)));
+                left == 0
+            })?;
+            if matches!(reason, Reason::Limit | Reason::End) {
                 return Err(TravelError::End.into());
             }
-            left -= u64::from(run.met(end));
-            passes += u64::from(run.met(Reason::Breakpoint(ip)));
         }
         Ok(passes)
     }
@@ -445,7 +447,7 @@ impl Travel {
         until: u64,
         stops: &Stops,
     ) -> Result<Option<(Instant, Reason)>> {
-        const HITS: u32 = 16;
+        const HITS: u32 = 256;
         /// Bytes of events that are not worth another checkpoint.
         const SHORT: u64 = 16 << 10;
         let stops = Stops {
@@ -455,32 +457,32 @@ impl Travel {
         self.run_to_event(from)?;
         let mut passes = Passes::new(self)?;
         let (mut last, mut hits) = (None, 0);
-        loop {
-            match self.run_counting(&stops, &mut passes)? {
-                Reason::Limit | Reason::End => return Ok(last),
-                reason => last = Some((self.here.clone(), reason)),
-            }
+        let reason = self.run_over(&stops, &mut passes, &mut |travel, _, reason| {
+            last = Some((travel.here.clone(), reason));
             hits += 1;
-            let at = self.process.offset()?;
-            if hits < HITS || until.saturating_sub(at) < SHORT {
-                continue;
-            }
-            let middle = at + (until - at) / 2;
-            self.run_to_event(middle)?;
-            if self.process.is_there(until)? {
-                return self.last_of_all(from, &stops);
-            }
-            self.keep_waypoint(middle)?;
-            let here = self.stands_on(&stops)?;
-            if let Some(found) = self.last_until(middle, until, &stops)? {
-                return Ok(Some(found));
-            }
-            if here.is_some() {
-                return Ok(here);
-            }
-            let found = self.last_until(from, middle, &stops)?;
-            return Ok(found.or(last));
+            // Bytes that are left.
+            let rest = || until.saturating_sub(travel.process.offset().unwrap_or(until));
+            hits % HITS == 0 && rest() >= SHORT
+        })?;
+        if matches!(reason, Reason::Limit | Reason::End) {
+            return Ok(last);
         }
+        let at = self.process.offset()?;
+        let middle = at + (until - at) / 2;
+        self.run_to_event(middle)?;
+        if self.process.is_there(until)? {
+            return self.last_of_all(from, &stops);
+        }
+        self.keep_waypoint(middle)?;
+        let here = self.stands_on(&stops)?;
+        if let Some(found) = self.last_until(middle, until, &stops)? {
+            return Ok(Some(found));
+        }
+        if here.is_some() {
+            return Ok(here);
+        }
+        let found = self.last_until(from, middle, &stops)?;
+        Ok(found.or(last))
     }
 
     /// Whether a breakpoint is where an event that is over has led: what runs on from
@@ -513,12 +515,11 @@ impl Travel {
     fn last_of_all(&mut self, from: u64, stops: &Stops) -> Result<Option<(Instant, Reason)>> {
         self.run_to_event(from)?;
         let (mut passes, mut last) = (Passes::new(self)?, None);
-        loop {
-            match self.run_counting(stops, &mut passes)? {
-                Reason::Limit | Reason::End => return Ok(last),
-                reason => last = Some((self.here.clone(), reason)),
-            }
-        }
+        self.run_over(stops, &mut passes, &mut |travel, _, reason| {
+            last = Some((travel.here.clone(), reason));
+            false
+        })?;
+        Ok(last)
     }
 
     /// Follows a leg and notes the hits on its way; a breakpoint where the last one ends
@@ -565,20 +566,20 @@ impl Travel {
             }
         };
         all.limit = None;
-        while left > 0 {
-            let reason = self.run_counting(&all, passes)?;
-            if reason == Reason::End {
-                break;
-            }
+        if left == 0 {
+            return Ok(());
+        }
+        self.run_over(&all, passes, &mut |travel, passes, _| {
             left -= u64::from(passes.met(end));
             let watches = stops.watches.iter().map(|&w| Reason::Watch(w));
             let breakpoints = stops.breakpoints.iter().map(|&ip| Reason::Breakpoint(ip));
             let wanted = watches.chain(breakpoints).find(|&r| passes.met(r));
             let here = is_last && left == 0;
             if let Some(reason) = wanted.filter(|r| !here || matches!(r, Reason::Watch(_))) {
-                *last = Some((self.here.clone(), reason));
+                *last = Some((travel.here.clone(), reason));
             }
-        }
+            left == 0
+        })?;
         *passes = Passes::new(self)?;
         Ok(())
     }

@@ -134,6 +134,13 @@ impl Tracee {
             .context("this machine does not let debug registers be set")
     }
 
+    /// Debug register `n`.
+    pub fn debug_register(&self, n: usize) -> Result<u64> {
+        let offset = std::mem::offset_of!(libc::user, u_debugreg) + 8 * n;
+        let value = ptrace::read_user(self.pid, offset as ptrace::AddressType)?;
+        Ok(value.cast_unsigned())
+    }
+
     /// Reads memory; returns how many bytes could be read.
     pub fn read(&self, addr: u64, to: &mut [u8]) -> usize {
         let mut done = 0;
