@@ -1,8 +1,8 @@
 //! `orch walk`: goes to instants of recordings by several ways, and checks that
 //! each is the same by all of them. For those who work on `orch`.
 
-use crate::travel::{Instant, State, Travel, TravelError};
-use anyhow::{Context as _, Result, bail};
+use crate::travel::{Instant, Reason, State, Stops, Travel, TravelError, Watch};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::Parser;
 use orch_recorder::trace::{RecordingId, Tick};
 use std::collections::BTreeMap;
@@ -67,9 +67,14 @@ fn walk(travel: &mut Travel, tick: Tick, steps: u64, random: &mut Random) -> Res
     };
     travel.go(from)?;
     let mut seen: Vec<(Instant, State)> = vec![(travel.here().clone(), travel.state()?)];
+    let stack = Stack::around(seen[0].1.regs.rsp);
+    let mut words = vec![stack.words(travel)];
     for _ in 0..steps {
         match travel.step() {
-            Ok(()) => seen.push((travel.here().clone(), travel.state()?)),
+            Ok(()) => {
+                seen.push((travel.here().clone(), travel.state()?));
+                words.push(stack.words(travel));
+            }
             Err(e) if matches!(e.downcast_ref(), Some(TravelError::End)) => break,
             Err(e) => return Err(e).context("forwards"),
         }
@@ -89,7 +94,86 @@ fn walk(travel: &mut Travel, tick: Tick, steps: u64, random: &mut Random) -> Res
             .with_context(|| format!("back to {at:?}"))?;
         same(&travel.state()?, state, "backwards", at)?;
     }
+    for _ in 0..2 {
+        back_to_breakpoint(travel, &seen, random)?;
+        back_to_change(travel, &seen, &stack, &words, random)?;
+    }
     Ok(())
+}
+
+/// From the last place back to where the program was last at an address.
+fn back_to_breakpoint(
+    travel: &mut Travel,
+    seen: &[(Instant, State)],
+    random: &mut Random,
+) -> Result<()> {
+    let ip = seen[random.below(seen.len() as u64) as usize].1.regs.rip;
+    let (end, before) = seen.split_last().expect("it has a first");
+    let at_ip = |(_, state): &&(Instant, State)| state.regs.rip == ip;
+    let Some((at, state)) = before.iter().rfind(at_ip) else {
+        return Ok(());
+    };
+    // One that is executed several times at once is one pass.
+    let twice = |w: &[(Instant, State)]| w[0].1.regs.rip == ip && w[1].1.regs.rip == ip;
+    if seen.windows(2).any(twice) {
+        return Ok(());
+    }
+    travel.go(end.0.clone())?;
+    let reason = travel.run_back(&Stops::at(ip))?;
+    ensure!(
+        reason == Reason::Breakpoint(ip),
+        "back to {ip:#x} from {:?}: {reason:?}",
+        end.0
+    );
+    let how = format!("back to {ip:#x} from {:?}", end.0);
+    same(&travel.state()?, state, &how, at)
+}
+
+/// From the last place back to before a word of the stack last changed.
+fn back_to_change(
+    travel: &mut Travel,
+    seen: &[(Instant, State)],
+    stack: &Stack,
+    words: &[Vec<u64>],
+    random: &mut Random,
+) -> Result<()> {
+    let last_change = |n: usize| words.windows(2).rposition(|w| w[0].get(n) != w[1].get(n));
+    let changed: Vec<(usize, usize)> = (0..Stack::WORDS)
+        .filter_map(|n| Some((n, last_change(n)?)))
+        .collect();
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let (n, i) = changed[random.below(changed.len() as u64) as usize];
+    let addr = stack.0 + 8 * n as u64;
+    let stops = Stops {
+        watches: vec![Watch { addr, len: 8 }],
+        ..Stops::default()
+    };
+    let end = &seen[seen.len() - 1].0;
+    travel.go(end.clone())?;
+    let reason = travel.run_back(&stops)?;
+    let how = format!("back to a change of {addr:#x} from {end:?}");
+    ensure!(matches!(reason, Reason::Watch(_)), "{how}: {reason:?}");
+    same(&travel.state()?, &seen[i].1, &how, &seen[i].0)
+}
+
+/// Address of a part of the stack.
+struct Stack(u64);
+
+impl Stack {
+    const WORDS: usize = 64;
+
+    fn around(rsp: u64) -> Self {
+        Self((rsp & !7).saturating_sub(8 * 48))
+    }
+
+    fn words(&self, travel: &Travel) -> Vec<u64> {
+        let mut bytes = [0; 8 * Self::WORDS];
+        let n = travel.read(self.0, &mut bytes);
+        let words = bytes[..n].as_chunks().0.iter();
+        words.map(|&w| u64::from_le_bytes(w)).collect()
+    }
 }
 
 fn same(now: &State, then: &State, how: &str, at: &Instant) -> Result<()> {

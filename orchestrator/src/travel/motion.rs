@@ -375,7 +375,11 @@ impl Travel {
 
     /// Whether the process has come to where it stops for `at`, or further.
     fn is_at(&self, at: u64) -> bool {
-        self.process.place() != Place::Program && self.process.offset().is_ok_and(|o| o >= at)
+        match self.process.place() {
+            Place::Program => false,
+            Place::Event => self.process.is_there(at).unwrap_or(false),
+            Place::End => true,
+        }
     }
 
     /// Whether the instruction at `ip` is executed again and again, at the same place.
@@ -534,11 +538,11 @@ impl Travel {
                             }
                             return Ok(reason);
                         }
-                        if let Some(reason) = self.watch_hit(stops, &known, passes, inserted)? {
-                            return Ok(reason);
-                        }
-                        self.process.tracee.go(None)?;
-                        continue;
+                        return match self.watch_hit(stops, &known, passes, inserted)? {
+                            Some(reason) => Ok(reason),
+                            // What the runtime wrote it has taken back.
+                            None => self.run_free(stops, passes, on),
+                        };
                     }
                     let ours = inserted
                         .code

@@ -380,16 +380,12 @@ impl Travel {
     fn search_back(&mut self, stops: &Stops, here: &Instant) -> Result<Reason> {
         let mut until = here.clone();
         for from in self.checkpoints_before(here.at) {
-            if let Some((instant, reason)) = self.last_hit(from, &until, stops)? {
+            let is_here = until == *here;
+            if let Some((instant, reason)) = self.last_hit(from, &until, is_here, stops)? {
                 self.go(instant)?;
                 if matches!(reason, Reason::Watch(_)) {
                     self.step_back()?;
                 }
-                return Ok(reason);
-            }
-            self.run_to_event(from)?;
-            if let Some((instant, reason)) = self.stands_on(stops)? {
-                self.here = instant;
                 return Ok(reason);
             }
             until = Instant::event(from);
@@ -398,11 +394,13 @@ impl Travel {
         Ok(Reason::End)
     }
 
-    /// The last hit between where the process stops for `from` and `until`.
+    /// The last hit between where the process stops for `from` and `until`; a breakpoint
+    /// there is one unless it `is_here`.
     fn last_hit(
         &mut self,
         from: u64,
         until: &Instant,
+        is_here: bool,
         stops: &Stops,
     ) -> Result<Option<(Instant, Reason)>> {
         let mut last = None;
@@ -411,6 +409,7 @@ impl Travel {
             // The last of them may be the very place: not before it. (A change that has led
             // to the place is: it is left behind by going back before it.)
             if let Some((instant, Reason::Breakpoint(_))) = &last
+                && is_here
                 && until.legs.is_empty()
             {
                 let instant = instant.clone();
@@ -418,17 +417,20 @@ impl Travel {
                 let regs = self.regs()?;
                 self.go(instant.clone())?;
                 if self.regs()? == regs && self.same_as(until)? {
-                    last = self.last_hit(from, &instant, stops)?;
+                    last = self.last_hit(from, &instant, true, stops)?;
                 }
             }
         }
         self.run_to_event(until.at)?;
+        if !is_here || !until.legs.is_empty() {
+            last = self.stands_on(stops)?.or(last);
+        }
         let mut passes = Passes::new(self)?;
         // Along the rest of the way.
         for (n, leg) in until.legs.iter().enumerate() {
             self.hits_along(
                 leg,
-                n + 1 == until.legs.len(),
+                is_here && n + 1 == until.legs.len(),
                 stops,
                 &mut passes,
                 &mut last,
