@@ -282,7 +282,11 @@ impl Travel {
 
     fn remove(&self, inserted: &mut Inserted) -> Result<()> {
         for (at, byte) in inserted.0.drain(..) {
-            self.process.tracee.write(at, &[byte])?;
+            // What was written or mapped there meanwhile stays.
+            let mut now = [0];
+            if self.process.tracee.read(at, &mut now) == 1 && now[0] == INT3 {
+                self.process.tracee.write(at, &[byte])?;
+            }
         }
         Ok(())
     }
@@ -363,13 +367,7 @@ impl Travel {
 
     /// Puts the breakpoints where they go now.
     fn plan(&mut self, stops: &Stops, inserted: &mut Inserted) -> Result<()> {
-        // What the runtime has written meanwhile stays.
-        for (at, byte) in inserted.0.drain(..) {
-            let mut now = [0];
-            if self.process.tracee.read(at, &mut now) == 1 && now[0] == INT3 {
-                self.process.tracee.write(at, &[byte])?;
-            }
-        }
+        self.remove(inserted)?;
         self.look()?;
         let places: Vec<u64> = stops
             .breakpoints

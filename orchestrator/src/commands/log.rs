@@ -1,0 +1,202 @@
+//! `orch log`: print statements added after the fact.
+
+mod explain;
+mod format;
+mod locate;
+mod location;
+mod merge;
+mod plan;
+mod show;
+mod worker;
+
+use super::Usage;
+use crate::output::Output;
+use crate::position::When;
+use crate::supervisor::watch;
+use anyhow::{Context as _, Result};
+use format::Format;
+use location::Location;
+use merge::Merge;
+use orch_recorder::session::Session;
+use orch_recorder::trace::RecordingId;
+use plan::Plan;
+use show::Show;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+use worker::{Event, Task, Workers};
+
+/// As a shell tells of a command that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
+
+/// Arguments of `orch log`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  orch log job.cpp:57 'len={len} name={job->name}'    whenever a process came to that line
+  orch log memcpy 'n={$rdx} to={/x $rdi}' -p p3       a function: its arguments' registers
+  orch log submit.cpp:22 'n={n}' --if 'n > 3'         only where that is true
+  orch log 0x401136 'top={*(long *)$rsp}' -p p3       an address, of one recording
+  orch log queue.h:30 --json | jq -r .position        places for orch inspect, orch gdb
+
+Every recording is run again, and wherever it comes to that line (or function, or
+address), gdb evaluates what FORMAT has in braces: any expression, in the language
+of the source, with its variables and the registers ($rdi). {/x EXPR} shows it in
+hexadecimal, as gdb's print does (/d /u /o /t /c /s); {{ and }} are braces. What
+cannot be evaluated is shown as <error: why>. Rows come in the order of the whole
+session. The position is that before the line is executed: `orch inspect` and `orch
+gdb` show more of it. Without FORMAT, a row tells the function and line.
+
+With --json, each row is an object with position, tick, recording, pid, tid, program,
+file, line, function, text and values (by expression: a number, a text, or an object
+with error). If nobody came there, standard error says so, and the exit code is 0;
+if no recorded program has the place, it is 1.")]
+pub struct Args {
+    /// Where: FILE:LINE, FUNCTION, or 0xADDRESS with -p.
+    #[arg(value_name = "LOCATION")]
+    location: Location,
+    /// What to print: text, with expressions in braces.
+    #[arg(value_name = "FORMAT")]
+    format: Option<Format>,
+    /// Only where this expression is true.
+    #[arg(long = "if", value_name = "EXPR")]
+    condition: Option<String>,
+    /// Only this recording (p3); may be given several times.
+    #[arg(short, long, value_name = "P")]
+    process: Vec<RecordingId>,
+    /// From this tick or position on.
+    #[arg(long, value_name = "POS")]
+    from: Option<When>,
+    /// Up to this tick or position.
+    #[arg(long, value_name = "POS")]
+    to: Option<When>,
+    /// So many rows at most.
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs it.
+pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
+    let session = super::locate(dir)?;
+    for &id in &args.process {
+        super::recordings(&session, Some(id))?;
+    }
+    if args.process.is_empty() && args.location.is_address() {
+        let text = "an address means something in one recording only: say which, with -p";
+        return Err(Usage(text.to_owned()).into());
+    }
+    let tick = |when: Option<When>| when.map(|when| when.tick(&session)).transpose();
+    let (from, to) = (tick(args.from)?, tick(args.to)?);
+    let dir = tempfile::Builder::new().prefix("orch-log-").tempdir()?;
+    let plan = match Plan::make(&session, args, (from, to), dir.path())? {
+        Ok(plan) => plan,
+        Err(why) => {
+            eprintln!("orch: {why}");
+            return Ok(super::found(false));
+        }
+    };
+    let format = args.format.clone().unwrap_or_default();
+    let task = Task {
+        session: &session,
+        dir: dir.path(),
+        expressions: format.expressions(),
+        condition: args.condition.as_deref(),
+    };
+    let show = Show {
+        session: &session,
+        format: &format,
+        location: args.format.is_none(),
+        json: args.json,
+    };
+    let ended = follow(&task, &plan, &show, args.limit)?;
+    Ok(tell(&session, args, &plan, &ended))
+}
+
+/// How the search came out.
+#[derive(Default)]
+struct Ended {
+    rows: usize,
+    /// Passes at which the condition did not hold.
+    passed: u64,
+    failed: bool,
+    interrupted: bool,
+}
+
+/// Runs all recordings, and prints what comes.
+fn follow(task: &Task<'_>, plan: &Plan, show: &Show<'_>, limit: Option<usize>) -> Result<Ended> {
+    let limit = limit.unwrap_or(usize::MAX);
+    let mut ended = Ended::default();
+    let mut out = Output::new();
+    let mut merge = Merge::new(plan.jobs.iter().map(|job| (job.recording, job.from)));
+    let mut progress = super::replay::Progress::new();
+    watch::interrupts();
+    let mut workers = Workers::new(task, &plan.jobs);
+    workers.start()?;
+    while ended.rows < limit && !workers.is_idle() {
+        if watch::interrupted() {
+            ended.interrupted = true;
+            break;
+        }
+        progress.show(merge.done(), plan.jobs.len());
+        let Some((id, event)) = workers.wait(Duration::from_millis(50)) else {
+            continue;
+        };
+        match event {
+            Event::Hit(hit) => merge.push(id, *hit),
+            Event::Passed { tick } => {
+                ended.passed += 1;
+                merge.reached(id, tick);
+            }
+            Event::Over(why) => {
+                if let Some(why) = why {
+                    progress.clear();
+                    eprintln!("orch: {id}: {why}");
+                    ended.failed = true;
+                }
+                merge.over(id);
+                workers.over(id);
+                workers.start()?;
+            }
+        }
+        while ended.rows < limit
+            && let Some((id, hit)) = merge.next()
+        {
+            progress.clear();
+            show.print(&mut out, id, &hit)?;
+            ended.rows += 1;
+        }
+        // What is known is seen at once, but not flushed row by row in a flood.
+        if workers.is_calm() {
+            out.flush()?;
+        }
+    }
+    progress.clear();
+    drop(workers);
+    for (id, hit) in merge.rest() {
+        if ended.rows < limit {
+            show.print(&mut out, id, &hit)?;
+            ended.rows += 1;
+        }
+    }
+    out.flush().context("cannot print")?;
+    Ok(ended)
+}
+
+/// Says what the rows do not, and makes the exit code of it.
+fn tell(session: &Session, args: &Args, plan: &Plan, ended: &Ended) -> ExitCode {
+    if ended.interrupted {
+        eprintln!("orch: interrupted; what follows was not looked at");
+        return ExitCode::from(INTERRUPTED);
+    }
+    if ended.rows == 0 && !ended.failed && args.limit != Some(0) {
+        eprintln!(
+            "orch: {}",
+            explain::never(session, args, plan, ended.passed)
+        );
+    }
+    super::found(!ended.failed)
+}

@@ -1,0 +1,128 @@
+"""What gdb does for `orch log`: evaluates expressions wherever `monitor hit` stops.
+
+Objects, one a line, go to the standard output that it was started with."""
+
+import json
+import os
+import re
+
+import gdb
+
+with open(os.environ["ORCH_LOG"], encoding="utf-8") as file:
+    TASK = json.load(file)
+# gdb's own messages are of no interest, those of the stub are.
+OUT = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace")
+os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+# The address in front of a string that a pointer leads to.
+ADDRESS = re.compile(r"^0x[0-9a-f]+ (?=[uUL]?\")")
+INTEGERS = (gdb.TYPE_CODE_INT, gdb.TYPE_CODE_CHAR)
+
+
+def tell(**what):
+    OUT.write(json.dumps(what) + "\n")
+
+
+def one_line(error):
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def number(value):
+    """An integer's value, for who computes with it."""
+    kind = value.type.strip_typedefs()
+    if kind.code in INTEGERS and kind.sizeof > 1 and kind.sizeof <= 8:
+        return int(value)
+    return None
+
+
+def evaluate(expression):
+    try:
+        value = gdb.parse_and_eval(expression["text"])
+        if value.type.code == gdb.TYPE_CODE_REF:
+            value = value.referenced_value()
+        options = {"format": expression["format"]} if expression["format"] else {}
+        text = ADDRESS.sub("", value.format_string(symbols=False, **options))
+        return {"text": text, "number": number(value)}
+    # Whatever is wrong, it is with this one expression.
+    except Exception as error:
+        return {"error": one_line(error)}
+
+
+def is_wanted():
+    condition = TASK["condition"]
+    return condition is None or bool(gdb.parse_and_eval(condition))
+
+
+def place():
+    frame = gdb.newest_frame()
+    line = frame.find_sal()
+    known = line.symtab is not None
+    return {
+        "function": frame.name(),
+        "file": line.symtab.fullname() if known else None,
+        "line": line.line if known and line.line else None,
+    }
+
+
+class Process:
+    """The process, as far as gdb has to be told that it moves."""
+
+    def __init__(self):
+        self.mapped = None
+
+    def look(self, tid, mapped):
+        if self.mapped is not None:
+            gdb.execute("maintenance flush register-cache", to_string=True)
+            gdb.execute("maintenance flush dcache", to_string=True)
+        thread = gdb.selected_thread()
+        if thread is None or thread.ptid[1] != tid:
+            for thread in gdb.selected_inferior().threads():
+                if thread.ptid[1] == tid:
+                    thread.switch()
+        if mapped != self.mapped:
+            if self.mapped is not None:
+                gdb.execute("sharedlibrary", to_string=True)
+            self.mapped = mapped
+
+
+def run():
+    process = Process()
+    while True:
+        answer = gdb.execute("monitor hit", to_string=True).strip()
+        if answer == "end":
+            break
+        if answer.startswith("orch:"):
+            return answer[len("orch:") :].strip()
+        position, tick, tid, mapped = answer.split(" ")
+        process.look(int(tid), int(mapped))
+        try:
+            if not is_wanted():
+                tell(passed=int(tick))
+                continue
+            error = None
+        except Exception as problem:
+            error = one_line(problem)
+        values = [evaluate(expression) for expression in TASK["expressions"]]
+        tell(
+            position=position,
+            tick=int(tick),
+            tid=int(tid),
+            values=values,
+            condition=error,
+            **place(),
+        )
+        OUT.flush()
+    return None
+
+
+def main():
+    for command in TASK["setup"]:
+        gdb.execute(command, to_string=True)
+    return run()
+
+
+try:
+    tell(over=main())
+except Exception as problem:
+    tell(over=one_line(problem))
+OUT.flush()
