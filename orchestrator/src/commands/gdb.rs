@@ -101,7 +101,7 @@ pub(super) fn connect(
         // Some answers are searched for in the whole recording.
         "set remotetimeout 1000000".to_owned(),
         format!("set sysroot {}", sysroot.dir().display()),
-        format!("file {}", sysroot.program().display()),
+        format!("file {}", word(sysroot.program())),
         format!("target remote | {orch} -s {session} serve --stdio {position} {more}"),
     ])
 }
@@ -109,4 +109,17 @@ pub(super) fn connect(
 /// A path as a shell takes it, which gdb gives the command to.
 pub(super) fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
+}
+
+/// A path as an argument of gdb's own commands (gdb manual, "Commands to Specify Files").
+pub(super) fn word(path: &Path) -> String {
+    let special = |c: char| c.is_whitespace() || "\\'\"".contains(c);
+    let mut word = String::new();
+    for c in path.display().to_string().chars() {
+        if special(c) {
+            word.push('\\');
+        }
+        word.push(c);
+    }
+    word
 }

@@ -50,8 +50,9 @@ gdb` show more of it. Without FORMAT, a row tells the function and line.
 
 With --json, each row is an object with position, tick, recording, pid, tid, program,
 file, line, function, text and values (by expression: a number, a text, or an object
-with error). If nobody came there, standard error says so, and the exit code is 0;
-if no recorded program has the place, it is 1.")]
+with error). If nobody came there, standard error says so, and the exit code is 1, as
+it is if a recording cannot be run again; if no program of the session has the place,
+it is 2.")]
 pub struct Args {
     /// Where: FILE:LINE, FUNCTION, or 0xADDRESS with -p.
     #[arg(value_name = "LOCATION")]
@@ -68,7 +69,7 @@ pub struct Args {
     /// From this tick or position on.
     #[arg(long, value_name = "POS")]
     from: Option<When>,
-    /// Up to this tick or position.
+    /// Up to and with this tick or position.
     #[arg(long, value_name = "POS")]
     to: Option<When>,
     /// So many rows at most.
@@ -91,18 +92,22 @@ pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
     }
     let tick = |when: Option<When>| when.map(|when| when.tick(&session)).transpose();
     let (from, to) = (tick(args.from)?, tick(args.to)?);
+    // From here on, there is something to be tidied up.
+    watch::interrupts();
     let dir = tempfile::Builder::new().prefix("orch-log-").tempdir()?;
-    let plan = match Plan::make(&session, args, (from, to), dir.path())? {
-        Ok(plan) => plan,
-        Err(why) => {
-            eprintln!("orch: {why}");
-            return Ok(super::found(false));
-        }
+    let plan = match Plan::make(&session, args, (from, to), dir.path()) {
+        Err(_) if watch::interrupted() => return Ok(ExitCode::from(INTERRUPTED)),
+        made => made?,
     };
+    if plan.jobs.is_empty() {
+        eprintln!("orch: {}", explain::nowhere(args, &plan));
+        return Ok(super::found(false));
+    }
     let format = args.format.clone().unwrap_or_default();
     let task = Task {
         session: &session,
         dir: dir.path(),
+        location: &args.location,
         expressions: format.expressions(),
         condition: args.condition.as_deref(),
     };
@@ -133,7 +138,6 @@ fn follow(task: &Task<'_>, plan: &Plan, show: &Show<'_>, limit: Option<usize>) -
     let mut out = Output::new();
     let mut merge = Merge::new(plan.jobs.iter().map(|job| (job.recording, job.from)));
     let mut progress = super::replay::Progress::new();
-    watch::interrupts();
     let mut workers = Workers::new(task, &plan.jobs);
     workers.start()?;
     while ended.rows < limit && !workers.is_idle() {
@@ -146,13 +150,21 @@ fn follow(task: &Task<'_>, plan: &Plan, show: &Show<'_>, limit: Option<usize>) -
             continue;
         };
         match event {
-            Event::Hit(hit) => merge.push(id, *hit),
+            Event::Hit(hit) => {
+                merge.push(id, *hit);
+                // More of it would not be shown, whatever the others have.
+                if merge.rows_of(id) >= limit {
+                    merge.over(id);
+                    workers.over(id);
+                    workers.start()?;
+                }
+            }
             Event::Passed { tick } => {
                 ended.passed += 1;
                 merge.reached(id, tick);
             }
             Event::Over(why) => {
-                if let Some(why) = why {
+                if let Some(why) = why.filter(|_| workers.runs(id)) {
                     progress.clear();
                     eprintln!("orch: {id}: {why}");
                     ended.failed = true;
@@ -175,13 +187,6 @@ fn follow(task: &Task<'_>, plan: &Plan, show: &Show<'_>, limit: Option<usize>) -
         }
     }
     progress.clear();
-    drop(workers);
-    for (id, hit) in merge.rest() {
-        if ended.rows < limit {
-            show.print(&mut out, id, &hit)?;
-            ended.rows += 1;
-        }
-    }
     out.flush().context("cannot print")?;
     Ok(ended)
 }
@@ -189,7 +194,7 @@ fn follow(task: &Task<'_>, plan: &Plan, show: &Show<'_>, limit: Option<usize>) -
 /// Says what the rows do not, and makes the exit code of it.
 fn tell(session: &Session, args: &Args, plan: &Plan, ended: &Ended) -> ExitCode {
     if ended.interrupted {
-        eprintln!("orch: interrupted; what follows was not looked at");
+        eprintln!("orch: interrupted; there may be more rows, behind these");
         return ExitCode::from(INTERRUPTED);
     }
     if ended.rows == 0 && !ended.failed && args.limit != Some(0) {
@@ -198,5 +203,5 @@ fn tell(session: &Session, args: &Args, plan: &Plan, ended: &Ended) -> ExitCode 
             explain::never(session, args, plan, ended.passed)
         );
     }
-    super::found(!ended.failed)
+    super::found(ended.rows > 0 && !ended.failed)
 }

@@ -1,15 +1,5 @@
+
 """What gdb does for `orch log` first: finds where a location is in files that nobody runs."""
-
-import json
-import os
-import re
-
-import gdb
-
-with open(os.environ["ORCH_LOG"], encoding="utf-8") as file:
-    TASK = json.load(file)
-OUT = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace")
-os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 # Most sources of a program that are worth telling.
 MOST = 40
@@ -37,8 +27,12 @@ def lines_around(name, line):
     return {"exact": False, "near": [f(n) for f, n in ((max, before), (min, after)) if n]}
 
 
-def addresses(spec):
-    point = gdb.Breakpoint(spec)
+def addresses():
+    # Explicitly: `f if x` is no function and a condition.
+    if TASK["line"]:
+        point = gdb.Breakpoint(source=TASK["name"], line=TASK["line"])
+    else:
+        point = gdb.Breakpoint(function=TASK["name"])
     try:
         if point.pending:
             return []
@@ -65,7 +59,7 @@ def look(image):
         found["near"] = around.get("near", [])
         known = around["exact"]
     if known:
-        found["addresses"] = addresses(TASK["spec"])
+        found["addresses"] = addresses()
     return found
 
 

@@ -1,18 +1,7 @@
+
 """What gdb does for `orch log`: evaluates expressions wherever `monitor hit` stops.
 
 Objects, one a line, go to the standard output that it was started with."""
-
-import json
-import os
-import re
-
-import gdb
-
-with open(os.environ["ORCH_LOG"], encoding="utf-8") as file:
-    TASK = json.load(file)
-# gdb's own messages are of no interest, those of the stub are.
-OUT = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace")
-os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 # The address in front of a string that a pointer leads to.
 ADDRESS = re.compile(r"^0x[0-9a-f]+ (?=[uUL]?\")")
@@ -53,8 +42,7 @@ def is_wanted():
     return condition is None or bool(gdb.parse_and_eval(condition))
 
 
-def place():
-    frame = gdb.newest_frame()
+def place(frame):
     line = frame.find_sal()
     known = line.symtab is not None
     return {
@@ -62,6 +50,37 @@ def place():
         "file": line.symtab.fullname() if known else None,
         "line": line.line if known and line.line else None,
     }
+
+
+def ends_with(path, end):
+    return path == end or path.endswith("/" + end.lstrip("./"))
+
+
+def is_meant(frame):
+    """Whether the place that was asked for is in this function, or in one inlined into it."""
+    if not TASK["name"]:
+        return True
+    if TASK["line"]:
+        place = frame.find_sal()
+        symtab = place.symtab
+        return (
+            symtab is not None
+            and place.line == TASK["line"]
+            and ends_with(symtab.fullname(), TASK["name"])
+        )
+    name = (frame.name() or "").split("(")[0]
+    return name == TASK["name"] or name.endswith("::" + TASK["name"])
+
+
+def select_frame():
+    """An instruction may be the first of several inlined functions: the one that is meant."""
+    frame = newest = gdb.newest_frame()
+    while frame.type() == gdb.INLINE_FRAME and not is_meant(frame):
+        frame = frame.older()
+    if frame is not newest and not is_meant(frame):
+        frame = newest
+    frame.select()
+    return frame
 
 
 class Process:
@@ -95,6 +114,7 @@ def run():
             return answer[len("orch:") :].strip()
         position, tick, tid, mapped = answer.split(" ")
         process.look(int(tid), int(mapped))
+        frame = select_frame()
         try:
             if not is_wanted():
                 tell(passed=int(tick))
@@ -109,7 +129,7 @@ def run():
             tid=int(tid),
             values=values,
             condition=error,
-            **place(),
+            **place(frame),
         )
         OUT.flush()
     return None

@@ -78,9 +78,10 @@ impl Hits {
             let change = self.wanted.since.get(self.next).map(|s| s.tick);
             let until = self.wanted.until;
             let last = until.is_some_and(|until| change.is_none_or(|tick| until < tick));
-            self.stops.limit = match if last { until } else { change } {
-                Some(tick) => travel.behind_tick(Tick(tick))?,
-                None => None,
+            self.stops.limit = match (until, change) {
+                (Some(until), _) if last => travel.event_behind(Tick(until))?,
+                (_, Some(change)) => travel.behind_tick(Tick(change))?,
+                _ => None,
             };
             match travel.run_counting(&self.stops, &mut self.passes)? {
                 Reason::Breakpoint(_) => {
@@ -131,6 +132,13 @@ impl Travel {
             At::Start => summary?.first_tick.0,
             _ => summary?.last_tick.0,
         })
+    }
+
+    /// Where the process stops at the first event behind `tick`; `None` if there is none.
+    fn event_behind(&self, tick: Tick) -> Result<Option<u64>> {
+        let after = Tick(tick.0.saturating_add(1));
+        let event = event::at_tick(self.session(), self.recording(), after)?;
+        Ok(event.map(|e| e.offset))
     }
 
     /// Where the process stops that is to be behind the event of `tick`.

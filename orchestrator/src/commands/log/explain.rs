@@ -74,9 +74,9 @@ fn list(names: impl Iterator<Item = String>, between: &str) -> String {
 }
 
 /// None of the recordings that were asked for maps it.
-pub fn nowhere(args: &Args, outside: usize) -> String {
+pub fn nowhere(args: &Args, plan: &Plan) -> String {
     let location = &args.location;
-    if outside > 0 {
+    if plan.outside > 0 {
         return format!("no recording that has {location} runs in that time");
     }
     let who = list(args.process.iter().map(ToString::to_string), ", ");

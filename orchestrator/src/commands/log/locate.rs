@@ -4,6 +4,7 @@
 use super::location::Location;
 use super::worker::GDB;
 use crate::gdb::link;
+use crate::supervisor::watch;
 use anyhow::{Context as _, Result, bail};
 use orch_blame::catalog::Catalog;
 use orch_recorder::files::FileId;
@@ -14,10 +15,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::time::Duration;
 
 /// How it is found.
-const SCRIPT: &str = include_str!("../../gdb/locate.py");
+const SCRIPT: &str = concat!(
+    include_str!("../../gdb/task.py"),
+    include_str!("../../gdb/locate.py")
+);
 
 /// A captured program or library.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,11 +118,7 @@ pub fn locate(
     images: &[Image],
     location: &Location,
 ) -> Result<Found> {
-    let (name, line) = match location {
-        Location::Line { file, line } => (&file[..], *line),
-        Location::Function(name) => (&name[..], 0),
-        Location::Address(_) => bail!("an address needs no search"),
-    };
+    let (name, line) = location.parts();
     let store = session.files()?;
     let mut to_look = Vec::new();
     for image in images {
@@ -130,7 +130,7 @@ pub fn locate(
         to_look.push(ToLook {
             file: image.file.0,
             root: root.display().to_string(),
-            path: word(&path),
+            path: super::super::gdb::word(&path),
             program: image.program,
         });
     }
@@ -143,26 +143,24 @@ pub fn locate(
     let (script, input) = (dir.join("locate.py"), dir.join("locate.json"));
     fs::write(&script, SCRIPT)?;
     fs::write(&input, serde_json::to_vec(&task)?)?;
-    let output = super::worker::gdb(&script, &input)
-        .stderr(Stdio::piped())
-        .output()
+    let (answer, errors) = (dir.join("located.json"), dir.join("locate-errors"));
+    let mut child = super::worker::gdb(&script, &input)
+        .stdout(File::create(&answer)?)
+        .stderr(File::create(&errors)?)
+        .spawn()
         .map_err(super::worker::not_started)?;
-    serde_json::from_slice(&output.stdout).with_context(|| {
-        let said = String::from_utf8_lossy(&output.stderr);
+    while child.try_wait()?.is_none() {
+        if watch::interrupted() {
+            child.kill()?;
+            child.wait()?;
+            bail!("interrupted");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    serde_json::from_slice(&fs::read(&answer)?).with_context(|| {
+        let said = fs::read(&errors).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said);
         let last = said.lines().last().unwrap_or("nothing");
         format!("{GDB} does not look for {location}; it said: {last}")
     })
-}
-
-/// A path as an argument of gdb's own commands (gdb manual, "Commands to Specify Files").
-pub fn word(path: &Path) -> String {
-    let special = |c: char| c.is_whitespace() || "\\'\"".contains(c);
-    let mut word = String::new();
-    for c in path.display().to_string().chars() {
-        if special(c) {
-            word.push('\\');
-        }
-        word.push(c);
-    }
-    word
 }

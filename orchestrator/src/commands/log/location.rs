@@ -29,6 +29,15 @@ impl Location {
     pub const fn is_address(&self) -> bool {
         matches!(self, Self::Address(_))
     }
+
+    /// For gdb: the name of the file or function, and the line (0, if it is none).
+    pub fn parts(&self) -> (&str, u32) {
+        match self {
+            Self::Line { file, line } => (file, *line),
+            Self::Function(name) => (name, 0),
+            Self::Address(_) => ("", 0),
+        }
+    }
 }
 
 impl FromStr for Location {

@@ -10,6 +10,8 @@ struct Lane {
     /// Nothing earlier will come.
     reached: u64,
     rows: VecDeque<Hit>,
+    /// How many have come.
+    count: usize,
     over: bool,
 }
 
@@ -23,6 +25,7 @@ impl Merge {
             recording,
             reached,
             rows: VecDeque::new(),
+            count: 0,
             over: false,
         };
         Self(recordings.into_iter().map(lane).collect())
@@ -36,7 +39,14 @@ impl Merge {
     /// A row of a recording, later than all of it before.
     pub fn push(&mut self, id: RecordingId, hit: Hit) {
         self.reached(id, hit.tick);
-        self.lane(id).rows.push_back(hit);
+        let lane = self.lane(id);
+        lane.rows.push_back(hit);
+        lane.count += 1;
+    }
+
+    /// How many rows of a recording have come.
+    pub fn rows_of(&mut self, id: RecordingId) -> usize {
+        self.lane(id).count
     }
 
     /// A recording has no more rows before this tick.
@@ -66,14 +76,6 @@ impl Merge {
         }
         let hit = self.lane(next.1).rows.pop_front()?;
         Some((next.1, hit))
-    }
-
-    /// All that there are, now that no more will come.
-    pub fn rest(mut self) -> impl Iterator<Item = (RecordingId, Hit)> {
-        for lane in &mut self.0 {
-            lane.over = true;
-        }
-        std::iter::from_fn(move || self.next())
     }
 }
 
@@ -123,8 +125,11 @@ mod tests {
             }
             for (n, lane) in left.into_iter().enumerate() {
                 lane.into_iter().for_each(|tick| merge.push(id(n), hit(tick)));
+                merge.over(id(n));
             }
-            seen.extend(merge.rest().map(|(id, hit)| (hit.tick, id)));
+            while let Some((id, hit)) = merge.next() {
+                seen.push((hit.tick, id));
+            }
             prop_assert!(seen.is_sorted(), "{seen:?}");
             prop_assert_eq!(seen.len(), total);
         }

@@ -2,7 +2,7 @@
 
 use super::locate::{self, Found};
 use super::location::Location;
-use super::{Args, explain};
+use super::{Args, Usage, explain};
 use crate::position::{At, Position};
 use crate::travel::{Since, Wanted};
 use anyhow::Result;
@@ -18,6 +18,8 @@ use std::path::Path;
 pub struct Plan {
     /// In the order in which the recordings begin.
     pub jobs: Vec<Job>,
+    /// How many have the location, but nothing of the time that was asked for.
+    pub outside: usize,
 }
 
 /// A recording that has the location.
@@ -51,13 +53,13 @@ pub fn changes(
 }
 
 impl Plan {
-    /// For what the user asked for; why there is nothing to do, if so.
+    /// For what the user asked for.
     pub fn make(
         session: &Session,
         args: &Args,
         (from, to): (Option<Tick>, Option<Tick>),
         dir: &Path,
-    ) -> Result<Result<Self, String>> {
+    ) -> Result<Self> {
         let index = super::super::index::open(session)?;
         let catalog = index.catalog();
         let ids: Vec<RecordingId> = match &args.process[..] {
@@ -72,7 +74,7 @@ impl Plan {
         let mut symbols = Symbols::of(session.files().ok());
         if !args.location.is_address() && found.addresses().is_empty() {
             let why = explain::unknown(&args.location, &images, &found, &mut symbols);
-            return Ok(Err(why));
+            return Err(Usage(why).into());
         }
         let mut jobs = Vec::new();
         let mut outside = 0;
@@ -105,10 +107,7 @@ impl Plan {
             });
         }
         jobs.sort_by_key(|job| (job.from, job.recording));
-        if jobs.is_empty() {
-            return Ok(Err(explain::nowhere(args, outside)));
-        }
-        Ok(Ok(Self { jobs }))
+        Ok(Self { jobs, outside })
     }
 }
 

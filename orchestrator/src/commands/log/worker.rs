@@ -2,6 +2,7 @@
 //! the memory of a process and its symbols.
 
 use super::format::Expression;
+use super::location::Location;
 use super::plan::Job;
 use crate::gdb::Sysroot;
 use anyhow::{Context as _, Result, anyhow};
@@ -20,7 +21,10 @@ use std::time::Duration;
 /// What evaluates.
 pub const GDB: &str = "gdb";
 /// How.
-const SCRIPT: &str = include_str!("../../gdb/log.py");
+const SCRIPT: &str = concat!(
+    include_str!("../../gdb/task.py"),
+    include_str!("../../gdb/log.py")
+);
 /// Recordings that run at the same time.
 const AT_ONCE: usize = 2;
 /// How values are shown: what fits in a row.
@@ -39,6 +43,8 @@ pub struct Task<'a> {
     pub session: &'a Session,
     /// For files that they need.
     pub dir: &'a Path,
+    /// Where.
+    pub location: &'a Location,
     /// What is evaluated.
     pub expressions: Vec<&'a Expression>,
     /// Only where this is true.
@@ -48,6 +54,10 @@ pub struct Task<'a> {
 #[derive(Serialize)]
 struct Told<'a> {
     setup: Vec<String>,
+    /// Of the file or function that was asked for.
+    name: &'a str,
+    /// 0, if it is no line.
+    line: u32,
     expressions: &'a [&'a Expression],
     condition: Option<&'a str>,
 }
@@ -167,7 +177,12 @@ impl<'a> Workers<'a> {
         self.next.is_none()
     }
 
-    /// A recording has told that it is over.
+    /// Whether a recording runs.
+    pub fn runs(&self, id: RecordingId) -> bool {
+        self.running.contains_key(&id)
+    }
+
+    /// Nothing more is wanted of a recording, or to come.
     pub fn over(&mut self, id: RecordingId) {
         if let Some(child) = self.running.remove(&id) {
             end(child);
@@ -227,8 +242,11 @@ fn start(task: &Task<'_>, job: &Job, to: Sender<(RecordingId, Event)>) -> Result
     let more = format!("--hits {}", super::super::gdb::quoted(&hits));
     let connect = super::super::gdb::connect(&sysroot, task.session, &job.position, &more)?;
     setup.extend(connect);
+    let (name, line) = task.location.parts();
     let told = Told {
         setup,
+        name,
+        line,
         expressions: &task.expressions,
         condition: task.condition,
     };
