@@ -7,6 +7,7 @@ mod location;
 mod merge;
 mod plan;
 mod show;
+mod stand_ins;
 mod worker;
 
 use super::Usage;
@@ -116,8 +117,9 @@ pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
         format: &format,
         location: args.format.is_none(),
         json: args.json,
+        column: 0,
     };
-    let ended = follow(&task, &plan, &show, args.limit)?;
+    let ended = follow(&task, &plan, show, args.limit)?;
     Ok(tell(&session, args, &plan, &ended))
 }
 
@@ -132,7 +134,7 @@ struct Ended {
 }
 
 /// Runs all recordings, and prints what comes.
-fn follow(task: &Task<'_>, plan: &Plan, show: &Show<'_>, limit: Option<usize>) -> Result<Ended> {
+fn follow(task: &Task<'_>, plan: &Plan, mut show: Show<'_>, limit: Option<usize>) -> Result<Ended> {
     let limit = limit.unwrap_or(usize::MAX);
     let mut ended = Ended::default();
     let mut out = Output::new();

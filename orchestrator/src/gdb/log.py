@@ -43,12 +43,14 @@ def is_wanted():
 
 
 def place(frame):
+    """Of what is inlined there, the line is that of the call: the one that was asked for is
+    meant."""
     line = frame.find_sal()
     known = line.symtab is not None
     return {
         "function": frame.name(),
         "file": line.symtab.fullname() if known else None,
-        "line": line.line if known and line.line else None,
+        "line": TASK["line"] or (line.line if known and line.line else None),
     }
 
 
@@ -56,31 +58,26 @@ def ends_with(path, end):
     return path == end or path.endswith("/" + end.lstrip("./"))
 
 
-def is_meant(frame):
-    """Whether the place that was asked for is in this function, or in one inlined into it."""
-    if not TASK["name"]:
-        return True
-    if TASK["line"]:
-        place = frame.find_sal()
-        symtab = place.symtab
-        return (
-            symtab is not None
-            and place.line == TASK["line"]
-            and ends_with(symtab.fullname(), TASK["name"])
-        )
-    name = (frame.name() or "").split("(")[0]
-    return name == TASK["name"] or name.endswith("::" + TASK["name"])
+def distance(frame):
+    """How far a frame is from the place that was asked for."""
+    if not TASK["line"]:
+        name = (frame.name() or "").split("(")[0]
+        return int(name != TASK["name"] and not name.endswith("::" + TASK["name"]))
+    line = frame.find_sal()
+    is_it = line.symtab is not None and ends_with(line.symtab.fullname(), TASK["name"])
+    return abs(line.line - TASK["line"]) if is_it else sys.maxsize
 
 
 def select_frame():
-    """An instruction may be the first of several inlined functions: the one that is meant."""
-    frame = newest = gdb.newest_frame()
-    while frame.type() == gdb.INLINE_FRAME and not is_meant(frame):
+    """An instruction may be in several functions that are inlined into each other. gdb knows
+    where in each of them it is, and not which of these lines the place was found by."""
+    frame = meant = gdb.newest_frame()
+    while frame.type() == gdb.INLINE_FRAME:
         frame = frame.older()
-    if frame is not newest and not is_meant(frame):
-        frame = newest
-    frame.select()
-    return frame
+        if distance(frame) < distance(meant):
+            meant = frame
+    meant.select()
+    return meant
 
 
 class Process:
@@ -90,14 +87,15 @@ class Process:
         self.mapped = None
 
     def look(self, tid, mapped):
-        if self.mapped is not None:
-            gdb.execute("maintenance flush register-cache", to_string=True)
-            gdb.execute("maintenance flush dcache", to_string=True)
+        # First: gdb's own thread may be gone, and commands look at its registers.
         thread = gdb.selected_thread()
         if thread is None or thread.ptid[1] != tid:
             for thread in gdb.selected_inferior().threads():
                 if thread.ptid[1] == tid:
                     thread.switch()
+        if self.mapped is not None:
+            gdb.execute("maintenance flush register-cache", to_string=True)
+            gdb.execute("maintenance flush dcache", to_string=True)
         if mapped != self.mapped:
             if self.mapped is not None:
                 gdb.execute("sharedlibrary", to_string=True)

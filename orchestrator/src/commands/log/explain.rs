@@ -4,6 +4,7 @@ use super::Args;
 use super::locate::{Found, Image};
 use super::location::Location;
 use super::plan::Plan;
+use super::worker::GDB;
 use orch_blame::symbols::Symbols;
 use orch_recorder::session::Session;
 use std::path::Path;
@@ -18,6 +19,13 @@ pub fn unknown(
     found: &Found,
     symbols: &mut Symbols,
 ) -> String {
+    if found.chooses {
+        return format!(
+            "which function {location} is, the dynamic linker chooses among several, as the \
+             processor needs it; without debugging information their names are not known: \
+             install that (libc6-dbg, in Debian)"
+        );
+    }
     let near = list(found.near().iter().map(u32::to_string), " and ");
     match location {
         Location::Line { file, line } if !near.is_empty() => {
@@ -30,14 +38,35 @@ pub fn unknown(
                 names => format!("; known are {names}"),
             };
             format!(
-                "no program or library of this session was made from {file}{known}{}",
-                without(images, symbols)
+                "no program or library of this session was made from {file}{known}{}{}",
+                without(images, symbols),
+                unread(found)
             )
         }
         _ => format!(
-            "no program or library of this session has a function {location}{}",
-            without(images, symbols)
+            "no program or library of this session has a function {location}{}{}{}",
+            like_a_file(location),
+            without(images, symbols),
+            unread(found)
         ),
+    }
+}
+
+/// A line is missing, rather than a function.
+fn like_a_file(location: &Location) -> &'static str {
+    let text = location.to_string();
+    match Path::new(&text).extension() {
+        Some(_) => " (lines are written FILE:LINE)",
+        None => "",
+    }
+}
+
+/// Files that could not be looked at, if any.
+fn unread(found: &Found) -> String {
+    let errors: Vec<&str> = found.errors().collect();
+    match errors[..] {
+        [] => String::new(),
+        [first, ..] => format!("; {GDB} cannot read {} of its files: {first}", errors.len()),
     }
 }
 

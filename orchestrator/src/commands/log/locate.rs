@@ -2,6 +2,7 @@
 //! also inlined copies, and behind what sets up a frame.
 
 use super::location::Location;
+use super::stand_ins::StandIns;
 use super::worker::GDB;
 use crate::gdb::link;
 use crate::supervisor::watch;
@@ -40,6 +41,9 @@ pub struct Found {
     images: Vec<InImage>,
     /// Sources of the programs, if none of them is the one that was asked for.
     pub sources: Vec<String>,
+    /// Whether there is a function of that name that only chooses another one.
+    #[serde(skip)]
+    pub chooses: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -51,6 +55,9 @@ struct InImage {
     /// Lines that have code, if the one that was asked for has not.
     #[serde(default)]
     near: Vec<u32>,
+    /// Why it could not be looked at.
+    #[serde(default)]
+    error: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -74,6 +81,11 @@ impl Found {
     pub fn addresses(&self) -> HashMap<FileId, &[u64]> {
         let with = self.images.iter().filter(|i| !i.addresses.is_empty());
         with.map(|i| (FileId(i.file), &i.addresses[..])).collect()
+    }
+
+    /// Why files could not be looked at.
+    pub fn errors(&self) -> impl Iterator<Item = &str> {
+        self.images.iter().filter_map(|i| i.error.as_deref())
     }
 
     /// The nearest lines that have code.
@@ -157,10 +169,19 @@ pub fn locate(
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    serde_json::from_slice(&fs::read(&answer)?).with_context(|| {
+    let mut found: Found = serde_json::from_slice(&fs::read(&answer)?).with_context(|| {
         let said = fs::read(&errors).unwrap_or_default();
         let said = String::from_utf8_lossy(&said);
         let last = said.lines().last().unwrap_or("nothing");
         format!("{GDB} does not look for {location}; it said: {last}")
-    })
+    })?;
+    if let Location::Function(name) = location {
+        for image in &mut found.images {
+            let bytes = fs::read(store.path(FileId(image.file)))?;
+            if let Ok(others) = StandIns::of(&bytes, name) {
+                found.chooses |= others.drop_from(&mut image.addresses);
+            }
+        }
+    }
+    Ok(found)
 }

@@ -20,13 +20,15 @@ pub struct Show<'a> {
     pub location: bool,
     /// For programs.
     pub json: bool,
+    /// Width of the widest position so far.
+    pub column: usize,
 }
 
 #[derive(Serialize)]
 struct Row<'a> {
     position: &'a str,
     tick: u64,
-    recording: RecordingId,
+    recording: String,
     pid: Option<u32>,
     tid: u32,
     program: String,
@@ -41,14 +43,14 @@ struct Row<'a> {
 
 impl Show<'_> {
     /// Prints a row.
-    pub fn print(&self, out: &mut Output, id: RecordingId, hit: &Hit) -> Result<()> {
+    pub fn print(&mut self, out: &mut Output, id: RecordingId, hit: &Hit) -> Result<()> {
         let (pid, program) = super::super::process(self.session, id);
         let text = self.text(hit);
         if self.json {
             return Ok(out.json(&Row {
                 position: &hit.position,
                 tick: hit.tick,
-                recording: id,
+                recording: id.to_string(),
                 pid,
                 tid: hit.tid,
                 program,
@@ -60,14 +62,12 @@ impl Show<'_> {
                 condition_error: hit.condition.as_deref(),
             })?);
         }
-        let name = program.rsplit('/').next().unwrap_or(&program);
+        let name = safe(program.rsplit('/').next().unwrap_or(&program).as_bytes());
+        let who = pid.map_or_else(|| name.to_string(), |pid| format!("{name}/{pid}"));
+        self.column = self.column.max(hit.position.len());
         let position = out.style(Style::Of(id), &hit.position);
-        writeln!(
-            out,
-            "{position}  {}  {}",
-            safe(name.as_bytes()),
-            safe(text.as_bytes())
-        )?;
+        let text = safe(text.as_bytes());
+        writeln!(out, "{position:width$}  {who}  {text}", width = self.column)?;
         Ok(())
     }
 
