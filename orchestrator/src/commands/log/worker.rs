@@ -1,4 +1,4 @@
-//! A gdb for each recording, at most two at a time: they use a processor each, and
+//! A gdb for each recording, not too many at a time: they use a processor each, and
 //! the memory of a process and its symbols.
 
 use super::format::Expression;
@@ -16,6 +16,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 /// What evaluates.
@@ -25,16 +26,19 @@ const SCRIPT: &str = concat!(
     include_str!("../../gdb/task.py"),
     include_str!("../../gdb/log.py")
 );
-/// Recordings that run at the same time.
-const AT_ONCE: usize = 2;
-/// How values are shown: what fits in a row.
-const SETTINGS: [&str; 6] = [
+/// Recordings that run at the same time, on machines with many processors.
+const AT_ONCE: usize = 8;
+/// How values are shown: what fits in a row. And that a recording is not to be changed, so
+/// that nobody tries.
+const SETTINGS: [&str; 8] = [
     "set width 0",
     "set print elements 200",
     "set print null-stop on",
     "set print frame-arguments none",
     "set max-value-size 1048576",
-    "set print address off",
+    "set may-call-functions off",
+    "set may-write-registers off",
+    "set may-write-memory off",
 ];
 
 /// What each of them does.
@@ -130,6 +134,7 @@ pub struct Workers<'a> {
     running: HashMap<RecordingId, Child>,
     events: Receiver<(RecordingId, Event)>,
     next: Option<(RecordingId, Event)>,
+    at_once: usize,
     sender: Sender<(RecordingId, Event)>,
 }
 
@@ -143,13 +148,16 @@ impl<'a> Workers<'a> {
             running: HashMap::new(),
             events,
             next: None,
+            at_once: available_parallelism()
+                .map_or(1, usize::from)
+                .clamp(2, AT_ONCE),
             sender,
         }
     }
 
     /// Starts as many as may run.
     pub fn start(&mut self) -> Result<()> {
-        while self.running.len() < AT_ONCE
+        while self.running.len() < self.at_once
             && let Some(job) = self.waiting.next()
         {
             let id = job.recording;
