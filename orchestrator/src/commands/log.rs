@@ -151,6 +151,10 @@ fn follow(task: &Task<'_>, plan: &Plan, mut show: Show<'_>, limit: Option<usize>
         let Some((id, event)) = workers.wait(Duration::from_millis(50)) else {
             continue;
         };
+        let event = match event {
+            Event::Lost if workers.runs(id) => Event::Over(Some(workers.lost(id))),
+            event => event,
+        };
         match event {
             Event::Hit(hit) => {
                 merge.push(id, *hit);
@@ -165,6 +169,8 @@ fn follow(task: &Task<'_>, plan: &Plan, mut show: Show<'_>, limit: Option<usize>
                 ended.passed += 1;
                 merge.reached(id, tick);
             }
+            // That is told when it is not wanted any more.
+            Event::Lost => {}
             Event::Over(why) => {
                 if let Some(why) = why.filter(|_| workers.runs(id)) {
                     progress.clear();

@@ -125,6 +125,8 @@ pub enum Event {
     },
     /// It is over: as the recording is, or why.
     Over(Option<String>),
+    /// Its gdb ended, and did not say why.
+    Lost,
 }
 
 /// Recordings that run, and those that wait for it.
@@ -188,6 +190,20 @@ impl<'a> Workers<'a> {
     /// Whether a recording runs.
     pub fn runs(&self, id: RecordingId) -> bool {
         self.running.contains_key(&id)
+    }
+
+    /// How the gdb of a recording ended that did not say why.
+    pub fn lost(&mut self, id: RecordingId) -> String {
+        let status = match self.running.get_mut(&id).map(Child::wait) {
+            Some(Ok(status)) => status.to_string(),
+            _ => "no status".to_owned(),
+        };
+        let said = fs::read_to_string(errors_of(self.task.dir, id)).unwrap_or_default();
+        let last = said.lines().rfind(|line| !line.trim().is_empty());
+        format!(
+            "gdb ended ({status}): {}",
+            last.unwrap_or("it said nothing")
+        )
     }
 
     /// Nothing more is wanted of a recording, or to come.
@@ -260,46 +276,51 @@ fn start(task: &Task<'_>, job: &Job, to: Sender<(RecordingId, Event)>) -> Result
     };
     fs::write(&input, serde_json::to_vec(&told)?)?;
     fs::write(&script, SCRIPT)?;
-    let errors = file("errors");
+    let errors = errors_of(task.dir, id);
     let mut child = gdb(&script, &input)
         .stderr(fs::File::create(&errors)?)
         .spawn()
         .map_err(not_started)?;
     if let Some(out) = child.stdout.take() {
         std::thread::spawn(move || {
-            let why = read(BufReader::new(out), &errors, |event| {
+            let last = read(BufReader::new(out), &errors, |event| {
                 to.send((id, event)).is_ok()
             });
-            let _ = to.send((id, Event::Over(why)));
+            let _ = to.send((id, last));
         });
     }
     Ok(child)
 }
 
-/// Reads what a gdb tells; why it ended, if not because it was done.
+/// Reads what a gdb tells up to its end, and how that is.
 fn read(
     out: BufReader<std::process::ChildStdout>,
-    errors: &PathBuf,
+    errors: &Path,
     mut tell: impl FnMut(Event) -> bool,
-) -> Option<String> {
+) -> Event {
     for line in out.lines().map_while(Result::ok) {
         let event = match serde_json::from_str(&line) {
             Ok(Line::Hit(hit)) => Event::Hit(hit),
             Ok(Line::Passed { passed }) => Event::Passed { tick: passed },
-            Ok(Line::Over { over: None }) => return None,
-            Ok(Line::Over { over: Some(why) }) => return Some(said(errors).unwrap_or(why)),
-            Err(e) => return Some(format!("gdb does not tell what it should: {e}")),
+            Ok(Line::Over { over: None }) => return Event::Over(None),
+            Ok(Line::Over { over: Some(why) }) => {
+                return Event::Over(Some(said(errors).unwrap_or(why)));
+            }
+            Err(e) => return Event::Over(Some(format!("gdb does not tell what it should: {e}"))),
         };
         if !tell(event) {
-            return None;
+            return Event::Over(None);
         }
     }
-    let why = || "gdb ended; where it was is not known".to_owned();
-    Some(said(errors).unwrap_or_else(why))
+    said(errors).map_or(Event::Lost, |why| Event::Over(Some(why)))
+}
+
+fn errors_of(dir: &Path, id: RecordingId) -> PathBuf {
+    dir.join(format!("{id}-errors"))
 }
 
 /// What the replay said last before it ended.
-fn said(errors: &PathBuf) -> Option<String> {
+fn said(errors: &Path) -> Option<String> {
     let text = fs::read_to_string(errors).ok()?;
     let last = text.lines().rfind(|line| line.starts_with("orch: "))?;
     last.strip_prefix("orch: ").map(str::to_owned)
