@@ -350,21 +350,24 @@ fn recordings_that_ended_early() -> Result<()> {
             std::thread::sleep(Duration::from_millis(10));
         }
         let below = run::descendants(recorder.id().cast_signed());
-        let victims = match supervisor {
-            true => vec![recorder.id().cast_signed()],
-            false => below.clone(),
-        };
-        for pid in victims {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        if supervisor {
+            kill(Pid::from_raw(recorder.id().cast_signed()), Signal::SIGKILL)?;
+        }
+        for &pid in &below {
+            let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+            if exe == Path::new(program) {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
         }
         ensure!(run::wait(&mut recorder, LIMIT)?.is_some(), "it hangs");
-        // What outlives its recorder ends soon.
-        let is_there = |pid: &&i32| Path::new(&format!("/proc/{pid}")).exists();
-        for _ in 0..1000 {
-            if !below.iter().any(|pid| is_there(&pid)) {
+        // What outlives its recorder ends soon, and saves what is left.
+        for _ in 0..200 {
+            let ls = place.read(&["ls"], LIMIT)?;
+            let busy = ["still run", "is saving"];
+            if !busy.iter().any(|words| ls.stderr.contains(words)) {
                 break;
             }
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(100));
         }
         let rows = rows(&place, &["tell", "{n}"])?;
         let numbers: Vec<String> = (0..rows.len()).map(|n| n.to_string()).collect();

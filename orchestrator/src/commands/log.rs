@@ -140,7 +140,7 @@ fn follow(task: &Task<'_>, plan: &Plan, mut show: Show<'_>, limit: Option<usize>
     let mut out = Output::new();
     let mut merge = Merge::new(plan.jobs.iter().map(|job| (job.recording, job.from)));
     let mut progress = super::replay::Progress::new();
-    let mut workers = Workers::new(task, &plan.jobs);
+    let mut workers = Workers::new(task, &plan.jobs)?;
     workers.start()?;
     while ended.rows < limit && !workers.is_idle() {
         if watch::interrupted() {

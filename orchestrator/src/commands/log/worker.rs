@@ -142,9 +142,11 @@ pub struct Workers<'a> {
 
 impl<'a> Workers<'a> {
     /// None runs yet.
-    pub fn new(task: &'a Task<'a>, jobs: &'a [Job]) -> Self {
+    pub fn new(task: &'a Task<'a>, jobs: &'a [Job]) -> Result<Self> {
+        // Once: those that run already may still be about to read it.
+        fs::write(script_of(task.dir), SCRIPT)?;
         let (sender, events) = channel();
-        Self {
+        Ok(Self {
             task,
             waiting: jobs.iter(),
             running: HashMap::new(),
@@ -154,7 +156,7 @@ impl<'a> Workers<'a> {
                 .map_or(1, usize::from)
                 .clamp(2, AT_ONCE),
             sender,
-        }
+        })
     }
 
     /// Starts as many as may run.
@@ -260,7 +262,7 @@ fn start(task: &Task<'_>, job: &Job, to: Sender<(RecordingId, Event)>) -> Result
     let id = job.recording;
     let sysroot = Sysroot::make(task.dir, task.session, id)?;
     let file = |name: &str| task.dir.join(format!("{id}-{name}"));
-    let (script, input, hits) = (task.dir.join("log.py"), file("task"), file("hits"));
+    let (input, hits) = (file("task"), file("hits"));
     fs::write(&hits, serde_json::to_vec(&job.wanted)?)?;
     let mut setup: Vec<String> = SETTINGS.map(str::to_owned).into();
     let more = format!("--hits {}", super::super::gdb::quoted(&hits));
@@ -275,9 +277,8 @@ fn start(task: &Task<'_>, job: &Job, to: Sender<(RecordingId, Event)>) -> Result
         condition: task.condition,
     };
     fs::write(&input, serde_json::to_vec(&told)?)?;
-    fs::write(&script, SCRIPT)?;
     let errors = errors_of(task.dir, id);
-    let mut child = gdb(&script, &input)
+    let mut child = gdb(&script_of(task.dir), &input)
         .stderr(fs::File::create(&errors)?)
         .spawn()
         .map_err(not_started)?;
@@ -313,6 +314,10 @@ fn read(
         }
     }
     said(errors).map_or(Event::Lost, |why| Event::Over(Some(why)))
+}
+
+fn script_of(dir: &Path) -> PathBuf {
+    dir.join("log.py")
 }
 
 fn errors_of(dir: &Path, id: RecordingId) -> PathBuf {
