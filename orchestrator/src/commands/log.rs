@@ -36,8 +36,8 @@ const INTERRUPTED: u8 = 130;
 #[command(after_help = "\
 Examples:
   orch log job.cpp:57 'len={len} name={job->name}'    whenever a process came to that line
-  orch log memcpy 'n={$rdx} to={/x $rdi}' -p p3       a function: its arguments' registers
-  orch log submit.cpp:22 'n={n}' --if 'n > 3'         only where that is true
+  orch log memcpy 'len={$rdx} to={/x $rdi}' -p p3     a function: its arguments' registers
+  orch log job.cpp:57 '{len}' --if 'len > 32'         only where that is true
   orch log 0x401136 'top={*(long *)$rsp}' -p p3       an address, of one recording
   orch log queue.h:30 --json | jq -r .position        places for orch inspect, orch gdb
 
@@ -119,7 +119,7 @@ pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
         json: args.json,
         column: 0,
     };
-    let ended = follow(&task, &plan, show, args.limit)?;
+    let ended = Search::new(&task, &plan, show, args.limit)?.run()?;
     Ok(tell(&session, args, &plan, &ended))
 }
 
@@ -133,70 +133,107 @@ struct Ended {
     interrupted: bool,
 }
 
-/// Runs all recordings, and prints what comes.
-fn follow(task: &Task<'_>, plan: &Plan, mut show: Show<'_>, limit: Option<usize>) -> Result<Ended> {
-    let limit = limit.unwrap_or(usize::MAX);
-    let mut ended = Ended::default();
-    let mut out = Output::new();
-    let mut merge = Merge::new(plan.jobs.iter().map(|job| (job.recording, job.from)));
-    let mut progress = super::replay::Progress::new();
-    let mut workers = Workers::new(task, &plan.jobs)?;
-    workers.start()?;
-    while ended.rows < limit && !workers.is_idle() {
-        if watch::interrupted() {
-            ended.interrupted = true;
-            break;
+/// Recordings that run, and what has come of them.
+struct Search<'a> {
+    workers: Workers<'a>,
+    merge: Merge,
+    show: Show<'a>,
+    out: Output,
+    progress: super::replay::Progress,
+    limit: usize,
+    ended: Ended,
+}
+
+impl<'a> Search<'a> {
+    fn new(
+        task: &'a Task<'a>,
+        plan: &'a Plan,
+        show: Show<'a>,
+        limit: Option<usize>,
+    ) -> Result<Self> {
+        Ok(Self {
+            workers: Workers::new(task, &plan.jobs)?,
+            merge: Merge::new(plan.jobs.iter().map(|job| (job.recording, job.from))),
+            show,
+            out: Output::new(),
+            progress: super::replay::Progress::new(),
+            limit: limit.unwrap_or(usize::MAX),
+            ended: Ended::default(),
+        })
+    }
+
+    /// Runs all recordings, and prints what comes.
+    fn run(mut self) -> Result<Ended> {
+        self.workers.start()?;
+        while self.ended.rows < self.limit && !self.workers.is_idle() {
+            if watch::interrupted() {
+                self.ended.interrupted = true;
+                break;
+            }
+            self.progress.show(self.merge.done(), self.workers.jobs());
+            if let Some((id, event)) = self.workers.wait(Duration::from_millis(50)) {
+                self.take(id, event)?;
+                self.print()?;
+            }
         }
-        progress.show(merge.done(), plan.jobs.len());
-        let Some((id, event)) = workers.wait(Duration::from_millis(50)) else {
-            continue;
-        };
-        let event = match event {
-            Event::Lost if workers.runs(id) => Event::Over(Some(workers.lost(id))),
-            event => event,
-        };
+        self.progress.clear();
+        self.out.flush().context("cannot print")?;
+        Ok(self.ended)
+    }
+
+    fn take(&mut self, id: RecordingId, event: Event) -> Result<()> {
         match event {
             Event::Hit(hit) => {
-                merge.push(id, *hit);
+                self.merge.push(id, *hit);
                 // More of it would not be shown, whatever the others have.
-                if merge.rows_of(id) >= limit {
-                    merge.over(id);
-                    workers.over(id);
-                    workers.start()?;
+                if self.merge.rows_of(id) >= self.limit {
+                    self.over(id)?;
                 }
             }
             Event::Passed { tick } => {
-                ended.passed += 1;
-                merge.reached(id, tick);
+                self.ended.passed += 1;
+                self.merge.reached(id, tick);
             }
-            // That is told when it is not wanted any more.
-            Event::Lost => {}
-            Event::Over(why) => {
-                if let Some(why) = why.filter(|_| workers.runs(id)) {
-                    progress.clear();
-                    eprintln!("orch: {id}: {why}");
-                    ended.failed = true;
-                }
-                merge.over(id);
-                workers.over(id);
-                workers.start()?;
+            // What nobody waits for any more was ended from here.
+            Event::Over(_) | Event::Lost if !self.workers.runs(id) => {}
+            Event::Over(None) => self.over(id)?,
+            Event::Over(Some(why)) => self.failed(id, &why)?,
+            Event::Lost => {
+                let why = self.workers.lost(id);
+                self.failed(id, &why)?;
             }
         }
-        while ended.rows < limit
-            && let Some((id, hit)) = merge.next()
+        Ok(())
+    }
+
+    fn failed(&mut self, id: RecordingId, why: &str) -> Result<()> {
+        self.progress.clear();
+        eprintln!("orch: {id}: {why}");
+        self.ended.failed = true;
+        self.over(id)
+    }
+
+    fn over(&mut self, id: RecordingId) -> Result<()> {
+        self.merge.over(id);
+        self.workers.over(id);
+        self.workers.start()
+    }
+
+    /// Prints the rows that nothing can come before.
+    fn print(&mut self) -> Result<()> {
+        while self.ended.rows < self.limit
+            && let Some((id, hit)) = self.merge.next()
         {
-            progress.clear();
-            show.print(&mut out, id, &hit)?;
-            ended.rows += 1;
+            self.progress.clear();
+            self.show.print(&mut self.out, id, &hit)?;
+            self.ended.rows += 1;
         }
         // What is known is seen at once, but not flushed row by row in a flood.
-        if workers.is_calm() {
-            out.flush()?;
+        if self.workers.is_calm() {
+            self.out.flush()?;
         }
+        Ok(())
     }
-    progress.clear();
-    out.flush().context("cannot print")?;
-    Ok(ended)
 }
 
 /// Says what the rows do not, and makes the exit code of it.

@@ -133,6 +133,7 @@ pub enum Event {
 pub struct Workers<'a> {
     task: &'a Task<'a>,
     waiting: std::slice::Iter<'a, Job>,
+    jobs: usize,
     running: HashMap<RecordingId, Child>,
     events: Receiver<(RecordingId, Event)>,
     next: Option<(RecordingId, Event)>,
@@ -149,6 +150,7 @@ impl<'a> Workers<'a> {
         Ok(Self {
             task,
             waiting: jobs.iter(),
+            jobs: jobs.len(),
             running: HashMap::new(),
             events,
             next: None,
@@ -170,6 +172,11 @@ impl<'a> Workers<'a> {
             self.running.insert(id, child);
         }
         Ok(())
+    }
+
+    /// How many there are in all.
+    pub const fn jobs(&self) -> usize {
+        self.jobs
     }
 
     /// Whether nothing runs any more.
