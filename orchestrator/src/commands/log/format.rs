@@ -49,21 +49,21 @@ pub enum ParseFormatError {
 impl Format {
     /// What is to be evaluated, in order.
     pub fn expressions(&self) -> Vec<&Expression> {
-        let value = |piece| match piece {
-            &Piece::Value(ref expression) => Some(expression),
+        let values = self.0.iter().filter_map(|piece| match piece {
+            Piece::Value(expression) => Some(expression),
             Piece::Text(_) => None,
-        };
-        self.0.iter().filter_map(value).collect()
+        });
+        values.collect()
     }
 
     /// The text, with `values` in the place of expressions.
     pub fn fill<'v>(&self, values: impl IntoIterator<Item = &'v str>) -> String {
         let mut values = values.into_iter();
-        let text = |piece| match piece {
-            &Piece::Text(ref text) => text.as_str(),
+        let texts = self.0.iter().map(|piece| match piece {
+            Piece::Text(text) => text.as_str(),
             Piece::Value(_) => values.next().unwrap_or_default(),
-        };
-        self.0.iter().map(text).collect()
+        });
+        texts.collect()
     }
 }
 
