@@ -85,18 +85,41 @@ fn commands(
     position: &Position,
 ) -> Result<Vec<String>> {
     let sysroot = Sysroot::make(dir, session, position.recording)?;
+    connect(&sysroot, session, position, "")
+}
+
+/// What gdb is to do to be there; `more` is for `orch serve`.
+pub(super) fn connect(
+    sysroot: &Sysroot,
+    session: &orch_recorder::session::Session,
+    position: &Position,
+    more: &str,
+) -> Result<Vec<String>> {
     let orch = quoted(&std::env::current_exe()?);
     let session = quoted(&std::fs::canonicalize(session.dir())?);
     Ok(vec![
         // Some answers are searched for in the whole recording.
-        "set remotetimeout 3600".to_owned(),
+        "set remotetimeout 1000000".to_owned(),
         format!("set sysroot {}", sysroot.dir().display()),
-        format!("file {}", sysroot.program().display()),
-        format!("target remote | {orch} -s {session} serve --stdio {position}"),
+        format!("file {}", word(sysroot.program())),
+        format!("target remote | {orch} -s {session} serve --stdio {position} {more}"),
     ])
 }
 
 /// A path as a shell takes it, which gdb gives the command to.
-fn quoted(path: &Path) -> String {
+pub(super) fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
+}
+
+/// A path as an argument of gdb's own commands (gdb manual, "Commands to Specify Files").
+pub(super) fn word(path: &Path) -> String {
+    let special = |c: char| c.is_whitespace() || "\\'\"".contains(c);
+    let mut word = String::new();
+    for c in path.display().to_string().chars() {
+        if special(c) {
+            word.push('\\');
+        }
+        word.push(c);
+    }
+    word
 }

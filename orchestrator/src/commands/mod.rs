@@ -10,6 +10,7 @@ mod graph;
 mod index;
 mod inspect;
 mod last;
+mod log;
 mod ls;
 mod man;
 mod record;
@@ -41,6 +42,7 @@ Examples:
   orch ublame /dev/shm/q+0x40       who wrote that, and who read it
   orch gdb p3@18402                 debug that process at that event, both ways
   orch last p3:counters             what changed that variable last
+  orch log job.cpp:57 'len={len}'   print that whenever somebody came to that line
   orch inspect p3@18402             p3 as it was then: its stack, source, registers
   orch replay                       run it all again, and check that nothing differs
 
@@ -85,6 +87,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Say what changed memory last, of one process: a variable, its heap, its stack.
     Last(last::Args),
+    /// Print values wherever recorded processes came to a line: print statements after the fact.
+    Log(log::Args),
     /// Run recordings again and check that nothing differs.
     Replay(replay::Args),
     /// Debug a recording with gdb, forwards and backwards.
@@ -206,6 +210,7 @@ impl Cli {
             Command::Graph(args) => graph::run(session, &args),
             Command::Inspect(args) => inspect::run(session, &args),
             Command::Last(args) => last::run(session, &args),
+            Command::Log(args) => log::run(session, &args),
             Command::Replay(args) => replay::run(session, &args),
             Command::Gdb(args) => gdb::run(session, &args),
             Command::Serve(args) => serve::run(session, &args),

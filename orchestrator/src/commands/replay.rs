@@ -9,7 +9,7 @@ use anyhow::Result;
 use divergence::Explained;
 use orch_recorder::session::Session;
 use orch_recorder::trace::RecordingId;
-use progress::Progress;
+pub(super) use progress::Progress;
 use serde::Serialize;
 use std::collections::HashSet;
 use std::io::{self, Write as _};

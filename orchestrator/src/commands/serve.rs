@@ -1,12 +1,12 @@
 //! `orch serve`: a recording for debuggers that speak gdb's remote protocol.
 
-use crate::gdb::{Stdio, Wire, serve};
+use crate::gdb::{Stdio, Wire, serve, serve_hits};
 use crate::position::Position;
 use crate::travel::Travel;
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[derive(Debug, Parser)]
@@ -29,6 +29,9 @@ pub struct Args {
     /// Serve one debugger after the other, until interrupted.
     #[arg(long, conflicts_with = "stdio")]
     keep: bool,
+    /// For `orch log`: a file that says where `monitor hit` stops.
+    #[arg(long, hide = true, requires = "stdio")]
+    hits: Option<PathBuf>,
 }
 
 /// Runs the command.
@@ -43,7 +46,13 @@ pub fn run(session: Option<&Path>, args: &Args) -> Result<ExitCode> {
     // Ctrl-C in the debugger's terminal is not for the processes here.
     if args.stdio {
         let _ = nix::unistd::setsid();
-        serve(open()?, Wire::from(Stdio))?;
+        match &args.hits {
+            Some(file) => {
+                let wanted = serde_json::from_slice(&std::fs::read(file)?)?;
+                serve_hits(open()?, Wire::from(Stdio), wanted)?;
+            }
+            None => serve(open()?, Wire::from(Stdio))?,
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let listener = TcpListener::bind(address(&args.listen)?)

@@ -3,13 +3,14 @@
 
 mod arch;
 mod connection;
+mod hits;
 mod sysroot;
 mod target;
 
 pub use connection::{Stdio, Wire};
-pub use sysroot::Sysroot;
+pub use sysroot::{Sysroot, link};
 
-use crate::travel::Travel;
+use crate::travel::{Travel, Wanted};
 use anyhow::{Result, anyhow};
 use gdbstub::stub::GdbStub;
 
@@ -18,7 +19,21 @@ use gdbstub::stub::GdbStub;
 /// # Errors
 /// If the recording cannot be replayed any more.
 pub fn serve(travel: Travel, wire: Wire) -> Result<()> {
-    let mut target = target::Target::new(travel, wire.interrupts());
+    let target = target::Target::new(travel, wire.interrupts());
+    run(target, wire)
+}
+
+/// The same, for one that goes from one of the `wanted` places to the next.
+///
+/// # Errors
+/// If the recording cannot be replayed any more.
+pub fn serve_hits(mut travel: Travel, wire: Wire, wanted: Wanted) -> Result<()> {
+    let search = hits::Search::begin(&mut travel, wanted, &wire.interrupts())?;
+    let target = target::Target::new(travel, wire.interrupts());
+    run(target.with(search), wire)
+}
+
+fn run(mut target: target::Target, wire: Wire) -> Result<()> {
     let stub = GdbStub::new(wire);
     match stub.run_blocking::<target::Events>(&mut target) {
         Ok(_) => Ok(()),

@@ -100,7 +100,8 @@ fn inside(dir: &Path, path: &Path) -> PathBuf {
     dir.join(path.strip_prefix("/").unwrap_or(path))
 }
 
-fn link(dir: &Path, path: &Path, copy: &Path) -> Result<()> {
+/// Puts `path` below `dir`, as a link to `copy`.
+pub fn link(dir: &Path, path: &Path, copy: &Path) -> Result<PathBuf> {
     let to = inside(dir, path);
     if let Some(parent) = to.parent() {
         fs::create_dir_all(parent)?;
@@ -111,7 +112,8 @@ fn link(dir: &Path, path: &Path, copy: &Path) -> Result<()> {
     if let Ok(rest) = path.strip_prefix("/usr") {
         link(dir, &Path::new("/").join(rest), copy)?;
     }
-    symlink(copy, &to).with_context(|| format!("cannot make {}", to.display()))
+    symlink(copy, &to).with_context(|| format!("cannot make {}", to.display()))?;
+    Ok(to)
 }
 
 /// The program that a recording runs: a fork's is its parent's.

@@ -2,6 +2,7 @@
 
 use super::arch::{AllRegisters, X86_64};
 use super::connection::{Interrupts, Wire};
+use super::hits::Search;
 use crate::position::Position;
 use crate::travel::{Reason, Stops, Travel, TravelError, Watch};
 use anyhow::{Error, Result};
@@ -50,6 +51,7 @@ pub struct Target {
     motion: Motion,
     breakpoints: HashMap<u64, usize>,
     watches: Vec<(Watch, WatchKind)>,
+    search: Option<Search>,
 }
 
 fn tid(n: u32) -> Tid {
@@ -70,6 +72,14 @@ impl Target {
             motion: Motion::default(),
             breakpoints: HashMap::new(),
             watches: Vec::new(),
+            search: None,
+        }
+    }
+
+    pub fn with(self, search: Search) -> Self {
+        Self {
+            search: Some(search),
+            ..self
         }
     }
 
@@ -510,6 +520,7 @@ impl MonitorCmd for Target {
             (Some("when"), None) => self.travel.position().map(|p| p.to_string()),
             (Some("recording"), None) => Ok(self.travel.recording().to_string()),
             (Some("jump"), Some(to)) => self.jump(to),
+            (Some("hit"), None) if self.search.is_some() => self.hit(),
             _ => Ok("orch's commands here are: when, recording, jump POSITION".to_owned()),
         };
         match result {
@@ -521,6 +532,13 @@ impl MonitorCmd for Target {
 }
 
 impl Target {
+    fn hit(&mut self) -> Result<String> {
+        match &mut self.search {
+            Some(search) => search.next(&mut self.travel, &self.interrupts),
+            None => Ok("end".to_owned()),
+        }
+    }
+
     fn jump(&mut self, to: &str) -> Result<String> {
         let position: Position = to.parse()?;
         if position.recording != self.travel.recording() {

@@ -4,11 +4,13 @@
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use orch_abi::shared::Control;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 static DOORBELL: AtomicPtr<AtomicU32> = AtomicPtr::new(std::ptr::null_mut());
 /// Bit n: signal n is to be passed on to the root process.
 static TO_FORWARD: AtomicU64 = AtomicU64::new(0);
+/// Whether the user wants an end.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// Tells the runtimes which files are the console: what this process has as
 /// standard output and error.
@@ -124,6 +126,29 @@ pub fn signals() {
             let _ = sigaction(signal, &end);
         }
     }
+}
+
+extern "C" fn on_interrupt(_: i32) {
+    INTERRUPTED.store(true, Ordering::Relaxed);
+}
+
+/// From now on, what would end this process is told by [`interrupted`].
+#[expect(unsafe_code, reason = "sigaction")]
+pub fn interrupts() {
+    let end = SigAction::new(
+        SigHandler::Handler(on_interrupt),
+        SaFlags::SA_RESTART,
+        SigSet::empty(),
+    );
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        // SAFETY: the handler only touches an atomic.
+        let _ = unsafe { sigaction(signal, &end) };
+    }
+}
+
+/// Whether such a signal has come.
+pub fn interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
 }
 
 /// Signals that came for the root process since the last call.

@@ -13,6 +13,7 @@
 pub mod code;
 mod engine;
 mod event;
+mod hits;
 mod memory;
 mod motion;
 mod process;
@@ -20,6 +21,7 @@ mod reverse;
 mod tracee;
 
 pub use engine::{Instant, State, Travel};
+pub use hits::{Hits, Since, Wanted};
 pub use motion::{Reason, Stops, Watch};
 
 /// Why one cannot get there.

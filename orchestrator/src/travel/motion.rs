@@ -296,7 +296,11 @@ impl Travel {
 
     fn remove(&self, inserted: &mut Inserted) -> Result<()> {
         for (at, byte) in inserted.code.drain(..) {
-            self.process.tracee.write(at, &[byte])?;
+            // What was written or mapped there meanwhile stays.
+            let mut now = [0];
+            if self.process.tracee.read(at, &mut now) == 1 && now[0] == INT3 {
+                self.process.tracee.write(at, &[byte])?;
+            }
         }
         Ok(())
     }
@@ -423,13 +427,7 @@ impl Travel {
     /// In debug registers, if there are enough and `hard` asks for it: what is passed over
     /// again and again costs one stop there, not two.
     fn plan(&mut self, stops: &Stops, hard: bool, inserted: &mut Inserted) -> Result<()> {
-        // What the runtime has written meanwhile stays.
-        for (at, byte) in inserted.code.drain(..) {
-            let mut now = [0];
-            if self.process.tracee.read(at, &mut now) == 1 && now[0] == INT3 {
-                self.process.tracee.write(at, &[byte])?;
-            }
-        }
+        self.remove(inserted)?;
         self.refresh()?;
         let mut places: Vec<u64> = stops
             .breakpoints
@@ -480,6 +478,7 @@ impl Travel {
                 Halt::Signal(signal) => self.process.tracee.go(Some(signal))?,
                 Halt::Trap(code) => {
                     if self.process.code_moved() {
+                        self.look()?;
                         // What is watched may be shared memory by now, which is elsewhere.
                         self.plan(stops, on.is_some(), inserted)?;
                         known = self.watched(stops)?;

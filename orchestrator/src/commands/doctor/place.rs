@@ -119,12 +119,16 @@ fn gdb() -> Finding {
         Some(output) => {
             let text = String::from_utf8_lossy(&output.stdout);
             let first = text.lines().next().unwrap_or_default().to_owned();
-            Finding::ok(WHAT, first, "`orch gdb` can debug recordings.")
+            Finding::ok(
+                WHAT,
+                first,
+                "`orch gdb` can debug recordings, `orch log` print from them.",
+            )
         }
         None => Finding::limited(
             WHAT,
             "not found".into(),
-            "`orch gdb` needs it; all else works without.",
+            "`orch gdb` and `orch log` need it; all else works without.",
             "Install it (`apt install gdb`, `dnf install gdb`).",
         ),
     }
