@@ -364,8 +364,11 @@ impl Travel {
             Err(e) => return Err(e),
         }
         let changes = changes(&before, &self.watched(stops)?, stops);
+        // Only the event led there: what comes next is behind the limit.
+        let at = self.process.offset()?;
+        let over = stops.limit.is_some_and(|l| at > l || self.is_at(l));
         let mut pass = None;
-        if self.process.place() == Place::Program {
+        if self.process.place() == Place::Program && !over {
             let ip = self.regs()?.rip;
             let again = ip == from && self.repeats(ip);
             pass = Some(ip).filter(|ip| stops.breakpoints.contains(ip) && !again);
@@ -373,6 +376,9 @@ impl Travel {
         let by_event = self.here != one_on;
         if let Some(reason) = passes.arrive(self, &changes, pass, by_event)? {
             return Ok(reason);
+        }
+        if over {
+            return Ok(Reason::Limit);
         }
         self.run_free(stops, passes, on)
     }
