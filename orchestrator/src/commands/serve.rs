@@ -64,7 +64,7 @@ pub fn run(session: Option<&Path>, args: &Args) -> Result<ExitCode> {
     }
 }
 
-fn address(text: &str) -> Result<SocketAddr> {
+pub(super) fn address(text: &str) -> Result<SocketAddr> {
     let text = match text.strip_prefix(':') {
         Some(port) => format!("127.0.0.1:{port}"),
         None => text.to_owned(),

@@ -29,6 +29,7 @@ use gdbstub::target::ext::thread_extra_info::{ThreadExtraInfo, ThreadExtraInfoOp
 use gdbstub::target::{Target as GdbTarget, TargetError, TargetResult};
 use orch_abi::record::Regs;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// How the recording shall move.
@@ -105,7 +106,10 @@ impl Target {
                     if reason != BaseStopReason::DoneStep || !inside || breakpoint {
                         return Ok(reason);
                     }
-                    if self.current()? != thread || self.interrupts.seen.load(Ordering::Relaxed) {
+                    if self.interrupts.seen.load(Ordering::Relaxed) {
+                        return Err(TravelError::Interrupted.into());
+                    }
+                    if self.current()? != thread {
                         return Ok(reason);
                     }
                 }
@@ -160,7 +164,11 @@ impl BlockingEventLoop for Events {
         wire: &mut Wire,
     ) -> Result<Event<Self::StopReason>, WaitForStopReasonError<Error, std::io::Error>> {
         let to = target.travel.interrupter();
-        target.interrupts.forward(Some(to));
+        target.interrupts.forward(Some(Arc::clone(&to)));
+        // One that came between gdb's command and this.
+        if target.interrupts.seen.load(Ordering::Relaxed) {
+            to.store(true, Ordering::Relaxed);
+        }
         let result = target.go();
         target.interrupts.forward(None);
         match result {
@@ -177,6 +185,11 @@ impl BlockingEventLoop for Events {
     }
 
     fn on_interrupt(target: &mut Target) -> Result<Option<Self::StopReason>> {
+        // It came when nothing ran any more: gdb knows of the other reason, and would
+        // take this one for that of its next motion.
+        if target.interrupts.seen.swap(false, Ordering::Relaxed) {
+            return Ok(None);
+        }
         let tid = target.current()?;
         Ok(Some(BaseStopReason::SignalWithThread {
             tid,
