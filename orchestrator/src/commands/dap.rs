@@ -7,7 +7,7 @@ use clap::Parser;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 #[derive(Debug, Parser)]
 #[command(after_help = "\
@@ -37,7 +37,7 @@ pub fn run(session: Option<&Path>, args: &Args) -> Result<ExitCode> {
     loop {
         let (stream, _) = listener.accept()?;
         stream.set_nodelay(true)?;
-        let mut adapter = Command::new(std::env::current_exe()?);
+        let mut adapter = dap::tethered(std::env::current_exe()?)?;
         if let Some(session) = session {
             adapter.arg("-s").arg(session);
         }

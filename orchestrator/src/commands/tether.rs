@@ -4,7 +4,7 @@
 use anyhow::{Result, bail};
 use clap::Parser;
 use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::getppid;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
@@ -28,6 +28,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if getppid().as_raw() != args.parent {
         bail!("process {} is gone", args.parent);
     }
+    // `orch dap` waits for signals, and so has blocked them.
+    SigSet::all().thread_unblock()?;
     let error = Command::new(&args.command[0])
         .args(&args.command[1..])
         .exec();

@@ -52,10 +52,9 @@ pub struct Target {
     pub(super) recording: RecordingId,
     /// Where it began.
     pub(super) start: String,
-    /// Set while it moves: whether backwards.
-    pub(super) running: Option<bool>,
-    /// The way of the last motion.
-    pub(super) backwards: bool,
+    pub(super) running: bool,
+    /// gdb's command for the last motion.
+    pub(super) motion: String,
     /// What gdb printed since the last command.
     pub(super) console: String,
     pub(super) log: String,
@@ -90,7 +89,7 @@ impl Adapter {
         loop {
             let input = match self.waiting.pop_front() {
                 Some(input) => input,
-                None => self.inputs.recv()?,
+                None => self.receive()?,
             };
             match input {
                 Input::Request(request) => {
@@ -106,7 +105,13 @@ impl Adapter {
                     return Err(e.into());
                 }
                 Input::Gone => return Ok(()),
-                Input::Gdb(record) => self.heard(record)?,
+                Input::Gdb(record) => {
+                    if let Err(e) = self.heard(record)
+                        && !e.is::<Ending>()
+                    {
+                        self.output("stderr", &format!("{e:#}\n"))?;
+                    }
+                }
                 Input::GdbGone => self.lost()?,
                 // Nobody waits for it any more.
                 Input::Done(_) => {}
@@ -117,10 +122,9 @@ impl Adapter {
     fn answer(&mut self, request: &Request) -> Result<()> {
         let answer = match request.command.as_str() {
             "disconnect" | "terminate" => {
-                let was = self.target.take().is_some();
-                if was || request.command == "terminate" {
-                    self.after.push(("terminated", json!({})));
-                }
+                self.ending = true;
+                self.target = None;
+                self.after.push(("terminated", json!({})));
                 Ok(Value::Null)
             }
             _ if self.ending => Err(Ending.into()),
@@ -160,7 +164,7 @@ impl Adapter {
                 let Some(known) = KNOWN.iter().find(|(name, _)| *name == other) else {
                     bail!("orch dap has no request {other:?}");
                 };
-                if self.target()?.running.is_some() {
+                if self.target()?.running {
                     bail!("the recording runs: pause it first");
                 }
                 (known.1)(self, arguments)
@@ -174,6 +178,21 @@ impl Adapter {
         self.target.as_mut().ok_or_else(nothing)
     }
 
+    /// What comes next. A motion that has begun or ended is noted at once, even if it is
+    /// told later.
+    fn receive(&mut self) -> Result<Input> {
+        let input = self.inputs.recv()?;
+        if let (Input::Gdb(Record::Async { class, .. }), Some(target)) = (&input, &mut self.target)
+        {
+            match class.as_str() {
+                "running" => target.running = true,
+                "stopped" => target.running = false,
+                _ => {}
+            }
+        }
+        Ok(input)
+    }
+
     /// Lets gdb do something, and waits for it.
     pub(super) fn gdb(&mut self, command: &str) -> Result<Value> {
         let target = self.target()?;
@@ -181,18 +200,21 @@ impl Adapter {
         target.log.clear();
         let number = target.gdb.send(command)?;
         loop {
-            match self.inputs.recv()? {
+            match self.receive()? {
                 Input::Gdb(Record::Result {
                     token: Some(token),
                     class,
                     results,
-                }) if token == number => {
-                    if class != "error" {
+                }) if token == number => match class.as_str() {
+                    "error" => {
+                        let said = results["msg"].as_str().unwrap_or("gdb cannot do that");
+                        bail!("{said}");
+                    }
+                    class => {
+                        self.target()?.running |= class == "running";
                         return Ok(results);
                     }
-                    let said = results["msg"].as_str().unwrap_or("gdb cannot do that");
-                    bail!("{said}");
-                }
+                },
                 input => self.keep(input)?,
             }
         }
@@ -207,7 +229,7 @@ impl Adapter {
     /// What a command of this machine came to.
     pub(super) fn done(&mut self) -> Result<std::process::Output> {
         loop {
-            match self.inputs.recv()? {
+            match self.receive()? {
                 Input::Done(output) => return Ok(output?),
                 input => self.keep(input)?,
             }
@@ -216,8 +238,8 @@ impl Adapter {
 
     /// Waits until nothing moves.
     pub(super) fn rest(&mut self) -> Result<()> {
-        while self.target()?.running.is_some() {
-            let input = self.inputs.recv()?;
+        while self.target()?.running {
+            let input = self.receive()?;
             self.keep(input)?;
         }
         Ok(())
@@ -258,7 +280,6 @@ impl Adapter {
                     target.log += text;
                 }
             }
-            Input::Gdb(record) => self.note(record),
             Input::Request(request) => {
                 self.ending |= matches!(&*request.command, "disconnect" | "terminate");
             }
@@ -268,25 +289,13 @@ impl Adapter {
                 self.waiting.push_back(input);
                 bail!(why);
             }
-            Input::Bad(_) | Input::Done(_) => {}
+            Input::Bad(_) | Input::Done(_) | Input::Gdb(_) => {}
         }
         self.waiting.push_back(input);
         if self.ending {
             return Err(Ending.into());
         }
         Ok(())
-    }
-
-    /// What changes at once.
-    fn note(&mut self, record: &Record) {
-        let (Record::Async { class, .. }, Some(target)) = (record, &mut self.target) else {
-            return;
-        };
-        match class.as_str() {
-            "running" => target.running = Some(target.backwards),
-            "stopped" => target.running = None,
-            _ => {}
-        }
     }
 
     /// Stops that were heard of, and are not to be told.
@@ -306,21 +315,9 @@ impl Adapter {
 
     /// gdb said something by itself.
     fn heard(&mut self, record: Record) -> Result<()> {
-        // Noted already, if it was kept: that does not matter.
         match record {
             Record::Async { class, results } => match class.as_str() {
-                "stopped" => {
-                    self.note(&Record::Async {
-                        class,
-                        results: Value::Null,
-                    });
-                    self.tell_stop(&results)
-                }
-                "running" => {
-                    let thread = self.target()?.threads[0]["id"].as_i64().unwrap_or(1);
-                    let body = json!({ "threadId": thread, "allThreadsContinued": true });
-                    Ok(self.client.event("continued", body)?)
-                }
+                "stopped" => self.tell_stop(&results),
                 "breakpoint-modified" => self.breakpoint_changed(&results["bkpt"]),
                 _ => Ok(()),
             },

@@ -23,7 +23,7 @@ impl Adapter {
         };
         let target = self.target()?;
         let place = format!("{}:{address:#x}", target.recording);
-        let mut command = tethered(&std::env::current_exe()?.to_string_lossy())?;
+        let mut command = tethered(std::env::current_exe()?)?;
         command
             .arg("-s")
             .arg(std::fs::canonicalize(target.session.dir())?);

@@ -53,7 +53,7 @@ impl Breakpoints {
         let text = number.to_string();
         let found = self.data.iter().find(|(all, _)| all.contains(&text));
         found
-            .and_then(|(all, _)| all[0].parse().ok())
+            .and_then(|(all, _)| all.first()?.parse().ok())
             .unwrap_or(number)
     }
 
@@ -215,15 +215,8 @@ impl Adapter {
 
     fn watch(&mut self, one: &Value) -> Result<i64> {
         let id = text(one, "dataId")?.context("dataId is a text")?;
-        let mut parts = id.splitn(3, '/');
-        let parsed = || -> Option<(u64, u64, &str)> {
-            let address = parts.next()?.strip_prefix("0x")?;
-            let address = u64::from_str_radix(address, 16).ok()?;
-            Some((address, parts.next()?.parse().ok()?, parts.next()?))
-        };
-        let mut parsed = parsed;
-        let (address, size, name) =
-            parsed().context("this dataId is not from dataBreakpointInfo")?;
+        let parsed = parse_data_id(id);
+        let (address, size, name) = parsed.context("this dataId is not from dataBreakpointInfo")?;
         if one["accessType"].is_string() && one["accessType"] != "write" {
             bail!("only changes can be watched; `orch/whoWrote` tells who read shared memory");
         }
@@ -232,31 +225,28 @@ impl Adapter {
         if data.iter().map(|(all, _)| all.len()).sum::<usize>() + words.len() > WORDS {
             bail!("more than {WORDS} words of 8 bytes cannot be watched at once");
         }
-        let mut numbers = Vec::new();
+        let data = &mut self.target()?.breakpoints.data;
+        let place = data.len();
+        data.push((Vec::new(), name.to_owned()));
         for (address, size) in words {
             let kind = ["char", "short", "", "int", "", "", "", "long"][size as usize - 1];
             // The frame's language may write this otherwise.
             let command = format!("with language c -- watch *(unsigned {kind} *) {address:#x}");
             let said = self.console(&command)?;
             let number = said.strip_prefix("Hardware watchpoint ");
-            let number = number
-                .and_then(|s| s.split_once(':'))
-                .map(|(number, _)| number);
-            let number = number.with_context(|| said.trim().to_owned())?.to_owned();
+            let number = number.and_then(|s| s.split_once(':'));
+            let (number, _) = number.with_context(|| said.trim().to_owned())?;
+            // From here on it goes with the others, even if what follows fails.
+            let data = &mut self.target()?.breakpoints.data;
+            data[place].0.push(number.to_owned());
             if let Some(condition) = text(one, "condition")? {
                 self.gdb(&format!("-break-condition {number} {condition}"))?;
             }
             if let Some(ignored) = ignored(one)? {
                 self.gdb(&format!("-break-after {number} {ignored}"))?;
             }
-            numbers.push(number);
         }
-        let first = numbers[0].parse()?;
-        self.target()?
-            .breakpoints
-            .data
-            .push((numbers, name.to_owned()));
-        Ok(first)
+        Ok(self.target()?.breakpoints.data[place].0[0].parse()?)
     }
 
     pub(super) fn drop_data_breakpoints(&mut self) -> Result<()> {
@@ -265,7 +255,7 @@ impl Adapter {
             for number in &numbers {
                 let _ = self.gdb(&format!("-break-delete {number}"));
             }
-            let id: i64 = numbers[0].parse()?;
+            let id = numbers.first().and_then(|n| n.parse::<i64>().ok());
             let message = format!("{name} was watched in another process");
             let breakpoint = json!({ "id": id, "verified": false, "message": message });
             let body = json!({ "reason": "changed", "breakpoint": breakpoint });
@@ -304,6 +294,14 @@ fn ignored(one: &Value) -> Result<Option<u64>> {
         Err(_) => bail!("a hit condition is a number, >= number or > number, not {count:?}"),
     };
     Ok(Some(number.saturating_sub(1) + more))
+}
+
+/// Address, size and name of what [`Adapter::data_breakpoint_info`] has named.
+fn parse_data_id(id: &str) -> Option<(u64, u64, &str)> {
+    let mut parts = id.splitn(3, '/');
+    let address = parts.next()?.strip_prefix("0x")?;
+    let address = u64::from_str_radix(address, 16).ok()?;
+    Some((address, parts.next()?.parse().ok()?, parts.next()?))
 }
 
 /// The words that cover these bytes and no others; none, if they are too many.

@@ -2,7 +2,7 @@
 
 use super::adapter::Adapter;
 use super::launch::text;
-use super::stack::address_in;
+use super::stack::{Frame, address_in};
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
@@ -25,16 +25,22 @@ impl Adapter {
         let expression = text(arguments, "expression")?.context("expression is a text")?;
         let expression = expression.trim();
         let frame = self.frame(arguments)?;
-        if arguments["context"] == "repl" {
-            match self.command(arguments, expression) {
-                Ok(result) => return Ok(result),
-                Err(e) if !e.to_string().starts_with("Undefined command") => return Err(e),
-                // An expression, then.
-                Err(_) => {}
-            }
-        }
         let hex = arguments["format"]["hex"] == json!(true);
-        let object = self.object(frame, expression, hex)?;
+        let console = arguments["context"] == "repl";
+        if let Some(command) = expression.strip_prefix("-exec ")
+            && console
+        {
+            return self.command(frame, command.trim());
+        }
+        let object = match self.object(frame, expression, hex) {
+            Ok(object) => object,
+            // A variable `n` is shown; `next`, and `n` where there is none, move.
+            Err(e) if console => match self.command(frame, expression) {
+                Err(other) if other.to_string().starts_with("Undefined command") => return Err(e),
+                answer => return answer,
+            },
+            Err(e) => return Err(e),
+        };
         let mut shown = self.shown(0, frame, &object, expression, None)?;
         shown["result"] = shown["value"].take();
         if shown["memoryReference"].is_null()
@@ -58,33 +64,28 @@ impl Adapter {
     }
 
     /// A line for gdb. It may move, which is told when it has, or jump.
-    fn command(&mut self, arguments: &Value, line: &str) -> Result<Value> {
-        let line = line.strip_prefix("-exec ").unwrap_or(line).trim();
+    fn command(&mut self, frame: Frame, line: &str) -> Result<Value> {
         let first = line.split_whitespace().next().unwrap_or_default();
         let python = first.starts_with("py") && line.len() > first.len();
         if ASK.contains(&first) && !python {
             bail!("{first} would read more lines; this console has one at a time");
         }
-        let frame = self.frame(arguments)?;
         self.gdb(&format!("-thread-select {}", frame.thread))?;
         self.gdb(&format!("-stack-select-frame {}", frame.level))?;
         let before = self.when()?;
-        self.target()?.backwards = first.starts_with('r');
+        let way = if line.starts_with('r') { " --reverse" } else { "" };
+        self.target()?.motion = format!("console{way}");
         let printed = self.console(line)?;
-        let printed = printed.trim_end();
-        if self.target()?.running.is_none() {
-            let stops = self.take_stops();
-            let now = self.when()?;
-            match stops.last() {
-                Some(stop) if now == before => self.tell_stop(stop)?,
-                _ if now != before => {
-                    let now = self.moved()?;
-                    let body = self.stop_body("goto", &now, None)?;
-                    self.after.push(("stopped", body));
-                }
-                _ => {}
-            }
+        if self.target()?.running {
+            let body = json!({ "threadId": frame.thread, "allThreadsContinued": true });
+            self.after.push(("continued", body));
+        } else if let Some(stop) = self.take_stops().last() {
+            self.tell_stop(stop)?;
+        } else if self.when()? != before {
+            let now = self.moved()?;
+            let body = self.stop_body("goto", &now, None)?;
+            self.after.push(("stopped", body));
         }
-        Ok(json!({ "result": printed, "variablesReference": 0 }))
+        Ok(json!({ "result": printed.trim_end(), "variablesReference": 0 }))
     }
 }

@@ -4,6 +4,7 @@ use super::Input;
 use super::mi::{self, Record};
 use crate::commands::tether::NOT_FOUND;
 use anyhow::{Context as _, Result};
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -17,10 +18,10 @@ pub struct Gdb {
 }
 
 /// A command of this machine that ends with this process.
-pub fn tethered(program: &str) -> Result<Command> {
+pub fn tethered(program: impl AsRef<OsStr>) -> Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     let parent = std::process::id().to_string();
-    command.args(["tether", &parent, "--", program]);
+    command.args(["tether", &parent, "--"]).arg(program);
     Ok(command)
 }
 
@@ -66,7 +67,9 @@ impl Gdb {
     /// Gives it a command; the result will have this number.
     pub fn send(&mut self, command: &str) -> Result<u64> {
         self.token += 1;
-        writeln!(self.stdin, "{}{command}", self.token).context("gdb is gone")?;
+        // A line is a command, whatever a client has put into a condition.
+        let line = command.replace(['\n', '\r'], " ");
+        writeln!(self.stdin, "{}{line}", self.token).context("gdb is gone")?;
         Ok(self.token)
     }
 

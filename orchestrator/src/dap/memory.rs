@@ -68,21 +68,11 @@ impl Adapter {
             all.extend_from_slice(&function[from..here]);
         }
         let behind = (count + ahead).saturating_sub(before);
-        let mut next = at;
-        let mut got = Vec::new();
-        // To the end of what is readable: in pieces, of which the last may not be.
-        while got.len() < behind {
-            let end = next.saturating_add(LONGEST * (behind - got.len()) as u64);
-            let Ok(some) = self.instructions(&format!("-s {next:#x} -e {end:#x}")) else {
-                break;
-            };
-            let Some(last) = some.last().and_then(address_of) else {
-                break;
-            };
-            got.extend(some);
-            next = last + 1;
-            break;
-        }
+        // As long as all may be; less is what is readable.
+        let end = at.saturating_add(LONGEST * behind as u64);
+        let got = self.instructions(&format!("-s {at:#x} -e {end:#x}"));
+        let mut got = got.unwrap_or_default();
+        let mut next = got.last().and_then(address_of).map_or(at, |last| last + 1);
         while got.len() < behind {
             got.push(invalid(next));
             next = next.wrapping_add(1);

@@ -18,6 +18,8 @@ mod protocol;
 mod stack;
 mod variables;
 
+pub use gdb::tethered;
+
 use adapter::Adapter;
 use anyhow::Result;
 use nix::sys::signal::{SigSet, Signal};

@@ -3,7 +3,7 @@
 use super::adapter::Adapter;
 use super::launch::text;
 use crate::position::Position;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, anyhow, bail};
 use serde_json::{Value, json};
 
 impl Adapter {
@@ -29,39 +29,43 @@ impl Adapter {
         } else {
             ""
         };
-        self.target()?.backwards = command.contains("--reverse");
         // gdb takes --reverse behind --thread only.
         let (verb, way) = command.split_once(' ').unwrap_or((&command, ""));
-        self.gdb(format!("{verb}{thread}{frame} {way}").trim_end())?;
+        let motion = format!("{verb}{thread}{frame} {way}");
+        self.target()?.motion.clone_from(&motion);
+        self.gdb(&motion)?;
         Ok(json!({ "allThreadsContinued": true }))
     }
 
     pub(super) fn pause(&mut self) -> Result<Value> {
-        if self.target()?.running.is_some() {
+        if self.target()?.running {
             self.gdb("-exec-interrupt")?;
         }
         Ok(Value::Null)
     }
 
     /// Does something that needs a recording that stands still: one that moves is stopped
-    /// for it, and goes on.
+    /// for it, and goes on. (Not so a step: gdb has forgotten where it was to end.)
     pub(super) fn halted(
         &mut self,
         mut act: impl FnMut(&mut Self) -> Result<Value>,
     ) -> Result<Value> {
-        let Some(backwards) = self.target()?.running else {
+        if !self.target()?.running {
             return act(self);
-        };
+        }
         self.gdb("-exec-interrupt")?;
         self.rest()?;
         let stops = self.take_stops();
         let done = act(self);
+        let motion = self.target()?.motion.clone();
         match stops.last() {
-            Some(stop) if stop["signal-name"] != "SIGINT" => self.tell_stop(stop)?,
+            Some(stop)
+                if stop["signal-name"] != "SIGINT" || !motion.starts_with("-exec-continue") =>
+            {
+                self.tell_stop(stop)?;
+            }
             _ => {
-                self.target()?.backwards = backwards;
-                let way = if backwards { " --reverse" } else { "" };
-                self.gdb(&format!("-exec-continue{way}"))?;
+                self.gdb(&motion)?;
             }
         }
         done
@@ -71,8 +75,9 @@ impl Adapter {
     pub(super) fn when(&mut self) -> Result<String> {
         let said = self.console("monitor when")?;
         let position = said.trim().to_owned();
-        let parsed: Position = position.parse().ok().with_context(|| position.clone())?;
-        self.target()?.recording = parsed.recording;
+        // Or else an error of the recording's side.
+        let parsed: Result<Position> = position.parse();
+        parsed.map(|_| ()).map_err(|_| anyhow!(position.clone()))?;
         Ok(position)
     }
 
@@ -83,11 +88,7 @@ impl Adapter {
             bail!("say where to jump to: a position, like p3@18402");
         };
         let position: Position = to.parse()?;
-        let target = self.target()?;
-        position.resolve(&target.session)?;
-        if position.recording != target.recording {
-            self.drop_data_breakpoints()?;
-        }
+        position.resolve(&self.target()?.session)?;
         let went = self.console(&format!("orch jump {position}"));
         self.rest()?;
         self.take_stops();
@@ -102,7 +103,13 @@ impl Adapter {
     pub(super) fn moved(&mut self) -> Result<String> {
         self.forget()?;
         self.read_threads()?;
-        self.when()
+        let position = self.when()?;
+        let recording = position.parse::<Position>()?.recording;
+        let before = std::mem::replace(&mut self.target()?.recording, recording);
+        if recording != before {
+            self.drop_data_breakpoints()?;
+        }
+        Ok(position)
     }
 
     /// What was known of the last instant.
@@ -145,7 +152,7 @@ impl Adapter {
             Some(_) => ("step", None),
             // gdb has no word for it.
             None => {
-                let which = if target.backwards { "begins" } else { "ends" };
+                let which = if target.motion.contains("--reverse") { "begins" } else { "ends" };
                 ("pause", Some(format!("the recording {which} here")))
             }
         };
@@ -189,7 +196,6 @@ impl Adapter {
     /// Threads, the one that runs first.
     pub(super) fn read_threads(&mut self) -> Result<()> {
         let found = self.gdb("-thread-info")?;
-        let current = found["current-thread-id"].clone();
         let mut threads = Vec::new();
         for thread in found["threads"].as_array().into_iter().flatten() {
             let id: i64 = thread["id"].as_str().unwrap_or_default().parse()?;
@@ -197,7 +203,7 @@ impl Adapter {
             let details = thread["details"].as_str().unwrap_or_default();
             let name = format!("{details} ({target})");
             let one = json!({ "id": id, "name": name });
-            if thread["id"] == current {
+            if details.ends_with("runs") {
                 threads.insert(0, one);
             } else {
                 threads.push(one);

@@ -1,0 +1,536 @@
+//! Recordings in an editor's debugger: a client of the debug adapter protocol that does
+//! what editors do.
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use orch_tests::fixture;
+use orch_tests::orch::{Place, User};
+use orch_tests::run;
+use serde_json::{Value, json};
+use std::collections::VecDeque;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, ChildStderr, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// One side of a debugging session.
+struct Client {
+    out: Option<Box<dyn Write>>,
+    messages: Receiver<Value>,
+    events: VecDeque<Value>,
+    seq: i64,
+}
+
+impl Client {
+    fn new(input: impl Read + Send + 'static, out: impl Write + 'static) -> Self {
+        let (to, messages) = channel();
+        std::thread::spawn(move || {
+            let mut from = BufReader::new(input);
+            while let Ok(message) = read(&mut from) {
+                if to.send(message).is_err() {
+                    break;
+                }
+            }
+        });
+        Self {
+            out: Some(Box::new(out)),
+            messages,
+            events: VecDeque::new(),
+            seq: 0,
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let out = self.out.as_mut().context("the input is closed")?;
+        out.write_all(bytes)?;
+        Ok(out.flush()?)
+    }
+
+    fn say(&mut self, body: &str) -> Result<()> {
+        self.write(format!("Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes())
+    }
+
+    fn send(&mut self, command: &str, arguments: &Value) -> Result<i64> {
+        self.seq += 1;
+        let seq = self.seq;
+        let request =
+            json!({ "seq": seq, "type": "request", "command": command, "arguments": arguments });
+        self.say(&request.to_string())?;
+        Ok(seq)
+    }
+
+    fn next(&mut self) -> Result<Value> {
+        match self.messages.recv_timeout(LIMIT) {
+            Ok(message) => Ok(message),
+            Err(RecvTimeoutError::Timeout) => bail!("nothing comes: {:?}", self.events),
+            Err(RecvTimeoutError::Disconnected) => bail!("it is gone: {:?}", self.events),
+        }
+    }
+
+    /// The response to a request; an error, if it says so.
+    fn response(&mut self, seq: i64) -> Result<Value> {
+        loop {
+            let message = self.next()?;
+            if message["type"] == "event" {
+                self.events.push_back(message);
+                continue;
+            }
+            ensure!(message["request_seq"] == seq, "not {seq}: {message}");
+            if message["success"] == true {
+                return Ok(message["body"].clone());
+            }
+            let why = message["message"].as_str().context("no message")?;
+            ensure!(
+                message["body"]["error"]["variables"]["why"] == why,
+                "{message}"
+            );
+            return Err(anyhow!(why.to_owned()));
+        }
+    }
+
+    fn ask(&mut self, command: &str, arguments: Value) -> Result<Value> {
+        let seq = self.send(command, &arguments)?;
+        self.response(seq)
+            .with_context(|| format!("{command} {arguments}"))
+    }
+
+    /// A request that is refused, for this reason.
+    fn refused(&mut self, command: &str, arguments: Value, why: &str) -> Result<()> {
+        let seq = self.send(command, &arguments)?;
+        match self.response(seq) {
+            Ok(body) => bail!("{command} {arguments} was not refused: {body}"),
+            Err(e) if e.to_string().contains(why) => Ok(()),
+            Err(e) => Err(e).with_context(|| format!("{command}: not {why:?}")),
+        }
+    }
+
+    fn event(&mut self, name: &str) -> Result<Value> {
+        loop {
+            let event = match self.events.pop_front() {
+                Some(event) => event,
+                None => self.next()?,
+            };
+            if event["event"] == name {
+                return Ok(event["body"].clone());
+            }
+        }
+    }
+
+    /// Up to the first stop: where that is.
+    fn launch(&mut self, arguments: Value) -> Result<String> {
+        self.ask("initialize", json!({ "adapterID": "orch" }))?;
+        self.ask("launch", arguments)?;
+        self.event("initialized")?;
+        self.ask("configurationDone", json!({}))?;
+        self.stop("entry")
+    }
+
+    /// The position of the next stop.
+    fn stop(&mut self, reason: &str) -> Result<String> {
+        let stop = self.event("stopped")?;
+        ensure!(stop["reason"] == reason, "not {reason}: {stop}");
+        Ok(stop["position"]
+            .as_str()
+            .context("no position")?
+            .to_owned())
+    }
+
+    fn go(&mut self, command: &str, reason: &str) -> Result<String> {
+        self.ask(command, json!({ "threadId": 1 }))?;
+        self.stop(reason)
+    }
+
+    fn stack(&mut self) -> Result<Vec<Value>> {
+        let stack = self.ask("stackTrace", json!({ "threadId": 1 }))?;
+        Ok(stack["stackFrames"].as_array().context("no frames")?.clone())
+    }
+
+    /// The first frame of this function.
+    fn frame(&mut self, function: &str) -> Result<Value> {
+        let stack = self.stack()?;
+        let is_it = |f: &&Value| f["name"].as_str().is_some_and(|n| n.contains(function));
+        let found = stack.iter().find(is_it).cloned();
+        found.with_context(|| format!("{function} is not in {stack:#?}"))
+    }
+
+    fn value(&mut self, expression: &str, frame: &Value) -> Result<String> {
+        let arguments = json!({ "expression": expression, "frameId": frame["id"] });
+        let body = self.ask("evaluate", arguments)?;
+        Ok(body["result"].as_str().context("no result")?.to_owned())
+    }
+
+    /// A variable among others.
+    fn variable(&mut self, holder: &Value, name: &str) -> Result<Value> {
+        let arguments = json!({ "variablesReference": holder["variablesReference"] });
+        let body = self.ask("variables", arguments)?;
+        let all = body["variables"].as_array().context("no variables")?;
+        let found = all.iter().find(|v| v["name"] == name).cloned();
+        found.with_context(|| format!("{name} is not in {body:#}"))
+    }
+
+    fn watch(&mut self, arguments: Value) -> Result<()> {
+        let info = self.ask("dataBreakpointInfo", arguments)?;
+        let set = json!({ "breakpoints": [{ "dataId": info["dataId"] }] });
+        let set = self.ask("setDataBreakpoints", set)?;
+        ensure!(set["breakpoints"][0]["verified"] == true, "{info} {set}");
+        Ok(())
+    }
+}
+
+fn read(from: &mut impl BufRead) -> Result<Value> {
+    let (mut line, mut length) = (String::new(), 0);
+    loop {
+        line.clear();
+        ensure!(from.read_line(&mut line)? > 0, "the end");
+        match line.trim_end().split_once(": ") {
+            Some(("Content-Length", n)) => length = n.parse()?,
+            _ => break,
+        }
+    }
+    let mut body = vec![0; length];
+    from.read_exact(&mut body)?;
+    Ok(serde_json::from_slice(&body)?)
+}
+
+/// An `orch dap` that a client has started.
+struct Adapter {
+    process: Child,
+    client: Client,
+    errors: ChildStderr,
+}
+
+impl Adapter {
+    fn start(place: &Place) -> Result<Self> {
+        let mut command = place.command(place.orch());
+        command.arg("-s").arg(place.session()).arg("dap");
+        let mut process = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let out = process.stdout.take().context("no output")?;
+        let client = Client::new(out, process.stdin.take().context("no input")?);
+        let errors = process.stderr.take().context("no errors")?;
+        Ok(Self {
+            process,
+            client,
+            errors,
+        })
+    }
+
+    /// Waits for its end: the exit code. Nothing is left of it then.
+    fn end(mut self, place: &Place) -> Result<Option<i32>> {
+        let status = run::wait(&mut self.process, LIMIT)?.context("it does not end")?;
+        let mut said = String::new();
+        self.errors.read_to_string(&mut said)?;
+        ensure!(!said.contains("panicked"), "{said}");
+        nothing_is_left(place)?;
+        Ok(status.code())
+    }
+}
+
+/// No process is left of this place's orch: not at once, for they end one after another.
+fn nothing_is_left(place: &Place) -> Result<()> {
+    let start = Instant::now();
+    loop {
+        let left = processes(place)?;
+        if left.is_empty() {
+            break;
+        }
+        ensure!(start.elapsed() < Duration::from_secs(20), "{left:#?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// Processes of this place's orch: those that run it, and those that it told of its session.
+fn processes(place: &Place) -> Result<Vec<String>> {
+    let mut all = Vec::new();
+    let path = place.path().display().to_string();
+    for entry in fs::read_dir("/proc")? {
+        let process = entry?.path();
+        let exe = fs::read_link(process.join("exe")).unwrap_or_default();
+        let command = fs::read(process.join("cmdline")).unwrap_or_default();
+        let command = String::from_utf8_lossy(&command).replace('\0', " ");
+        let environment = fs::read(process.join("environ")).unwrap_or_default();
+        if exe.starts_with(place.path())
+            || command.contains(&path)
+            || String::from_utf8_lossy(&environment).contains(&format!("ORCH_SESSION={path}"))
+        {
+            all.push(format!("{} {command}", process.display()));
+        }
+    }
+    Ok(all)
+}
+
+fn tick(position: &str) -> Result<u64> {
+    let digits = position.split_once('@').context("no position")?.1;
+    let end = digits.find(|c: char| !c.is_ascii_digit());
+    Ok(digits[..end.unwrap_or(digits.len())].parse()?)
+}
+
+/// A recording of a shell that does nothing.
+fn nothing_much(user: User) -> Result<Place> {
+    let place = Place::new(user)?;
+    let recorded = run::run(&mut place.record(&["true"]), LIMIT)?;
+    ensure!(recorded.code() == Some(0), "{recorded}");
+    Ok(place)
+}
+
+/// From the assertion that fails in one process to the line in another that is the
+/// cause, and to what was its cause in turn.
+#[test]
+fn the_culprit_is_found() -> Result<()> {
+    let place = Place::new(User::Own)?;
+    fixture::job_queue(&place)?;
+    let (report, submit) = (
+        place.recording("build/report")?,
+        place.recording("build/submit")?,
+    );
+    let mut adapter = Adapter::start(&place)?;
+    let client = &mut adapter.client;
+
+    // Nothing is said of where: it is where a process crashed.
+    let position = client.launch(json!({}))?;
+    ensure!(position.starts_with(&format!("{report}@")), "{position}");
+    let main = client.frame("main")?;
+    let source = main["source"]["path"].as_str().unwrap_or_default();
+    ensure!(
+        source.ends_with("report.cpp") && main["line"] == 15,
+        "{main}"
+    );
+    let scopes = client.ask("scopes", json!({ "frameId": main["id"] }))?;
+    let job = client.variable(&scopes["scopes"][0], "job")?;
+    let failures = client.variable(&job, "failures")?;
+    let number: i64 = failures["value"].as_str().context("no value")?.parse()?;
+    ensure!(number < 0, "{failures}");
+    let title = client.variable(&job, "title")?;
+    ensure!(
+        title["value"].as_str().is_some_and(|v| v.contains("compact")),
+        "{title}"
+    );
+
+    // Who wrote it: asked of the variable that is shown, and of an expression.
+    let shown = json!({ "variablesReference": job["variablesReference"], "name": "failures" });
+    let who = client.ask("orch/whoWrote", shown)?;
+    let typed = json!({ "expression": "job.failures", "frameId": main["id"] });
+    let again = client.ask("orch/whoWrote", typed)?;
+    ensure!(who == again, "{who}\n{again}");
+    let rows = who["rows"].as_array().context("no rows")?;
+    let stores = rows.iter().filter(|row| row["kind"] == "store");
+    let culprit = stores.last().context("nobody")?;
+    ensure!(
+        culprit["file"].as_str().is_some_and(|f| f.ends_with("submit.cpp")),
+        "{culprit}"
+    );
+
+    // In this process, it came with the load in the loop.
+    client.watch(json!({ "name": "job.failures", "frameId": main["id"] }))?;
+    let seen = client.go("reverseContinue", "data breakpoint")?;
+    ensure!(tick(&seen)? < tick(&position)?, "{seen}");
+
+    // Over there. What is watched here is nothing there.
+    let to = json!({ "position": culprit["position"] });
+    let there = client.ask("orch/jump", to)?;
+    ensure!(there["position"] == culprit["position"], "{there} {culprit}");
+    ensure!(client.stop("goto")?.starts_with(&format!("{submit}@")));
+    let writer = client.frame("set_title")?;
+    ensure!(
+        writer["source"]["path"].as_str().is_some_and(|p| p.ends_with("submit.cpp"))
+            && writer["line"] == 16,
+        "{writer}"
+    );
+    ensure!(client.value("title._M_string_length", &writer)? == "40");
+
+    // What made it that long, and the steps there and back.
+    client.watch(json!({ "name": "title._M_string_length", "frameId": writer["id"] }))?;
+    let long = client.go("reverseContinue", "data breakpoint")?;
+    client.frame("getline")?;
+    let out = client.go("stepOut", "step")?;
+    ensure!(tick(&out)? >= tick(&long)?, "{long} {out}");
+    client.ask("setDataBreakpoints", json!({ "breakpoints": [] }))?;
+    while client.frame("main")?["line"] != 34 {
+        client.go("next", "step")?;
+    }
+    let before = client.go("stepBack", "step")?;
+    let line = client.frame("main")?["line"].clone();
+    ensure!(line == 33, "{line} at {before}");
+    client.ask("disconnect", json!({}))?;
+    ensure!(adapter.end(&place)? == Some(0));
+    Ok(())
+}
+
+/// Breakpoints, by line and by function, with conditions; and a motion that is interrupted.
+#[test]
+fn breakpoints_and_pauses() -> Result<()> {
+    let place = Place::new(User::Own)?;
+    fixture::job_queue(&place)?;
+    let submit = place.recording("build/submit")?;
+    let source = place.path().join("job-queue/submit.cpp");
+    let mut adapter = Adapter::start(&place)?;
+    let client = &mut adapter.client;
+    client.launch(json!({ "position": format!("{submit}@start") }))?;
+    let source = json!({ "path": source });
+    let set = json!({ "source": source, "breakpoints": [
+        { "line": 24, "condition": "n == 2" }, { "line": 1000 }
+    ] });
+    let set = client.ask("setBreakpoints", set)?;
+    ensure!(set["breakpoints"][0]["verified"] == true, "{set}");
+    ensure!(set["breakpoints"][1]["verified"] == false, "{set}");
+    let hit = client.go("continue", "breakpoint")?;
+    let frame = client.frame("submit")?;
+    ensure!(client.value("n", &frame)? == "2", "{frame}");
+
+    // The same instant from behind.
+    let none = json!({ "source": source, "breakpoints": [] });
+    client.ask("setBreakpoints", none)?;
+    client.go("continue", "pause")?;
+    let functions = json!({ "breakpoints": [{ "name": "set_title", "hitCondition": "2" }] });
+    client.ask("setFunctionBreakpoints", functions)?;
+    let set = json!({ "source": source, "breakpoints": [{ "line": 24, "condition": "n == 2" }] });
+    client.ask("setBreakpoints", set)?;
+    ensure!(client.go("reverseContinue", "breakpoint")? == hit);
+
+    // What a console does.
+    let arguments = json!({ "context": "repl", "frameId": client.frame("submit")?["id"],
+        "expression": "orch when" });
+    let said = client.ask("evaluate", arguments)?;
+    ensure!(said["result"] == hit, "{said}");
+    client.ask("disconnect", json!({}))?;
+    ensure!(adapter.end(&place)? == Some(0));
+    Ok(())
+}
+
+#[test]
+fn nonsense_is_refused() -> Result<()> {
+    let place = nothing_much(User::Own)?;
+    let mut adapter = Adapter::start(&place)?;
+    let client = &mut adapter.client;
+    for body in ["{", "[]", "null", "{\"seq\":1}", "\u{1}"] {
+        client.say(body)?;
+        let answer = client.next()?;
+        ensure!(answer["success"] == false, "{body}: {answer}");
+    }
+    client.say(r#"{"seq":7,"type":"response","request_seq":1,"success":true}"#)?;
+    for early in ["stackTrace", "continue", "configurationDone", "pause", "threads"] {
+        client.refused(early, json!({}), "no recording yet")?;
+    }
+    client.refused("nothing", json!({}), "no request \"nothing\"")?;
+    for (arguments, why) in [
+        (json!({ "session": "/nowhere" }), "/nowhere"),
+        (json!({ "session": 5 }), "session is a text"),
+        (json!({ "position": "here" }), "here"),
+        (json!({ "position": "p1@99999999" }), "p1"),
+        (json!({ "position": "p9@start" }), "p9"),
+        (json!({ "gdb": "/nowhere/gdb" }), "is gdb installed?"),
+        (json!({ "gdb": "/bin/true" }), "gdb has ended"),
+        (json!({ "setup": ["nonsense"] }), "nonsense"),
+        (json!({ "sources": "here" }), "sources is a list"),
+    ] {
+        client.refused("launch", arguments, why)?;
+    }
+    client.launch(json!({}))?;
+    client.refused("launch", json!({}), "already")?;
+    let nothing = json!({});
+    for (command, arguments, why) in [
+        ("stackTrace", nothing.clone(), "threadId"),
+        ("stackTrace", json!({ "threadId": 99 }), "99"),
+        ("scopes", json!({ "frameId": 99 }), "another instant"),
+        ("variables", json!({ "variablesReference": 99 }), "another instant"),
+        ("evaluate", json!({ "expression": "nothing.at\nall" }), "\"nothing\""),
+        ("setBreakpoints", nothing.clone(), "path"),
+        ("readMemory", json!({ "memoryReference": "x" }), "memoryReference"),
+        ("setVariable", nothing.clone(), "cannot be changed"),
+        ("orch/jump", json!({ "position": "p9@start" }), "p9"),
+        ("orch/whoWrote", nothing.clone(), "say what"),
+    ] {
+        client.refused(command, arguments, why)?;
+    }
+    // It is there all the same.
+    ensure!(!client.stack()?.is_empty());
+    client.ask("terminate", json!({}))?;
+    client.event("terminated")?;
+    client.refused("launch", json!({}), "being closed")?;
+    client.ask("disconnect", json!({}))?;
+    ensure!(adapter.end(&place)? == Some(0));
+    Ok(())
+}
+
+#[test]
+fn what_is_no_protocol_ends_it() -> Result<()> {
+    let place = nothing_much(User::Own)?;
+    let mut adapter = Adapter::start(&place)?;
+    adapter.client.write(b"GET / HTTP/1.1\r\n\r\n")?;
+    ensure!(adapter.client.next()?["success"] == false);
+    adapter.client.event("terminated")?;
+    ensure!(adapter.end(&place)? == Some(1));
+    Ok(())
+}
+
+/// However the client, or the adapter, or gdb goes: nothing is left.
+#[test]
+fn nothing_is_left_of_who_vanishes() -> Result<()> {
+    // Long enough for all that is done to it to come in its middle.
+    let place = Place::new(User::Own)?;
+    let script = "i=0; while [ $i -lt 2000000 ]; do i=$((i + 1)); done";
+    let recorded = run::run(&mut place.record(&["dash", "-c", script]), LIMIT)?;
+    ensure!(recorded.code() == Some(0), "{recorded}");
+    for killed in [false, true] {
+        for moving in [None, Some("launch"), Some("reverseContinue")] {
+            let what = format!("killed: {killed}, moving: {moving:?}");
+            let mut adapter = Adapter::start(&place)?;
+            let client = &mut adapter.client;
+            client.ask("initialize", json!({}))?;
+            if moving == Some("launch") {
+                client.send("launch", &json!({ "position": "p1@end" }))?;
+            } else {
+                client.ask("launch", json!({ "position": "p1@end" }))?;
+            }
+            if moving == Some("reverseContinue") {
+                client.send("reverseContinue", &json!({ "threadId": 1 }))?;
+            }
+            std::thread::sleep(Duration::from_millis(300));
+            if killed {
+                adapter.process.kill()?;
+            } else {
+                adapter.client.out = None;
+            }
+            let code = adapter.end(&place).with_context(|| what.clone())?;
+            ensure!(code == if killed { None } else { Some(0) }, "{what}: {code:?}");
+        }
+    }
+    Ok(())
+}
+
+/// Editors that connect have a debugger each.
+#[test]
+fn several_connect() -> Result<()> {
+    let place = nothing_much(User::Ordinary)?;
+    let mut command = place.command(place.orch());
+    command.arg("-s").arg(place.session());
+    let mut listener = command
+        .args(["dap", "--listen", ":0"])
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut errors = BufReader::new(listener.stderr.take().context("no errors")?);
+    let mut line = String::new();
+    errors.read_line(&mut line)?;
+    let address = line.trim_end().rsplit(' ').next().context("no address")?;
+    let connect = || -> Result<Client> {
+        let stream = TcpStream::connect(address).with_context(|| line.clone())?;
+        Ok(Client::new(stream.try_clone()?, stream))
+    };
+    let (mut one, mut other) = (connect()?, connect()?);
+    let there = one.launch(json!({ "position": "p1@start" }))?;
+    ensure!(other.launch(json!({ "position": "p1@exit" }))? != there);
+    ensure!(one.ask("orch/when", json!({}))?["position"] == there);
+    one.ask("disconnect", json!({}))?;
+    other.ask("orch/when", json!({}))?;
+    // Who listens takes the others along.
+    listener.kill()?;
+    listener.wait()?;
+    nothing_is_left(&place)
+}
