@@ -1,6 +1,6 @@
 //! `orch gdb`: gdb at a position of a recording.
 
-use crate::gdb::{SCRIPT, approach};
+use crate::gdb::Sysroot;
 use crate::position::Position;
 use anyhow::{Result, bail};
 use clap::Parser;
@@ -9,6 +9,8 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
+/// Commands for gdb's own command line.
+pub const SCRIPT: &str = include_str!("../gdb/orch.py");
 /// Where the directories of a debugging session are: gdb's `orch jump` makes more.
 pub const DIR: &str = "ORCH_GDB_DIR";
 
@@ -43,7 +45,7 @@ pub fn run(session: Option<&Path>, args: &Args) -> Result<ExitCode> {
         let Some(dir) = std::env::var_os(DIR) else {
             bail!("this is for gdb's `orch jump`")
         };
-        for command in approach(Path::new(&dir), &session, &args.position)? {
+        for command in commands(Path::new(&dir), &session, &args.position)? {
             println!("{command}");
         }
         return Ok(ExitCode::SUCCESS);
@@ -55,7 +57,7 @@ pub fn run(session: Option<&Path>, args: &Args) -> Result<ExitCode> {
     gdb.arg("-q")
         .arg("-ex")
         .arg(format!("source {}", script.display()));
-    for command in approach(dir.path(), &session, &args.position)? {
+    for command in commands(dir.path(), &session, &args.position)? {
         gdb.arg("-ex").arg(command);
     }
     gdb.args(&args.gdb)
@@ -74,4 +76,27 @@ pub fn run(session: Option<&Path>, args: &Args) -> Result<ExitCode> {
     })?;
     let code = status.code().unwrap_or(128 + status.signal().unwrap_or(0));
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+}
+
+/// What gdb is to do to be there.
+pub fn commands(
+    dir: &Path,
+    session: &orch_recorder::session::Session,
+    position: &Position,
+) -> Result<Vec<String>> {
+    let sysroot = Sysroot::make(dir, session, position.recording)?;
+    let orch = quoted(&std::env::current_exe()?);
+    let session = quoted(&std::fs::canonicalize(session.dir())?);
+    Ok(vec![
+        // Some answers are searched for in the whole recording.
+        "set remotetimeout 3600".to_owned(),
+        format!("set sysroot {}", sysroot.dir().display()),
+        format!("file {}", sysroot.program().display()),
+        format!("target remote | {orch} -s {session} serve --stdio {position}"),
+    ])
+}
+
+/// A path as a shell takes it, which gdb gives the command to.
+fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
 }

@@ -6,8 +6,8 @@ use super::gdb::Gdb;
 use super::mi::quoted;
 use super::stack::Frames;
 use super::variables::Variables;
-use crate::commands::{self, gdb::DIR, sessions};
-use crate::gdb::{SCRIPT, approach};
+use crate::commands::gdb::{DIR, SCRIPT};
+use crate::commands::{self, sessions};
 use crate::position::{At, Position};
 use anyhow::{Context as _, Result, bail};
 use orch_recorder::print;
@@ -129,7 +129,7 @@ impl Adapter {
         let target = self.target()?;
         let script = target.dir.path().join("orch.py");
         std::fs::write(&script, SCRIPT)?;
-        let there = approach(target.dir.path(), &target.session, &position)?;
+        let there = commands::gdb::commands(target.dir.path(), &target.session, &position)?;
         for setting in SETTINGS {
             // What an older gdb has not is not needed.
             if let Err(e) = self.gdb(setting)

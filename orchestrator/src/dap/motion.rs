@@ -3,7 +3,7 @@
 use super::adapter::Adapter;
 use super::launch::text;
 use crate::position::Position;
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
 impl Adapter {
@@ -76,8 +76,9 @@ impl Adapter {
         let said = self.console("monitor when")?;
         let position = said.trim().to_owned();
         // Or else an error of the recording's side.
-        let parsed: Result<Position> = position.parse();
-        parsed.map(|_| ()).map_err(|_| anyhow!(position.clone()))?;
+        if position.parse::<Position>().is_err() {
+            bail!(position);
+        }
         Ok(position)
     }
 

@@ -1,22 +1,17 @@
 //! A recording as a target of gdb's remote protocol, forwards and backwards.
 //! The protocol itself is the `gdbstub` crate's.
 
-mod approach;
 mod arch;
 mod connection;
 mod sysroot;
 mod target;
 
-pub use approach::approach;
 pub use connection::{Stdio, Wire};
 pub use sysroot::Sysroot;
 
 use crate::travel::Travel;
 use anyhow::{Result, anyhow};
 use gdbstub::stub::GdbStub;
-
-/// Commands for gdb's own command line.
-pub const SCRIPT: &str = include_str!("orch.py");
 
 /// Serves one debugger, until it goes.
 ///
