@@ -19,6 +19,9 @@ use tempfile::TempDir;
 /// Of what a command prints, so much is kept.
 const CONSOLE: usize = 1 << 20;
 
+/// What gdb prints at a recording's end; its machine interface has no word for it.
+const EDGE: &str = "No more reverse-execution history";
+
 /// The session ends while something is being done.
 #[derive(Debug, thiserror::Error)]
 #[error("the debugger is being closed")]
@@ -53,6 +56,8 @@ pub struct Target {
     /// Where it began.
     pub(super) start: String,
     pub(super) running: bool,
+    /// Set when the last motion came to where the recording begins or ends.
+    pub(super) edge: bool,
     /// gdb's command for the last motion.
     pub(super) motion: String,
     /// What gdb printed since the last command.
@@ -182,13 +187,14 @@ impl Adapter {
     /// told later.
     fn receive(&mut self) -> Result<Input> {
         let input = self.inputs.recv()?;
-        if let (Input::Gdb(Record::Async { class, .. }), Some(target)) = (&input, &mut self.target)
-        {
-            match class.as_str() {
-                "running" => target.running = true,
+        match (&input, &mut self.target) {
+            (Input::Gdb(Record::Async { class, .. }), Some(target)) => match class.as_str() {
+                "running" => (target.running, target.edge) = (true, false),
                 "stopped" => target.running = false,
                 _ => {}
-            }
+            },
+            (Input::Gdb(Record::Text(text)), Some(target)) => target.edge |= text.contains(EDGE),
+            _ => {}
         }
         Ok(input)
     }
@@ -198,7 +204,9 @@ impl Adapter {
         let target = self.target()?;
         target.console.clear();
         target.log.clear();
-        let number = target.gdb.send(command)?;
+        let Ok(number) = target.gdb.send(command) else {
+            bail!(target.why_gone());
+        };
         loop {
             match self.receive()? {
                 Input::Gdb(Record::Result {

@@ -73,7 +73,11 @@ impl Adapter {
         self.gdb(&format!("-thread-select {}", frame.thread))?;
         self.gdb(&format!("-stack-select-frame {}", frame.level))?;
         let before = self.when()?;
-        let way = if line.starts_with('r') { " --reverse" } else { "" };
+        let way = if line.starts_with('r') {
+            " --reverse"
+        } else {
+            ""
+        };
         self.target()?.motion = format!("console{way}");
         let printed = self.console(line)?;
         if self.target()?.running {

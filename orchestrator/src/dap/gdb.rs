@@ -65,11 +65,11 @@ impl Gdb {
     }
 
     /// Gives it a command; the result will have this number.
-    pub fn send(&mut self, command: &str) -> Result<u64> {
+    pub fn send(&mut self, command: &str) -> std::io::Result<u64> {
         self.token += 1;
         // A line is a command, whatever a client has put into a condition.
         let line = command.replace(['\n', '\r'], " ");
-        writeln!(self.stdin, "{}{line}", self.token).context("gdb is gone")?;
+        writeln!(self.stdin, "{}{line}", self.token)?;
         Ok(self.token)
     }
 
@@ -80,6 +80,8 @@ impl Gdb {
 
     /// Why it is not there any more.
     pub fn end(&mut self, program: &str) -> String {
+        // No more is heard of it, whatever it does.
+        let _ = self.child.kill();
         match self.child.wait().map(|status| status.code()) {
             Ok(Some(code)) if code == i32::from(NOT_FOUND) => {
                 format!("cannot run {program}: is gdb installed? (apt install gdb)")

@@ -150,12 +150,13 @@ impl Adapter {
                 let text = "a watched variable has gone out of scope".to_owned();
                 ("data breakpoint", Some(text))
             }
-            Some(_) => ("step", None),
-            // gdb has no word for it.
-            None => {
-                let which = if target.motion.contains("--reverse") { "begins" } else { "ends" };
+            None if target.edge => {
+                let back = target.motion.contains("--reverse");
+                let which = if back { "begins" } else { "ends" };
                 ("pause", Some(format!("the recording {which} here")))
             }
+            // None also behind a function without debugging information.
+            _ => ("step", None),
         };
         let mut body = self.stop_body(reason, &position, text.as_deref())?;
         if let Some(id) = number.and_then(|n| n.parse::<i64>().ok()) {

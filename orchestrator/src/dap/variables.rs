@@ -165,7 +165,14 @@ impl Adapter {
         expression: Option<String>,
     ) -> Result<Value> {
         let text = |of: &str| object[of].as_str().unwrap_or_default();
-        let (value, kind) = (text("value"), text("type"));
+        let kind = text("type");
+        // A text, not how many characters it has.
+        let characters = kind.starts_with("char [");
+        let whole = match expression.as_deref().filter(|_| characters) {
+            Some(expression) => self.value(frame, expression).ok(),
+            None => None,
+        };
+        let value = whole.as_deref().unwrap_or(text("value"));
         let count: u64 = text("numchild").parse().unwrap_or(0);
         let opens = count > 0 || (object["dynamic"] == "1" && object["has_more"] == "1");
         let variables = &mut self.target()?.variables;
