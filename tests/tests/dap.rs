@@ -2,6 +2,8 @@
 //! what editors do.
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use orch_tests::fixture;
 use orch_tests::orch::{Place, User};
 use orch_tests::run;
@@ -375,9 +377,9 @@ fn the_culprit_is_found() -> Result<()> {
     Ok(())
 }
 
-/// Breakpoints, by line and by function, with conditions; and a motion that is interrupted.
+/// Breakpoints, by line and by function, with conditions, from both sides.
 #[test]
-fn breakpoints_and_pauses() -> Result<()> {
+fn breakpoints() -> Result<()> {
     let place = Place::new(User::Own)?;
     fixture::job_queue(&place)?;
     let submit = place.recording("build/submit")?;
@@ -505,14 +507,52 @@ fn what_is_no_protocol_ends_it() -> Result<()> {
     Ok(())
 }
 
-/// However the client, or the adapter, or gdb goes: nothing is left.
-#[test]
-fn nothing_is_left_of_who_vanishes() -> Result<()> {
-    // Long enough for all that is done to it to come in its middle.
+/// A computation that is long enough for all that is done to it to come in its middle.
+fn long_computation() -> Result<Place> {
     let place = Place::new(User::Own)?;
-    let script = "i=0; while [ $i -lt 2000000 ]; do i=$((i + 1)); done";
+    let script = "i=0; while [ $i -lt 1500000 ]; do i=$((i + 1)); done";
     let recorded = run::run(&mut place.record(&["dash", "-c", script]), LIMIT)?;
     ensure!(recorded.code() == Some(0), "{recorded}");
+    Ok(place)
+}
+
+/// What moves can be stopped, and is where it was then; breakpoints can be set meanwhile.
+#[test]
+fn what_moves_is_stopped() -> Result<()> {
+    let place = long_computation()?;
+    let mut adapter = Adapter::start(&place)?;
+    let client = &mut adapter.client;
+    let one = json!({ "threadId": 1 });
+    let last = client.launch(json!({ "position": "p1@end" }))?;
+    let start = client.ask("orch/jump", json!({ "position": "p1@50%" }))?;
+    let start = start["position"].as_str().context("no position")?;
+    client.stop("goto")?;
+    for _ in 0..3 {
+        client.ask("continue", one.clone())?;
+        client.refused("stackTrace", one.clone(), "pause it first")?;
+        client.ask("threads", json!({}))?;
+        let functions = json!({ "breakpoints": [{ "name": "_exit" }] });
+        let set = client.ask("setFunctionBreakpoints", functions)?;
+        ensure!(set["breakpoints"][0]["verified"] == true, "{set}");
+        client.ask("pause", one.clone())?;
+        ensure!(client.stop("pause")? == start);
+        ensure!(!client.stack()?.is_empty());
+    }
+    // It is hit, whatever was interrupted.
+    let hit = client.go("continue", "function breakpoint")?;
+    ensure!(tick(&hit)? <= tick(&last)?, "{hit}");
+    client.ask("reverseContinue", one.clone())?;
+    client.ask("pause", one)?;
+    ensure!(client.stop("pause")? == hit);
+    client.ask("disconnect", json!({}))?;
+    ensure!(adapter.end(&place)? == Some(0));
+    Ok(())
+}
+
+/// However the client, or the adapter, goes: nothing is left.
+#[test]
+fn nothing_is_left_of_who_vanishes() -> Result<()> {
+    let place = long_computation()?;
     for killed in [false, true] {
         for moving in [None, Some("launch"), Some("reverseContinue")] {
             let what = format!("killed: {killed}, moving: {moving:?}");
@@ -540,6 +580,23 @@ fn nothing_is_left_of_who_vanishes() -> Result<()> {
             );
         }
     }
+    Ok(())
+}
+
+/// A gdb that ends by itself is told of.
+#[test]
+fn gdb_vanishes() -> Result<()> {
+    let place = nothing_much(User::Own)?;
+    let mut adapter = Adapter::start(&place)?;
+    let client = &mut adapter.client;
+    client.launch(json!({}))?;
+    let below = run::descendants(adapter.process.id().cast_signed());
+    let gdb = below.first().context("no gdb")?;
+    kill(Pid::from_raw(*gdb), Signal::SIGKILL)?;
+    client.event("terminated")?;
+    client.refused("stackTrace", json!({ "threadId": 1 }), "no recording")?;
+    client.ask("disconnect", json!({}))?;
+    ensure!(adapter.end(&place)? == Some(0));
     Ok(())
 }
 

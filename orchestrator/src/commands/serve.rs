@@ -8,6 +8,7 @@ use clap::Parser;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 #[derive(Debug, Parser)]
 #[command(after_help = "\
@@ -33,24 +34,27 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(session: Option<&Path>, args: &Args) -> Result<ExitCode> {
-    let open = || -> Result<Travel> {
+    let open = |interrupt| -> Result<Travel> {
         let session = super::locate(session)?;
         super::recordings(&session, Some(args.position.recording))?;
-        let mut travel = Travel::open(session, args.position.recording)?;
+        let mut travel = Travel::open_until(session, args.position.recording, interrupt)?;
         travel.go_to(&args.position)?;
         Ok(travel)
     };
     // Ctrl-C in the debugger's terminal is not for the processes here.
     if args.stdio {
         let _ = nix::unistd::setsid();
-        serve(open()?, Wire::from(Stdio))?;
+        let wire = Wire::from(Stdio);
+        let interrupt = Arc::default();
+        wire.interrupts().forward(Some(Arc::clone(&interrupt)));
+        serve(open(interrupt)?, wire)?;
         return Ok(ExitCode::SUCCESS);
     }
     let listener = TcpListener::bind(address(&args.listen)?)
         .with_context(|| format!("cannot listen at {}", args.listen))?;
     loop {
         // There before anybody waits for it.
-        let travel = open()?;
+        let travel = open(Arc::default())?;
         let at = listener.local_addr()?;
         eprintln!(
             "orch: {} at {at}; in gdb: target remote {at}",

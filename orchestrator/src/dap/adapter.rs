@@ -56,6 +56,8 @@ pub struct Target {
     /// Where it began.
     pub(super) start: String,
     pub(super) running: bool,
+    /// Set when it is to stop.
+    pub(super) interrupted: bool,
     /// Set when the last motion came to where the recording begins or ends.
     pub(super) edge: bool,
     /// gdb's command for the last motion.
@@ -190,7 +192,7 @@ impl Adapter {
         match (&input, &mut self.target) {
             (Input::Gdb(Record::Async { class, .. }), Some(target)) => match class.as_str() {
                 "running" => (target.running, target.edge) = (true, false),
-                "stopped" => target.running = false,
+                "stopped" => (target.running, target.interrupted) = (false, false),
                 _ => {}
             },
             (Input::Gdb(Record::Text(text)), Some(target)) => target.edge |= text.contains(EDGE),

@@ -95,6 +95,7 @@ impl Adapter {
             recording: position.recording,
             start: position.to_string(),
             running: false,
+            interrupted: false,
             edge: false,
             motion: String::new(),
             console: String::new(),

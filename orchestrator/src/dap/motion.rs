@@ -38,10 +38,17 @@ impl Adapter {
     }
 
     pub(super) fn pause(&mut self) -> Result<Value> {
-        if self.target()?.running {
+        self.interrupt()?;
+        Ok(Value::Null)
+    }
+
+    /// Makes what moves stop: it comes back to where it was, which may take a while.
+    fn interrupt(&mut self) -> Result<()> {
+        let target = self.target()?;
+        if target.running && !std::mem::replace(&mut target.interrupted, true) {
             self.gdb("-exec-interrupt")?;
         }
-        Ok(Value::Null)
+        Ok(())
     }
 
     /// Does something that needs a recording that stands still: one that moves is stopped
@@ -53,7 +60,7 @@ impl Adapter {
         if !self.target()?.running {
             return act(self);
         }
-        self.gdb("-exec-interrupt")?;
+        self.interrupt()?;
         self.rest()?;
         let stops = self.take_stops();
         let done = act(self);

@@ -57,6 +57,10 @@ fn tid(n: u32) -> Tid {
     Tid::new(n as usize).unwrap_or(Tid::MIN)
 }
 
+fn is_interrupted(error: &Error) -> bool {
+    matches!(error.downcast_ref(), Some(TravelError::Interrupted))
+}
+
 /// An error that the debugger hears of, and survives.
 fn refused<T>(error: &Error) -> TargetResult<T, Target> {
     eprintln!("orch: {error:#}");
@@ -86,6 +90,29 @@ impl Target {
         let threads = self.travel.threads()?;
         let running = threads.iter().find(|t| t.running);
         Ok(tid(running.map_or(1, |t| t.tid)))
+    }
+
+    /// Does what may take long, and be interrupted: then the process stands anywhere,
+    /// which has no name, and goes back to where it was.
+    fn interruptible<T>(&mut self, act: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let here = self.travel.here().clone();
+        let to = self.travel.interrupter();
+        self.interrupts.forward(Some(Arc::clone(&to)));
+        // One that came between gdb's command and this.
+        to.store(
+            self.interrupts.seen.load(Ordering::Relaxed),
+            Ordering::Relaxed,
+        );
+        let mut result = act(self);
+        if result.as_ref().is_err_and(is_interrupted)
+            && let Err(e) = self.travel.go(here)
+        {
+            result = Err(e);
+        }
+        self.interrupts.forward(None);
+        // It may have come too late.
+        to.store(false, Ordering::Relaxed);
+        result
     }
 
     /// Moves, until there is something to tell.
@@ -163,17 +190,9 @@ impl BlockingEventLoop for Events {
         target: &mut Target,
         wire: &mut Wire,
     ) -> Result<Event<Self::StopReason>, WaitForStopReasonError<Error, std::io::Error>> {
-        let to = target.travel.interrupter();
-        target.interrupts.forward(Some(Arc::clone(&to)));
-        // One that came between gdb's command and this.
-        if target.interrupts.seen.load(Ordering::Relaxed) {
-            to.store(true, Ordering::Relaxed);
-        }
-        let result = target.go();
-        target.interrupts.forward(None);
-        match result {
+        match target.interruptible(Self::Target::go) {
             Ok(reason) => Ok(Event::TargetStopped(reason)),
-            Err(e) if matches!(e.downcast_ref(), Some(TravelError::Interrupted)) => {
+            Err(e) if is_interrupted(&e) => {
                 target.interrupts.seen.store(false, Ordering::Relaxed);
                 match wire.read() {
                     Ok(byte) => Ok(Event::IncomingData(byte)),
@@ -542,7 +561,7 @@ impl Target {
                 self.travel.recording()
             );
         }
-        self.travel.go_to(&position)?;
+        self.interruptible(|s| s.travel.go_to(&position))?;
         Ok(self.travel.position()?.to_string())
     }
 }
