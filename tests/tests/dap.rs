@@ -524,7 +524,7 @@ fn what_moves_is_stopped() -> Result<()> {
     let client = &mut adapter.client;
     let one = json!({ "threadId": 1 });
     let last = client.launch(json!({ "position": "p1@end" }))?;
-    let start = client.ask("orch/jump", json!({ "position": "p1@50%" }))?;
+    let start = client.ask("orch/jump", json!({ "position": "p1@90%" }))?;
     let start = start["position"].as_str().context("no position")?;
     client.stop("goto")?;
     for _ in 0..3 {

@@ -167,7 +167,7 @@ impl Adapter {
         let text = |of: &str| object[of].as_str().unwrap_or_default();
         let kind = text("type");
         // A text, not how many characters it has.
-        let characters = kind.starts_with("char [");
+        let characters = kind.trim_start_matches("const ").starts_with("char [");
         let whole = match expression.as_deref().filter(|_| characters) {
             Some(expression) => self.value(frame, expression).ok(),
             None => None,
