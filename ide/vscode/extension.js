@@ -36,15 +36,16 @@ function session() {
 
 // Of the variable whose menu it is, or else of what is typed; then on to one of these.
 async function whoWrote(shown) {
+    const now = session();
     const place = shown?.variable
         ? { variablesReference: shown.container.variablesReference, name: shown.variable.name }
         : await typed();
     if (!place) return;
-    const { rows, note } = await session().customRequest("orch/whoWrote", place);
+    const { rows, note } = await now.customRequest("orch/whoWrote", place);
     const items = rows.map((row) => ({
-        label: `${row.kind} ${row.old ?? "?"} → ${row.new}`,
+        label: row.file ? `${row.kind} in ${row.function} ${row.file}:${row.line}` : row.kind,
         description: `${row.program ?? "outside"} ${row.pid ?? ""}, ${row.position}`,
-        detail: row.file ? `${row.function} ${row.file}:${row.line}` : row.function,
+        detail: `${row.old ?? "?"} → ${row.new}`,
         position: row.position,
     }));
     if (items.length === 0) throw new Error(note ?? "nobody wrote there before this instant");
@@ -52,7 +53,7 @@ async function whoWrote(shown) {
         title: "Who wrote this? The newest is the last; choose one to go there",
         matchOnDetail: true,
     });
-    if (chosen) await session().customRequest("orch/jump", { position: chosen.position });
+    if (chosen) await now.customRequest("orch/jump", { position: chosen.position });
 }
 
 async function typed() {
@@ -62,9 +63,10 @@ async function typed() {
 }
 
 async function jump() {
-    const { position: value } = await session().customRequest("orch/when");
+    const now = session();
+    const { position: value } = await now.customRequest("orch/when");
     const position = await vscode.window.showInputBox({ prompt: "A position, like p3@18402", value });
-    if (position) await session().customRequest("orch/jump", { position });
+    if (position) await now.customRequest("orch/jump", { position });
 }
 
 module.exports = { activate };

@@ -324,8 +324,8 @@ fn the_culprit_is_found() -> Result<()> {
     let again = client.ask("orch/whoWrote", typed)?;
     ensure!(who == again, "{who}\n{again}");
     let rows = who["rows"].as_array().context("no rows")?;
-    let stores = rows.iter().filter(|row| row["kind"] == "store");
-    let culprit = stores.last().context("nobody")?;
+    let mut stores = rows.iter().filter(|row| row["kind"] == "store");
+    let culprit = stores.next_back().context("nobody")?;
     ensure!(
         culprit["file"]
             .as_str()

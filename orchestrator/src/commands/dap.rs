@@ -19,8 +19,8 @@ The debug adapter protocol, through gdb, which must be there. The client launche
 attaches) with \"session\" and \"position\", like p3@18402; without these, it is the newest
 session, where the first of its processes crashed. docs/ide.md has configurations.")]
 pub struct Args {
-    /// Address to listen at, without a host on this machine only; each connection has
-    /// a debugger of its own.
+    /// Address to listen at, without a host on this machine only. Each connection has
+    /// a debugger of its own; who connects can run programs as you, by gdb's commands.
     #[arg(long, value_name = "[HOST]:PORT")]
     listen: Option<String>,
 }

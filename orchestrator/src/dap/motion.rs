@@ -149,6 +149,8 @@ impl Adapter {
                 ("data breakpoint", Some(text))
             }
             Some("signal-received") if stop["signal-name"] == "SIGINT" => ("pause", None),
+            // A step back, to where another thread had its turn.
+            Some("signal-received") if stop["signal-name"] == "SIGTRAP" => ("step", None),
             Some("signal-received") => {
                 let name = stop["signal-name"].as_str().unwrap_or("a signal");
                 ("exception", Some(name.to_owned()))
