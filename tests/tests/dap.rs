@@ -423,6 +423,38 @@ fn breakpoints() -> Result<()> {
     Ok(())
 }
 
+/// A step is one of the thread that it is asked of, though others run meanwhile.
+#[test]
+fn threads_step() -> Result<()> {
+    let place = Place::new(User::Own)?;
+    let program = place.path().join("sync");
+    fixture::build("threads/sync.c", None, &[], &program)?;
+    let program = program.to_str().context("UTF-8")?;
+    let recorded = run::run(&mut place.record(&[program]), LIMIT)?;
+    ensure!(recorded.code() == Some(0), "{recorded}");
+    let mut adapter = Adapter::start(&place)?;
+    let client = &mut adapter.client;
+    client.launch(json!({ "position": "p1@50%" }))?;
+    let threads = client.ask("threads", json!({}))?;
+    let threads = threads["threads"].as_array().context("no threads")?;
+    let name = |t: &Value| t["name"].as_str().unwrap_or_default().to_owned();
+    ensure!(name(&threads[0]).contains("runs"), "{threads:?}");
+    // The first one waits for the others to end.
+    let waits = threads.iter().find(|t| name(t).starts_with("thread 0,"));
+    let waits = waits.with_context(|| format!("{threads:?}"))?;
+    for thread in [&threads[0], waits] {
+        client.ask("next", json!({ "threadId": thread["id"] }))?;
+        let stop = client.event("stopped")?;
+        let expected = stop["reason"] == "step" && stop["threadId"] == thread["id"];
+        ensure!(expected, "{thread}: {stop}");
+    }
+    client.ask("stepBack", json!({ "threadId": waits["id"] }))?;
+    client.stop("step")?;
+    client.ask("disconnect", json!({}))?;
+    ensure!(adapter.end(&place)? == Some(0));
+    Ok(())
+}
+
 #[test]
 fn nonsense_is_refused() -> Result<()> {
     let place = nothing_much(User::Own)?;

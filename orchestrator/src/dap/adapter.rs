@@ -130,8 +130,9 @@ impl Adapter {
         let answer = match request.command.as_str() {
             "disconnect" | "terminate" => {
                 self.ending = true;
-                self.target = None;
-                self.after.push(("terminated", json!({})));
+                if self.target.take().is_some() || request.command == "terminate" {
+                    self.after.push(("terminated", json!({})));
+                }
                 Ok(Value::Null)
             }
             _ if self.ending => Err(Ending.into()),

@@ -10,8 +10,11 @@ impl Adapter {
     /// Lets the recording move by a command of gdb's.
     pub(super) fn go(&mut self, command: &str, arguments: &Value) -> Result<Value> {
         let thread = match arguments["threadId"].as_u64() {
-            Some(thread) => format!(" --thread {thread}"),
-            None => String::new(),
+            // All threads continue: the one that is named may be over.
+            Some(thread) if !command.starts_with("-exec-continue") => {
+                format!(" --thread {thread}")
+            }
+            _ => String::new(),
         };
         let by_instruction = arguments["granularity"] == "instruction";
         let command = match command.split_once(' ') {
