@@ -185,7 +185,10 @@ impl Adapter {
 
     pub(super) fn restart(&mut self) -> Result<Value> {
         let start = self.target()?.start.clone();
-        self.halted(|adapter| adapter.jump(&json!({ "position": start })))
+        self.interrupt()?;
+        self.rest()?;
+        self.take_stops();
+        self.jump(&json!({ "position": start }))
     }
 
     /// What ran, for a client that lets its user choose.

@@ -6,35 +6,28 @@ use crate::position::Position;
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
+const CONTINUE: &str = "-exec-continue";
+
 impl Adapter {
     /// Lets the recording move by a command of gdb's.
     pub(super) fn go(&mut self, command: &str, arguments: &Value) -> Result<Value> {
-        let thread = match arguments["threadId"].as_u64() {
-            // All threads continue: the one that is named may be over.
-            Some(thread) if !command.starts_with("-exec-continue") => {
-                format!(" --thread {thread}")
-            }
-            _ => String::new(),
-        };
-        let by_instruction = arguments["granularity"] == "instruction";
-        let command = match command.split_once(' ') {
-            _ if !by_instruction => command.to_owned(),
-            Some((verb @ ("-exec-next" | "-exec-step"), rest)) => {
-                format!("{verb}-instruction {rest}")
-            }
-            None if matches!(command, "-exec-next" | "-exec-step") => {
-                format!("{command}-instruction")
-            }
-            _ => command.to_owned(),
-        };
-        let frame = if command.starts_with("-exec-finish") {
-            " --frame 0"
-        } else {
-            ""
-        };
+        let (verb, way) = command.split_once(' ').unwrap_or((command, ""));
+        let mut motion = verb.to_owned();
+        if arguments["granularity"] == "instruction" && matches!(verb, "-exec-next" | "-exec-step")
+        {
+            motion += "-instruction";
+        }
+        // All threads continue: the one that is named may be over.
+        if let Some(thread) = arguments["threadId"].as_u64()
+            && verb != CONTINUE
+        {
+            motion += &format!(" --thread {thread}");
+        }
+        if verb == "-exec-finish" {
+            motion += " --frame 0";
+        }
         // gdb takes --reverse behind --thread only.
-        let (verb, way) = command.split_once(' ').unwrap_or((&command, ""));
-        let motion = format!("{verb}{thread}{frame} {way}");
+        motion += &format!(" {way}");
         self.target()?.motion.clone_from(&motion);
         self.gdb(&motion)?;
         Ok(json!({ "allThreadsContinued": true }))
@@ -46,7 +39,7 @@ impl Adapter {
     }
 
     /// Makes what moves stop: it comes back to where it was, which may take a while.
-    fn interrupt(&mut self) -> Result<()> {
+    pub(super) fn interrupt(&mut self) -> Result<()> {
         let target = self.target()?;
         if target.running && !std::mem::replace(&mut target.interrupted, true) {
             self.gdb("-exec-interrupt")?;
@@ -69,14 +62,11 @@ impl Adapter {
         let done = act(self);
         let motion = self.target()?.motion.clone();
         match stops.last() {
-            Some(stop)
-                if stop["signal-name"] != "SIGINT" || !motion.starts_with("-exec-continue") =>
-            {
-                self.tell_stop(stop)?;
-            }
-            _ => {
+            Some(stop) if stop["signal-name"] == "SIGINT" && motion.starts_with(CONTINUE) => {
                 self.gdb(&motion)?;
             }
+            Some(stop) => self.tell_stop(stop)?,
+            None => {}
         }
         done
     }
