@@ -2,6 +2,7 @@
 //! replay them, and tell what happened.
 
 mod commands;
+mod dap;
 mod describe;
 mod gdb;
 mod inspect;

@@ -1,10 +1,13 @@
 //! Builds the programs under `fixtures/`.
 
-use anyhow::{Context as _, Result, bail};
+use crate::orch::Place;
+use crate::run;
+use anyhow::{Context as _, Result, bail, ensure};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
 use std::{env, fs};
 use tempfile::TempDir;
 
@@ -33,6 +36,30 @@ pub fn build(source: &str, cc: Option<&str>, flags: &[String], to: &Path) -> Res
         built.1.insert(key.clone(), program);
     }
     fs::copy(&built.1[&key], to).with_context(|| format!("cannot copy to {}", to.display()))?;
+    Ok(())
+}
+
+/// Builds `examples/job-queue` in `place`, where its sources stay, and records how it fails.
+///
+/// # Errors
+/// If it cannot be built, or does not fail.
+pub fn job_queue(place: &Place) -> Result<()> {
+    let dir = place.path().join("job-queue");
+    let example = directory().join("../../examples/job-queue");
+    let copied = Command::new("cp")
+        .arg("-r")
+        .args([&example, &dir])
+        .status()?;
+    ensure!(copied.success(), "cannot copy the example");
+    let made = Command::new("make").arg("-s").current_dir(&dir).status()?;
+    ensure!(made.success(), "cannot build the example");
+    // No other test, or user, has this name now.
+    let name = place.path().file_name().unwrap_or_default();
+    let launch = dir.join("launch.sh");
+    let mut command = place.record(&[launch.to_str().context("UTF-8")?]);
+    command.env("QUEUE", format!("/{}", name.display()));
+    let recorded = run::run(&mut command, Duration::from_secs(120))?;
+    ensure!(recorded.stderr.contains("Assertion"), "{recorded}");
     Ok(())
 }
 

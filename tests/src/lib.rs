@@ -3,7 +3,7 @@
 //! `programs.toml` lists the programs that are recorded and replayed; every
 //! row is a test of its own (see `tests/programs.rs`). `robustness.rs` tests
 //! what happens when things are killed, damaged or missing, `examples.rs` the systems
-//! under `examples/`.
+//! under `examples/`, `dap/` what editors do.
 
 pub mod fixture;
 pub mod orch;

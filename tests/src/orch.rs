@@ -146,6 +146,22 @@ impl Place {
         run::run(&mut command, limit)
     }
 
+    /// The recording of a program: the first that `orch ls` shows with this command.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn recording(&self, command: &str) -> Result<String> {
+        let list = self.read(&["ls"], Duration::from_secs(60))?;
+        let line = list.stdout.lines().find(|l| l.contains(command));
+        let name = line.and_then(|l| {
+            l.split(|c: char| !c.is_alphanumeric())
+                .find(|w| w.starts_with('p'))
+        });
+        Ok(name
+            .with_context(|| format!("{command} is not in\n{list}"))?
+            .to_owned())
+    }
+
     /// Replays the session and demands that nothing differs.
     ///
     /// # Errors

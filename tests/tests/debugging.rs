@@ -6,8 +6,6 @@ use orch_tests::fixture;
 use orch_tests::orch::{Place, User};
 use orch_tests::run::{self, Outcome};
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -27,19 +25,6 @@ fn gdb(place: &Place, position: &str, commands: &[&str]) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// The recording of a program: the first that `orch ls` shows with this command.
-fn recording(place: &Place, command: &str) -> Result<String> {
-    let list = place.read(&["ls"], LIMIT)?;
-    let line = list.stdout.lines().find(|l| l.contains(command));
-    let name = line.and_then(|l| {
-        l.split(|c: char| !c.is_alphanumeric())
-            .find(|w| w.starts_with('p'))
-    });
-    Ok(name
-        .with_context(|| format!("{command} is not in\n{list}"))?
-        .to_owned())
-}
-
 /// Positions that gdb has printed.
 fn positions(outcome: &Outcome) -> Vec<&str> {
     let is_one = |l: &&str| l.starts_with('p') && l.contains('@') && !l.contains(' ');
@@ -51,21 +36,8 @@ fn positions(outcome: &Outcome) -> Vec<&str> {
 #[test]
 fn the_culprit_is_found() -> Result<()> {
     let place = Place::new(User::Own)?;
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/job-queue");
-    let dir = place.path().join("job-queue");
-    let copied = Command::new("cp")
-        .arg("-r")
-        .args([&source, &dir])
-        .status()?;
-    ensure!(copied.success(), "cannot copy the example");
-    let made = Command::new("make").arg("-s").current_dir(&dir).status()?;
-    ensure!(made.success(), "cannot build the example");
-    let launch = dir.join("launch.sh");
-    let name = format!("/queue-debug-{}", std::process::id());
-    let mut command = place.record(&[launch.to_str().context("UTF-8")?]);
-    let recorded = run::run(command.env("QUEUE", name), LIMIT)?;
-    ensure!(recorded.stderr.contains("Assertion"), "{recorded}");
-    let report = recording(&place, "build/report")?;
+    fixture::job_queue(&place)?;
+    let report = place.recording("build/report")?;
     let commands = [
         "frame function main",
         "print job.failures",
@@ -79,7 +51,7 @@ fn the_culprit_is_found() -> Result<()> {
         "orch when",
     ];
     let outcome = gdb(&place, &format!("{report}@end"), &commands)?;
-    let submit = recording(&place, "build/submit")?;
+    let submit = place.recording("build/submit")?;
     for text in [
         "report.cpp:15",
         "std::memcpy(job.title, title.data(), title.size());",

@@ -10,9 +10,9 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 /// Commands for gdb's own command line.
-const SCRIPT: &str = include_str!("../gdb/orch.py");
+pub const SCRIPT: &str = include_str!("../gdb/orch.py");
 /// Where the directories of a debugging session are: gdb's `orch jump` makes more.
-const DIR: &str = "ORCH_GDB_DIR";
+pub const DIR: &str = "ORCH_GDB_DIR";
 
 #[derive(Debug, Parser)]
 #[command(after_help = "\
@@ -79,7 +79,7 @@ pub fn run(session: Option<&Path>, args: &Args) -> Result<ExitCode> {
 }
 
 /// What gdb is to do to be there.
-fn commands(
+pub fn commands(
     dir: &Path,
     session: &orch_recorder::session::Session,
     position: &Position,

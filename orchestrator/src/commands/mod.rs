@@ -2,10 +2,11 @@
 
 mod completions;
 mod console;
+mod dap;
 mod demo;
 mod doctor;
 mod events;
-mod gdb;
+pub mod gdb;
 mod graph;
 mod index;
 mod inspect;
@@ -16,8 +17,9 @@ mod man;
 mod record;
 mod replay;
 mod serve;
-mod sessions;
+pub mod sessions;
 mod shm;
+pub mod tether;
 mod ublame;
 mod walk;
 
@@ -95,6 +97,8 @@ enum Command {
     Gdb(gdb::Args),
     /// Serve a recording to debuggers (gdb's remote protocol).
     Serve(serve::Args),
+    /// Debug recordings in an editor (debug adapter protocol).
+    Dap(dap::Args),
     /// List or remove sessions.
     Sessions(sessions::Args),
     /// Record a small faulty system, and find the culprit: a guided tour.
@@ -108,6 +112,9 @@ enum Command {
     /// Move in a recording, and check that instants are the same by all ways.
     #[command(hide = true)]
     Walk(walk::Args),
+    /// A program that ends with the process that started it.
+    #[command(hide = true)]
+    Tether(tether::Args),
     /// The process that a recording is replayed in; its code never runs.
     #[command(hide = true)]
     ReplayHost,
@@ -124,7 +131,7 @@ fn found(something: bool) -> ExitCode {
 }
 
 /// The session to read.
-fn locate(dir: Option<&Path>) -> Result<Session> {
+pub fn locate(dir: Option<&Path>) -> Result<Session> {
     let dir = dir.filter(|dir| !dir.as_os_str().is_empty());
     let mut session = session::locate(dir).map_err(|e| match e {
         SessionError::NotASession { .. } | SessionError::None { .. } | SessionError::NoHome => {
@@ -178,7 +185,7 @@ fn recordings(session: &Session, only: Option<RecordingId>) -> Result<Vec<Record
 }
 
 /// Process id and program of a recording: a forked one's is its parent's.
-fn process(session: &Session, id: RecordingId) -> (Option<u32>, String) {
+pub fn process(session: &Session, id: RecordingId) -> (Option<u32>, String) {
     let (mut of, mut own) = (id, None);
     while let Ok(summary) = session.summary(of) {
         match summary.origin {
@@ -214,12 +221,14 @@ impl Cli {
             Command::Replay(args) => replay::run(session, &args),
             Command::Gdb(args) => gdb::run(session, &args),
             Command::Serve(args) => serve::run(session, &args),
+            Command::Dap(args) => dap::run(session, &args),
             Command::Sessions(args) => sessions::run(&args),
             Command::Demo(args) => demo::run(&args),
             Command::Doctor(args) => doctor::run(&args),
             Command::Completions(args) => completions::run(&args),
             Command::Man(args) => man::run(&args),
             Command::Walk(args) => walk::run(session, &args),
+            Command::Tether(args) => tether::run(&args),
             Command::ReplayHost => anyhow::bail!("this command is for internal use"),
         }
     }

@@ -8,6 +8,7 @@ use clap::Parser;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 #[derive(Debug, Parser)]
 #[command(after_help = "\
@@ -36,22 +37,26 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(session: Option<&Path>, args: &Args) -> Result<ExitCode> {
-    let open = || -> Result<Travel> {
+    let open = |interrupt| -> Result<Travel> {
         let session = super::locate(session)?;
         super::recordings(&session, Some(args.position.recording))?;
-        let mut travel = Travel::open(session, args.position.recording)?;
+        let mut travel = Travel::open_until(session, args.position.recording, interrupt)?;
         travel.go_to(&args.position)?;
         Ok(travel)
     };
     // Ctrl-C in the debugger's terminal is not for the processes here.
     if args.stdio {
         let _ = nix::unistd::setsid();
+        let wire = Wire::from(Stdio);
+        let interrupt = Arc::default();
+        wire.interrupts().forward(Some(Arc::clone(&interrupt)));
+        let travel = open(interrupt)?;
         match &args.hits {
             Some(file) => {
                 let wanted = serde_json::from_slice(&std::fs::read(file)?)?;
-                serve_hits(open()?, Wire::from(Stdio), wanted)?;
+                serve_hits(travel, wire, wanted)?;
             }
-            None => serve(open()?, Wire::from(Stdio))?,
+            None => serve(travel, wire)?,
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -59,7 +64,7 @@ pub fn run(session: Option<&Path>, args: &Args) -> Result<ExitCode> {
         .with_context(|| format!("cannot listen at {}", args.listen))?;
     loop {
         // There before anybody waits for it.
-        let travel = open()?;
+        let travel = open(Arc::default())?;
         let at = listener.local_addr()?;
         eprintln!(
             "orch: {} at {at}; in gdb: target remote {at}",
@@ -73,7 +78,7 @@ pub fn run(session: Option<&Path>, args: &Args) -> Result<ExitCode> {
     }
 }
 
-fn address(text: &str) -> Result<SocketAddr> {
+pub(super) fn address(text: &str) -> Result<SocketAddr> {
     let text = match text.strip_prefix(':') {
         Some(port) => format!("127.0.0.1:{port}"),
         None => text.to_owned(),

@@ -150,7 +150,7 @@ fn table(out: &mut Output, rows: &[Object]) -> io::Result<()> {
 }
 
 /// The directory that a name stands for.
-fn resolve(name: &Path) -> Result<PathBuf> {
+pub fn resolve(name: &Path) -> Result<PathBuf> {
     if name.components().count() == 1
         && let Ok(root) = session::root()
         && root.join(name).join("session.json").exists()

@@ -4,12 +4,15 @@
 use gdbstub::conn::{Connection, ConnectionExt};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// What gdb sends to interrupt (gdb manual, "Interrupts").
 const INTERRUPT: u8 = 3;
+/// Behind the end of the connection, so often all that goes on is interrupted.
+const END: Duration = Duration::from_millis(20);
 
 /// Standard input and output: `target remote | orch serve --stdio`.
 #[derive(Debug)]
@@ -22,7 +25,7 @@ pub struct Wire {
     out: Box<dyn Write>,
     buffer: Vec<u8>,
     interrupted: Arc<AtomicBool>,
-    forward: Arc<std::sync::Mutex<Option<Arc<AtomicBool>>>>,
+    forward: Arc<Mutex<Option<Arc<AtomicBool>>>>,
 }
 
 impl From<Stdio> for Wire {
@@ -45,7 +48,7 @@ impl TryFrom<TcpStream> for Wire {
 pub struct Interrupts {
     /// Set when it did.
     pub seen: Arc<AtomicBool>,
-    forward: Arc<std::sync::Mutex<Option<Arc<AtomicBool>>>>,
+    forward: Arc<Mutex<Option<Arc<AtomicBool>>>>,
 }
 
 impl Interrupts {
@@ -55,11 +58,17 @@ impl Interrupts {
     }
 }
 
+fn raise(to: &Mutex<Option<Arc<AtomicBool>>>) {
+    if let Some(flag) = &*to.lock().expect("nobody panics with it") {
+        flag.store(true, Ordering::Relaxed);
+    }
+}
+
 impl Wire {
     fn new(mut input: impl Read + Send + 'static, out: Box<dyn Write>) -> Self {
         let (sender, bytes) = channel();
         let interrupted = Arc::new(AtomicBool::new(false));
-        let forward: Arc<std::sync::Mutex<Option<Arc<AtomicBool>>>> = Arc::default();
+        let forward: Arc<Mutex<Option<Arc<AtomicBool>>>> = Arc::default();
         let (seen, to) = (Arc::clone(&interrupted), Arc::clone(&forward));
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
@@ -71,20 +80,20 @@ impl Wire {
                     _ => break,
                 };
                 for &byte in &buffer[..n] {
-                    if byte == INTERRUPT {
-                        seen.store(true, Ordering::Relaxed);
-                        if let Some(flag) = &*to.lock().expect("nobody panics with it") {
-                            flag.store(true, Ordering::Relaxed);
-                        }
+                    // Another one is not to stop the way back from where the first came.
+                    if byte == INTERRUPT && !seen.swap(true, Ordering::Relaxed) {
+                        raise(&to);
                     }
                     if sender.send(byte).is_err() {
                         return;
                     }
                 }
             }
-            // Nobody waits for the end of what goes on: it is interrupted, too.
-            if let Some(flag) = &*to.lock().expect("nobody panics with it") {
-                flag.store(true, Ordering::Relaxed);
+            drop(sender);
+            // Nobody waits for the end of what goes on, or of what is begun yet.
+            while Arc::strong_count(&to) > 1 {
+                raise(&to);
+                std::thread::sleep(END);
             }
         });
         Self {

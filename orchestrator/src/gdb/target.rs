@@ -30,6 +30,7 @@ use gdbstub::target::ext::thread_extra_info::{ThreadExtraInfo, ThreadExtraInfoOp
 use gdbstub::target::{Target as GdbTarget, TargetError, TargetResult};
 use orch_abi::record::Regs;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// How the recording shall move.
@@ -37,11 +38,12 @@ use std::sync::atomic::Ordering;
 enum Motion {
     #[default]
     Run,
-    Step,
-    /// As long as the instruction pointer is in this range.
-    Range(u64, u64),
+    /// This thread: the others go on as they did.
+    Step(Tid),
+    /// As long as its instruction pointer is in this range.
+    Range(Tid, u64, u64),
     RunBack,
-    StepBack,
+    StepBack(Tid),
 }
 
 /// A recording that a debugger looks at.
@@ -54,8 +56,15 @@ pub struct Target {
     search: Option<Search>,
 }
 
+/// `syscall`.
+const SYSCALL: [u8; 2] = [0x0f, 0x05];
+
 fn tid(n: u32) -> Tid {
     Tid::new(n as usize).unwrap_or(Tid::MIN)
+}
+
+fn is_interrupted(error: &Error) -> bool {
+    matches!(error.downcast_ref(), Some(TravelError::Interrupted))
 }
 
 /// An error that the debugger hears of, and survives.
@@ -97,63 +106,139 @@ impl Target {
         Ok(tid(running.map_or(1, |t| t.tid)))
     }
 
+    /// Does what may take long, and be interrupted: then the process stands anywhere,
+    /// which has no name, and goes back to where it was.
+    fn interruptible<T>(&mut self, act: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let here = self.travel.here().clone();
+        let to = self.travel.interrupter();
+        self.interrupts.forward(Some(Arc::clone(&to)));
+        // One that came between gdb's command and this.
+        to.store(
+            self.interrupts.seen.load(Ordering::Relaxed),
+            Ordering::Relaxed,
+        );
+        let mut result = act(self);
+        if result.as_ref().is_err_and(is_interrupted)
+            && let Err(e) = self.travel.go(here)
+        {
+            result = Err(e);
+        }
+        self.interrupts.forward(None);
+        // It may have come too late.
+        to.store(false, Ordering::Relaxed);
+        result
+    }
+
     /// Moves, until there is something to tell.
     fn go(&mut self) -> Result<MultiThreadStopReason<u64>> {
-        let end = |pos| BaseStopReason::ReplayLog { tid: None, pos };
         let stops = self.stops();
-        let result = match self.motion {
-            Motion::Run => self.travel.run(&stops),
-            Motion::RunBack => self.travel.run_back(&stops),
-            Motion::Step => return self.stepped(Travel::step, ReplayLogPosition::End),
-            Motion::StepBack => return self.stepped(Travel::step_back, ReplayLogPosition::Begin),
-            Motion::Range(from, to) => {
-                let thread = self.current()?;
-                loop {
-                    let reason = self.stepped(Travel::step, ReplayLogPosition::End)?;
-                    let inside = (from..to).contains(&self.travel.regs()?.rip);
-                    let breakpoint = self.breakpoints.contains_key(&self.travel.regs()?.rip);
-                    if reason != BaseStopReason::DoneStep || !inside || breakpoint {
-                        return Ok(reason);
-                    }
-                    if self.current()? != thread || self.interrupts.seen.load(Ordering::Relaxed) {
-                        return Ok(reason);
-                    }
-                }
+        match self.motion {
+            Motion::Run => {
+                let reason = self.travel.run(&stops)?;
+                self.stopped(reason)
             }
-        };
-        Ok(match result? {
-            Reason::Breakpoint(_) => BaseStopReason::SwBreak(self.current()?),
+            Motion::RunBack => {
+                let reason = self.travel.run_back(&stops)?;
+                self.stopped(reason)
+            }
+            Motion::Step(thread) | Motion::StepBack(thread) => {
+                let other = self.step(thread)?;
+                Ok(other.unwrap_or_else(|| stepped(thread)))
+            }
+            Motion::Range(thread, from, to) => loop {
+                if let Some(other) = self.step(thread)? {
+                    return Ok(other);
+                }
+                let ip = self.travel.regs()?.rip;
+                if !(from..to).contains(&ip) || self.breakpoints.contains_key(&ip) {
+                    return Ok(stepped(thread));
+                }
+                if self.interrupts.seen.load(Ordering::Relaxed) {
+                    return Err(TravelError::Interrupted.into());
+                }
+            },
+        }
+    }
+
+    /// What gdb is told of the end of a motion.
+    fn stopped(&self, reason: Reason) -> Result<MultiThreadStopReason<u64>> {
+        let thread = self.current()?;
+        Ok(match reason {
+            Reason::Breakpoint(_) => BaseStopReason::SwBreak(thread),
             Reason::Watch(watch) => {
                 let found = self.watches.iter().find(|(w, _)| *w == watch);
                 BaseStopReason::Watch {
-                    tid: self.current()?,
+                    tid: thread,
                     kind: found.map_or(WatchKind::Write, |(_, kind)| *kind),
                     addr: watch.addr,
                 }
             }
-            Reason::Limit | Reason::End if self.motion == Motion::RunBack => {
-                end(ReplayLogPosition::Begin)
-            }
-            Reason::Limit | Reason::End => end(ReplayLogPosition::End),
+            Reason::Limit | Reason::End => BaseStopReason::ReplayLog {
+                tid: Some(thread),
+                pos: match self.motion {
+                    Motion::RunBack | Motion::StepBack(_) => ReplayLogPosition::Begin,
+                    _ => ReplayLogPosition::End,
+                },
+            },
         })
     }
 
-    fn stepped(
+    /// An instruction of this thread; something else, if it does not come to that.
+    fn step(&mut self, thread: Tid) -> Result<Option<MultiThreadStopReason<u64>>> {
+        if let Motion::StepBack(_) = self.motion {
+            let edge = self.step_or_edge(Travel::step_back)?;
+            // To where another one had its turn, if that is so.
+            let now = self.current()?;
+            return Ok(edge.or((now != thread).then(|| stepped(now))));
+        }
+        if self.current()? == thread
+            && let Some(edge) = self.step_or_edge(Travel::step)?
+        {
+            return Ok(Some(edge));
+        }
+        // Others have their turns: to step through all that they do would take long.
+        while self.current()? != thread {
+            let threads = self.travel.threads()?;
+            let Some(waiting) = threads.iter().find(|t| tid(t.tid) == thread) else {
+                // It has ended.
+                return Ok(Some(stepped(self.current()?)));
+            };
+            let ip = waiting.regs.rip;
+            let mut stops = self.stops();
+            stops.breakpoints.push(ip);
+            let mut code = [0; 2];
+            if self.travel.read(ip, &mut code) == 2 && code == SYSCALL {
+                // It goes on behind.
+                stops.breakpoints.push(ip + 2);
+            }
+            match self.travel.run(&stops)? {
+                Reason::Breakpoint(at) if !self.breakpoints.contains_key(&at) => {}
+                Reason::Breakpoint(_) if self.current()? == thread => {}
+                other => return self.stopped(other).map(Some),
+            }
+        }
+        Ok(None)
+    }
+
+    /// A step, or where the recording begins or ends.
+    fn step_or_edge(
         &mut self,
         step: fn(&mut Travel) -> Result<()>,
-        edge: ReplayLogPosition,
-    ) -> Result<MultiThreadStopReason<u64>> {
+    ) -> Result<Option<MultiThreadStopReason<u64>>> {
         match step(&mut self.travel) {
-            Ok(()) => Ok(BaseStopReason::DoneStep),
+            Ok(()) => Ok(None),
             Err(e) => match e.downcast_ref() {
-                Some(TravelError::End | TravelError::Start) => Ok(BaseStopReason::ReplayLog {
-                    tid: None,
-                    pos: edge,
-                }),
+                Some(TravelError::End | TravelError::Start) => self.stopped(Reason::End).map(Some),
                 _ => Err(e),
             },
         }
     }
+}
+
+/// A thread has made its step.
+fn stepped(tid: Tid) -> MultiThreadStopReason<u64> {
+    let signal = Signal::SIGTRAP;
+    BaseStopReason::SignalWithThread { tid, signal }
 }
 
 /// The loop between the debugger and the recording.
@@ -169,13 +254,9 @@ impl BlockingEventLoop for Events {
         target: &mut Target,
         wire: &mut Wire,
     ) -> Result<Event<Self::StopReason>, WaitForStopReasonError<Error, std::io::Error>> {
-        let to = target.travel.interrupter();
-        target.interrupts.forward(Some(to));
-        let result = target.go();
-        target.interrupts.forward(None);
-        match result {
+        match target.interruptible(Self::Target::go) {
             Ok(reason) => Ok(Event::TargetStopped(reason)),
-            Err(e) if matches!(e.downcast_ref(), Some(TravelError::Interrupted)) => {
+            Err(e) if is_interrupted(&e) => {
                 target.interrupts.seen.store(false, Ordering::Relaxed);
                 match wire.read() {
                     Ok(byte) => Ok(Event::IncomingData(byte)),
@@ -187,6 +268,11 @@ impl BlockingEventLoop for Events {
     }
 
     fn on_interrupt(target: &mut Target) -> Result<Option<Self::StopReason>> {
+        // It came when nothing ran any more: gdb knows of the other reason, and would
+        // take this one for that of its next motion.
+        if target.interrupts.seen.swap(false, Ordering::Relaxed) {
+            return Ok(None);
+        }
         let tid = target.current()?;
         Ok(Some(BaseStopReason::SignalWithThread {
             tid,
@@ -368,15 +454,15 @@ impl MultiThreadSchedulerLocking for Target {
 }
 
 impl MultiThreadSingleStep for Target {
-    fn set_resume_action_step(&mut self, _: Tid, _: Option<Signal>) -> Result<()> {
-        self.motion = Motion::Step;
+    fn set_resume_action_step(&mut self, thread: Tid, _: Option<Signal>) -> Result<()> {
+        self.motion = Motion::Step(thread);
         Ok(())
     }
 }
 
 impl MultiThreadRangeStepping for Target {
-    fn set_resume_action_range_step(&mut self, _: Tid, from: u64, to: u64) -> Result<()> {
-        self.motion = Motion::Range(from, to);
+    fn set_resume_action_range_step(&mut self, thread: Tid, from: u64, to: u64) -> Result<()> {
+        self.motion = Motion::Range(thread, from, to);
         Ok(())
     }
 }
@@ -389,8 +475,8 @@ impl ReverseCont<Tid> for Target {
 }
 
 impl ReverseStep<Tid> for Target {
-    fn reverse_step(&mut self, _: Tid) -> Result<()> {
-        self.motion = Motion::StepBack;
+    fn reverse_step(&mut self, thread: Tid) -> Result<()> {
+        self.motion = Motion::StepBack(thread);
         Ok(())
     }
 }
@@ -547,7 +633,7 @@ impl Target {
                 self.travel.recording()
             );
         }
-        self.travel.go_to(&position)?;
+        self.interruptible(|s| s.travel.go_to(&position))?;
         Ok(self.travel.position()?.to_string())
     }
 }

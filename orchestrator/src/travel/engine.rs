@@ -139,6 +139,15 @@ pub struct Travel {
 impl Travel {
     /// Opens a recording, at its start.
     pub fn open(session: Session, recording: RecordingId) -> Result<Self> {
+        Self::open_until(session, recording, Arc::default())
+    }
+
+    /// The same; to come to its start may take long, and fails once `interrupt` is set.
+    pub fn open_until(
+        session: Session,
+        recording: RecordingId,
+        interrupt: Arc<AtomicBool>,
+    ) -> Result<Self> {
         let plan = Plan::make(&session, Some(recording))?;
         let session = Arc::new(session);
         let file = host::ArenaFile::create()?;
@@ -167,7 +176,6 @@ impl Travel {
         }
         watch::adopt_orphans()?;
         watch::children(control);
-        let interrupt = Arc::new(AtomicBool::new(false));
         let root = plan.roots[0];
         let first = first(&session, &arena, &interrupt, root, recording)?;
         let mut travel = Self {
@@ -356,8 +364,6 @@ impl Travel {
         };
         self.process = from.process.copy(index)?;
         let reached = from.at == at || from.process.is_there(at)?;
-        // A search was interrupted before.
-        self.interrupt.store(false, Ordering::Relaxed);
         self.here = Instant::event(at);
         if !reached {
             self.run_on(at)?;
