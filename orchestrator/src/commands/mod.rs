@@ -17,6 +17,7 @@ mod replay;
 mod serve;
 mod sessions;
 mod shm;
+mod tui;
 mod ublame;
 mod walk;
 
@@ -83,6 +84,8 @@ enum Command {
     Graph(graph::Args),
     /// Show a process as it was: its stack, source, registers and memory.
     Inspect(inspect::Args),
+    /// Look at all of it on the terminal: processes, source, who wrote what, back and forth.
+    Tui(tui::Args),
     /// Say what changed memory last, of one process: a variable, its heap, its stack.
     Last(last::Args),
     /// Run recordings again and check that nothing differs.
@@ -206,6 +209,7 @@ impl Cli {
             Command::Graph(args) => graph::run(session, &args),
             Command::Inspect(args) => inspect::run(session, &args),
             Command::Last(args) => last::run(session, &args),
+            Command::Tui(args) => tui::run(session, &args),
             Command::Replay(args) => replay::run(session, &args),
             Command::Gdb(args) => gdb::run(session, &args),
             Command::Serve(args) => serve::run(session, &args),

@@ -1,0 +1,189 @@
+//! A process at a position.
+
+use super::canvas::{Canvas, width};
+use crate::data::{Picture, Source};
+use crate::layout::{self, below};
+use crate::state::State;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+/// Draws it.
+pub fn draw(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
+    let theme = canvas.theme;
+    let Some(picture) = &state.picture else {
+        canvas.rule(body, "A recording at a position", "");
+        let text = match state.travels() {
+            true => "The process is replayed to this position.",
+            false => {
+                "Choose a process in 1 System, a line in 4 Console or an access in 3 History \
+                 with Enter, or press @ and type a position."
+            }
+        };
+        let area = Rect::new(2, body.y + 2, body.width.saturating_sub(4), body.height - 2);
+        canvas.wrapped(area, text, theme.dim());
+        return;
+    };
+    let style = theme.recording(picture.recording).patch(theme.bold());
+    let x = canvas.text(1, body.y, body.width, &picture.position, style);
+    canvas.text(x + 1, body.y, body.width, &picture.title, Style::new());
+    canvas.text(1, body.y + 1, body.width - 1, &picture.event, theme.dim());
+    let [main, stack, registers, memory] = layout::recording(state);
+    if state.code {
+        code(canvas, picture, main);
+    } else {
+        source(canvas, picture, state.frame, main);
+    }
+    self::stack(canvas, picture, state.frame, stack);
+    self::registers(canvas, state, picture, registers);
+    self::memory(canvas, picture, memory);
+}
+
+fn source(canvas: &mut Canvas<'_>, picture: &Picture, frame: usize, area: Rect) {
+    let source = picture.frames.get(frame).and_then(|f| f.source.as_ref());
+    let Some(source) = source else {
+        canvas.rule(area, "Source", "");
+        let text = match (&picture.hint, frame) {
+            (Some(hint), 0) => hint.clone(),
+            _ => "This function has no line: it was built without -g.".to_owned(),
+        };
+        let text = format!("{text}\nd shows its instructions, ↓ the caller's source.");
+        let area = below(area, 2);
+        let area = Rect::new(2, area.y, area.width.saturating_sub(4), area.height);
+        canvas.wrapped(area, &text, canvas.theme.dim());
+        return;
+    };
+    let (name, dir) = match source.file.rsplit_once('/') {
+        Some((dir, name)) => (name, dir),
+        None => (&source.file[..], ""),
+    };
+    canvas.rule(area, &format!("{name}:{}", source.line), dir);
+    let mut area = below(area, 1);
+    if let Some(problem) = &source.problem {
+        let inside = Rect::new(2, area.y, area.width.saturating_sub(4), area.height);
+        let used = canvas.wrapped(inside, problem, canvas.theme.warn());
+        area = below(area, used);
+    }
+    source_lines(canvas, source, area);
+}
+
+fn source_lines(canvas: &mut Canvas<'_>, source: &Source, area: Rect) {
+    let theme = canvas.theme;
+    let here = source.lines.iter().position(|l| l.0 == source.line);
+    let height = usize::from(area.height);
+    let here = here.unwrap_or(0);
+    let top = here.saturating_sub(height / 2);
+    let top = top.min(source.lines.len().saturating_sub(height));
+    let last = source.lines.last().map_or(0, |l| l.0);
+    let number_width = width(&last.to_string());
+    for ((number, text), y) in source.lines.iter().skip(top).take(height).zip(area.y..) {
+        let shift = number_width - width(&number.to_string());
+        canvas.text(area.x + 3 + shift, y, number_width, &number.to_string(), theme.dim());
+        let x = area.x + 5 + number_width;
+        canvas.text(x, y, area.right().saturating_sub(x + 1), text, Style::new());
+        if *number == source.line {
+            canvas.text(area.x + 1, y, 1, "▶", theme.key());
+            canvas.fill(Rect::new(area.x, y, area.width - 1, 1), theme.here());
+        }
+    }
+}
+
+fn code(canvas: &mut Canvas<'_>, picture: &Picture, area: Rect) {
+    let theme = canvas.theme;
+    let function = picture.code.iter().find(|i| i.current).map(|i| i.function.as_str());
+    canvas.rule(area, "Instructions", function.unwrap_or_default());
+    let area = below(area, 1);
+    let height = usize::from(area.height);
+    let here = picture.code.iter().position(|i| i.current).unwrap_or(0);
+    let top = here.saturating_sub(height / 2);
+    let top = top.min(picture.code.len().saturating_sub(height));
+    for (i, y) in picture.code.iter().skip(top).take(height).zip(area.y..) {
+        let x = canvas.text(area.x + 3, y, 14, &format!("{:#x}", i.addr), theme.dim());
+        let most = area.right().saturating_sub(x + 3);
+        canvas.text(x + 2, y, most, &i.text, Style::new());
+        if i.current {
+            canvas.text(area.x + 1, y, 1, "▶", theme.key());
+            canvas.fill(Rect::new(area.x, y, area.width - 1, 1), theme.here());
+        }
+    }
+}
+
+fn stack(canvas: &mut Canvas<'_>, picture: &Picture, selected: usize, area: Rect) {
+    let theme = canvas.theme;
+    canvas.rule(area, "Stack", &format!("{} of {}", selected + 1, picture.frames.len()));
+    let area = below(area, 1);
+    let height = usize::from(area.height);
+    let top = (selected + 1).saturating_sub(height);
+    let shown = picture.frames.iter().enumerate().skip(top).take(height);
+    for ((n, frame), y) in shown.zip(area.y..) {
+        let level = format!("{n:>2}");
+        let x = canvas.text(area.x + 2, y, 3, &level, theme.dim()) + 1;
+        let x = canvas.text(x, y, area.right().saturating_sub(x + 1), &frame.function, Style::new()) + 2;
+        let room = area.right().saturating_sub(x + 1);
+        if room > 8 {
+            let place = super::canvas::cut_front(&frame.place, room);
+            canvas.text(x, y, room, &place, theme.dim());
+        }
+        if n == selected {
+            canvas.fill(Rect::new(area.x, y, area.width, 1), theme.selected());
+            canvas.text(area.x + 1, y, 1, "▶", theme.key());
+        }
+    }
+    let y = area.y + u16::try_from(picture.frames.len()).unwrap_or(u16::MAX).min(area.height);
+    if let Some(cut) = picture.cut.as_ref().filter(|_| y < area.bottom()) {
+        let most = area.width.saturating_sub(4);
+        canvas.text(area.x + 3, y, most, &format!("… {cut}"), theme.dim());
+    }
+}
+
+/// In columns; those that the last step changed are marked.
+fn registers(canvas: &mut Canvas<'_>, state: &State, picture: &Picture, area: Rect) {
+    if area.height == 0 {
+        return;
+    }
+    let theme = canvas.theme;
+    let changed = |name: &str, value: u64| {
+        let old = state.before.iter().find(|r| r.0 == name);
+        old.is_some_and(|old| old.1 != value)
+    };
+    let count = picture.registers.iter().filter(|r| changed(r.0, r.1)).count();
+    let note = match state.before.is_empty() {
+        true => String::new(),
+        false => format!("{count} changed (*)"),
+    };
+    canvas.rule(area, "Registers", &note);
+    let area = below(area, 1);
+    let rows = usize::from(area.height).max(1);
+    let columns = picture.registers.len().div_ceil(rows);
+    let wide = (area.width / u16::try_from(columns.max(1)).unwrap_or(1)).clamp(26, 60);
+    let mut rows_needed = picture.registers.len().div_ceil((area.width / wide).max(1).into());
+    rows_needed = rows_needed.max(1);
+    for (n, (name, value, meaning)) in picture.registers.iter().enumerate() {
+        let (column, row) = (n / rows_needed, n % rows_needed);
+        if row >= rows {
+            continue;
+        }
+        let x = area.x + u16::try_from(column).unwrap_or(0) * wide;
+        let y = area.y + u16::try_from(row).unwrap_or(0);
+        let is_new = changed(name, *value);
+        let style = if is_new { theme.warn() } else { Style::new() };
+        let mark = if is_new { "*" } else { " " };
+        canvas.text(x + 1, y, 1, mark, style);
+        canvas.text(x + 2, y, 7, name, theme.dim());
+        let end = canvas.text(x + 10, y, 16, &format!("{value:x}"), style);
+        let room = (x + wide).saturating_sub(end + 2);
+        if room > 6 {
+            canvas.text(end + 1, y, room, meaning, theme.dim());
+        }
+    }
+}
+
+fn memory(canvas: &mut Canvas<'_>, picture: &Picture, area: Rect) {
+    let Some(memory) = picture.memory.as_ref().filter(|_| area.height > 0 && area.width > 0) else {
+        return;
+    };
+    canvas.rule(area, &format!("Memory {}", memory.what), "");
+    let area = below(area, 1);
+    for (line, y) in memory.lines.iter().take(area.height.into()).zip(area.y..) {
+        canvas.text(area.x + 2, y, area.width.saturating_sub(2), line, Style::new());
+    }
+}
