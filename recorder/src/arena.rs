@@ -6,8 +6,8 @@ use orch_abi::layout::{
     ARENA_FILE_OFFSET, ARENA_LEN, CONTROL_LEN, MAX_SLOTS, RING_LEN, SLOT_HEADER_LEN, SLOT_LEN,
     STAGE_OFFSET,
 };
-use orch_abi::record::Regs;
-use orch_abi::shared::{Control, MAGIC, Slot, Stage};
+use orch_abi::record::{Map, Regs};
+use orch_abi::shared::{Control, FIRST_MAPS, MAGIC, Slot, Stage};
 use std::ffi::c_void;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -238,6 +238,21 @@ impl Arena {
         let slot = self.slot_pointer(index).cast::<Slot>();
         // SAFETY: nobody reads the field before the tracee is let go.
         unsafe { (&raw mut (*slot.as_ptr()).boot_regs).write(regs) }
+    }
+
+    /// Leaves the first mappings of code in a slot's message.
+    pub fn set_first_maps(&self, index: u32, maps: &[Map]) {
+        let slot = self.slot_pointer(index).cast::<Slot>();
+        let mut message = [Map::default(); FIRST_MAPS];
+        for (to, from) in message.iter_mut().zip(maps) {
+            *to = *from;
+        }
+        // SAFETY: nobody reads the field before the tracee is let go; there is room.
+        unsafe {
+            (&raw mut (*slot.as_ptr()).message)
+                .cast::<[Map; FIRST_MAPS]>()
+                .write_unaligned(message);
+        }
     }
 
     /// The text in a slot's `message`.

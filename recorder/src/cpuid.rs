@@ -5,6 +5,7 @@
 //! to run, or that can undo work (rdrand, rdseed, rdpid, TSX), are hidden.
 
 use crate::arena::Arena;
+use crate::files::CapturedFile;
 use serde::{Deserialize, Serialize};
 use std::arch::x86_64::__cpuid_count;
 use std::io;
@@ -69,6 +70,39 @@ fn hide(leaf: u32, subleaf: u32, mut r: [u32; 4]) -> [u32; 4] {
         _ => {}
     }
     r
+}
+
+/// Whether the processor can make cpuid fault (`arch_prctl(ARCH_SET_CPUID)`).
+#[must_use]
+pub fn can_fault() -> bool {
+    std::fs::read_to_string("/proc/cpuinfo")
+        .is_ok_and(|s| s.split_whitespace().any(|w| w == "cpuid_fault"))
+}
+
+/// Tells the runtimes where the code of a captured file asks, where the processor
+/// has no fault for it.
+pub fn tell(file: &CapturedFile, arena: &Arena) {
+    let control = arena.control();
+    let Some(row) = usize::try_from(file.id.0)
+        .ok()
+        .and_then(|id| control.code.get(id))
+    else {
+        return;
+    };
+    if file.cpuids.is_empty() || row.count.load(Ordering::Relaxed) != 0 {
+        return;
+    }
+    let rows = control.code.iter();
+    let first = rows.map(|r| r.first.load(Ordering::Relaxed) + r.count.load(Ordering::Relaxed));
+    let first = first.max().unwrap_or(0);
+    let room = control.cpuids.get(first as usize..).unwrap_or_default();
+    let count = file.cpuids.len().min(room.len());
+    for (to, &from) in room.iter().zip(&file.cpuids) {
+        to.store(from, Ordering::Relaxed);
+    }
+    row.first.store(first, Ordering::Relaxed);
+    let count = u32::try_from(count).expect("the table is small");
+    row.count.store(count, Ordering::Release);
 }
 
 /// Puts the table where the runtime looks.

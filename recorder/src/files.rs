@@ -4,6 +4,8 @@
 //! where it came from. Where the file system can share extents (FICLONE) a copy
 //! takes no room; otherwise equal content is kept once.
 
+mod cpuid;
+
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -45,6 +47,9 @@ pub struct CapturedFile {
     pub hash: String,
     /// Where the file was, as well as is known.
     pub path: PathBuf,
+    /// Offsets of each `cpuid` in it, where they were looked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cpuids: Vec<u64>,
     /// Which version of it.
     #[serde(flatten)]
     pub version: FileVersion,
@@ -108,6 +113,8 @@ pub struct FileStore {
     next: u64,
     /// Bytes of the list that hold whole lines.
     list_len: u64,
+    /// Look for each `cpuid` in what is captured.
+    find_cpuids: bool,
 }
 
 impl FileVersion {
@@ -140,6 +147,7 @@ impl FileStore {
             contents: HashMap::new(),
             next: 0,
             list_len: 0,
+            find_cpuids: false,
         };
         let path = dir.join(INDEX_FILE);
         let text = match fs::read(&path) {
@@ -159,6 +167,11 @@ impl FileStore {
             store.list_len += line.len() as u64;
         }
         Ok(store)
+    }
+
+    /// From now on, looks for each `cpuid` in what is captured.
+    pub fn find_cpuids(&mut self) {
+        self.find_cpuids = true;
     }
 
     /// Keeps a copy of the content of `file`, unless there is one. `path` is
@@ -220,10 +233,19 @@ impl FileStore {
         if same.is_some() {
             fs::remove_file(&copy).map_err(FileStoreError::io("remove", &copy))?;
         }
+        let cpuids = match (self.find_cpuids, same) {
+            (false, _) => Vec::new(),
+            (true, Some(id)) => self.get(id).map_or_else(Vec::new, |f| f.cpuids.clone()),
+            (true, None) => {
+                let file = File::open(&copy).map_err(FileStoreError::io("open", &copy))?;
+                cpuid::find(&file)
+            }
+        };
         let captured = CapturedFile {
             id,
             hash,
             path: path.to_owned(),
+            cpuids,
             version,
         };
         let mut line = serde_json::to_vec(&captured).expect("plain data has a JSON form");

@@ -83,7 +83,8 @@ pub trait Copies {
     fn keep(&mut self, file: &File, path: &Path) -> io::Result<u64>;
 }
 
-/// Records that rebuild the image of `pid`, which is stopped after exec and has `maps`.
+/// Records that rebuild the image of `pid`, which is stopped after exec and has `maps`;
+/// and those of them that map code of a file.
 ///
 /// # Errors
 /// If the process or one of its files cannot be read.
@@ -93,11 +94,12 @@ pub fn records(
     memory: &File,
     tick: u64,
     copies: &mut impl Copies,
-) -> io::Result<Vec<u8>> {
+) -> io::Result<(Vec<u8>, Vec<Map>)> {
     const MAP_PRIVATE: u32 = 2;
+    const PROT_EXEC: u32 = 4;
     const MAP_GROWSDOWN: u32 = 0x100;
     let pagemap = File::open(format!("/proc/{pid}/pagemap"))?;
-    let mut out = Vec::new();
+    let (mut out, mut code) = (Vec::new(), Vec::new());
     let mut last = ((0, 0), 0, 0);
     for m in maps {
         if is_ours(m.start)
@@ -127,13 +129,16 @@ pub fn records(
             offset: m.offset,
         };
         out.extend(build::map(tick, &map));
+        if file != 0 && m.prot & PROT_EXEC != 0 {
+            code.push(map);
+        }
         for (start, len) in private_pages(&pagemap, m)? {
             let mut bytes = vec![0; usize::try_from(len).expect("64 bits")];
             memory.read_exact_at(&mut bytes, start)?;
             out.extend(build::data(tick, start, &bytes));
         }
     }
-    Ok(out)
+    Ok((out, code))
 }
 
 fn capture(pid: i32, m: &Mapping, copies: &mut impl Copies) -> io::Result<u64> {

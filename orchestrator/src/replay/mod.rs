@@ -119,6 +119,14 @@ pub fn check(
     if let Some(table) = cpuid::load(session.dir())? {
         cpuid::install(&table, &arena);
     }
+    if session.meta().replace_cpuid {
+        control
+            .options
+            .fetch_or(option::REPLACE_CPUID, Ordering::Relaxed);
+    }
+    for file in session.files()?.captured() {
+        cpuid::tell(file, &arena);
+    }
     watch::adopt_orphans()?;
     watch::children(control);
     let total = plan.total;

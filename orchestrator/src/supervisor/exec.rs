@@ -3,7 +3,7 @@
 use super::{Supervisor, slots};
 use anyhow::{Context as _, Result};
 use nix::unistd::Pid;
-use orch_abi::record::{Ended, Start, ended};
+use orch_abi::record::{Ended, Map, Start, ended};
 use orch_abi::shared::boot;
 use orch_recorder::image::{self, Copies, Mapping};
 use orch_recorder::trace::record::build;
@@ -47,6 +47,15 @@ impl Pending {
     pub(super) fn concerns(&self, pid: Pid) -> bool {
         self.process == pid
     }
+}
+
+/// What a recording begins with.
+struct First {
+    records: Vec<u8>,
+    /// The process's mappings.
+    maps: Vec<Mapping>,
+    /// Those of them that hold a file's code.
+    code: Vec<Map>,
 }
 
 impl Copies for Supervisor<'_> {
@@ -174,10 +183,11 @@ impl Supervisor<'_> {
         self.arena.set_boot_regs(index, stopped.regs());
         let spawned = pending.vfork || pending.slot.is_none();
         let maps = match self.first_records(&stopped, parent, spawned) {
-            Ok((first, maps)) => {
+            Ok(first) => {
                 self.begin(index, number, pid.as_raw());
-                self.put_first(index, &first)?;
-                maps
+                self.put_first(index, &first.records)?;
+                self.arena.set_first_maps(index, &first.code);
+                first.maps
             }
             Err(e) => {
                 super::warn(&format!("pid {pid} cannot be recorded and is ended: {e:#}"));
@@ -237,12 +247,7 @@ impl Supervisor<'_> {
     }
 
     /// Start record and image of a program that is about to run.
-    fn first_records(
-        &mut self,
-        stopped: &Stopped,
-        parent: u32,
-        spawned: bool,
-    ) -> Result<(Vec<u8>, Vec<Mapping>)> {
+    fn first_records(&mut self, stopped: &Stopped, parent: u32, spawned: bool) -> Result<First> {
         let pid = stopped.pid().as_raw();
         let (path, args, cwd) = image::identity(pid).context("cannot read /proc")?;
         self.tell_of_privileges(&path);
@@ -262,7 +267,12 @@ impl Supervisor<'_> {
         let path: &OsStr = path.as_os_str();
         let mut out = build::start(tick, &start, path, &args, cwd.as_os_str());
         let maps = image::mappings(pid)?;
-        out.extend(image::records(pid, &maps, stopped.memory(), tick, self)?);
-        Ok((out, maps))
+        let (image, code) = image::records(pid, &maps, stopped.memory(), tick, self)?;
+        out.extend(image);
+        Ok(First {
+            records: out,
+            maps,
+            code,
+        })
     }
 }

@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use orch_abi::record::Ended;
-use orch_abi::shared::{mode, state};
+use orch_abi::shared::{mode, option, state};
 use orch_recorder::arena::Arena;
 use orch_recorder::files::FileStore;
 use orch_recorder::session::Session;
@@ -92,12 +92,10 @@ pub fn record(session: &Session, command: &[OsString], options: &Options) -> Res
     if options.no_patch {
         control
             .options
-            .fetch_or(orch_abi::shared::option::NO_PATCH, Ordering::Relaxed);
+            .fetch_or(option::NO_PATCH, Ordering::Relaxed);
     }
     if options.digest {
-        control
-            .options
-            .fetch_or(orch_abi::shared::option::DIGEST, Ordering::Relaxed);
+        control.options.fetch_or(option::DIGEST, Ordering::Relaxed);
     }
     let table = cpuid::table();
     cpuid::save(&table, session.dir())?;
@@ -110,9 +108,16 @@ pub fn record(session: &Session, command: &[OsString], options: &Options) -> Res
     let mut root = launch::prepare(command, arena.file())?;
     tracee::seize(root.pid)?;
     root.go()?;
+    let mut files = session.files()?;
+    if session.meta().replace_cpuid {
+        files.find_cpuids();
+        control
+            .options
+            .fetch_or(option::REPLACE_CPUID, Ordering::Relaxed);
+    }
     let mut s = Supervisor {
         session,
-        files: session.files()?,
+        files,
         live: HashMap::new(),
         pending: vec![exec::Pending::root(root.pid, arena.file())],
         root: root.pid,

@@ -5,6 +5,7 @@ use anyhow::{Context as _, Result};
 use orch_abi::layout::RING_LEN;
 use orch_abi::record::{Ended, Kind, ended, flag};
 use orch_abi::shared::{request, state};
+use orch_recorder::cpuid;
 use orch_recorder::trace::record::build;
 use orch_recorder::trace::{RecordingId, RecordingWriter, TraceError};
 use std::fs::{File, Metadata};
@@ -333,7 +334,11 @@ impl Supervisor<'_> {
         if let Some(&number) = self.kept.get(&key) {
             return Ok(number);
         }
-        let number = self.files.capture(file, path)?.0;
+        let id = self.files.capture(file, path)?;
+        if let Some(file) = self.files.get(id) {
+            cpuid::tell(file, &self.arena);
+        }
+        let number = id.0;
         self.kept.insert(key, number);
         let control = self.arena.control();
         let row = control.file_rows.load(Ordering::Relaxed) as usize;

@@ -153,6 +153,14 @@ impl Travel {
         if let Some(table) = cpuid::load(session.dir())? {
             cpuid::install(&table, &arena);
         }
+        if session.meta().replace_cpuid {
+            control
+                .options
+                .fetch_or(option::REPLACE_CPUID, Ordering::Relaxed);
+        }
+        for file in session.files()?.captured() {
+            cpuid::tell(file, &arena);
+        }
         watch::adopt_orphans()?;
         watch::children(control);
         let interrupt = Arc::new(AtomicBool::new(false));

@@ -58,8 +58,12 @@ pub struct Control {
     pub lock_sleepers: AtomicU32,
     /// Replay: at a fork whose child is listed here, go on as the child.
     pub replay_path: [AtomicU32; 256],
-    /// What was found in images, by which the next process finds it sooner.
+    /// What was found in dynamic linkers, by which the next process finds it sooner.
     pub images: [ImageRow; 8],
+    /// By number of the captured file, where the processor has no fault for `cpuid`.
+    pub code: [CodeRow; 2048],
+    /// Offsets in those files.
+    pub cpuids: [AtomicU64; 8192],
     /// What `cpuid` answers in every process of the session.
     pub cpuid: [CpuidRow; 512],
     /// Directory of the captured files, NUL-terminated (replay opens them).
@@ -75,7 +79,20 @@ pub struct Control {
     pub lines: Lines,
 }
 
-/// Instructions in an image that the runtime replaces.
+/// How many mappings of code a new image can have that the supervisor tells of in
+/// the slot's message ([`crate::record::Map`]; the last has no length).
+pub const FIRST_MAPS: usize = 8;
+
+/// Where a captured file has instructions to be replaced.
+#[repr(C)]
+pub struct CodeRow {
+    /// First in [`Control::cpuids`].
+    pub first: AtomicU32,
+    /// How many.
+    pub count: AtomicU32,
+}
+
+/// Where the dynamic linker saves vector registers.
 #[repr(C)]
 pub struct ImageRow {
     /// Hash of its first page; 0 while there is nothing here.
@@ -88,8 +105,8 @@ pub struct ImageRow {
     pub sites: [AtomicU32; IMAGE_SITES],
 }
 
-/// How many instructions of an image can be replaced.
-pub const IMAGE_SITES: usize = 124;
+/// How many of these there are.
+pub const IMAGE_SITES: usize = 4;
 
 /// Whole pages.
 #[repr(C, align(4096))]
@@ -150,6 +167,8 @@ pub mod option {
     pub const DIGEST: u32 = 2;
     /// Replay: follow forks with a real fork, so that children are checked too.
     pub const FOLLOW_FORKS: u32 = 4;
+    /// The session was recorded where the processor has no fault for `cpuid`.
+    pub const REPLACE_CPUID: u32 = 8;
 }
 
 /// The registers `cpuid` returns for one leaf and subleaf.

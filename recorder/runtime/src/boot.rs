@@ -50,9 +50,12 @@ pub extern "C" fn boot(index: u32, fd: u64) {
     }
     let vector = read_vector(&t.regs);
     signal::install_own();
-    let cpuid_faults = trap_instructions();
+    trap_instructions();
+    if log::recording() {
+        image::first_maps();
+    }
     if let Some(base) = vector.image {
-        image::init(base, cpuid_faults);
+        image::init(base);
     }
     take_state(t);
     slot.running.store(t.tid, Ordering::Relaxed);
@@ -165,14 +168,14 @@ fn read_vector(regs: &Regs) -> Vector {
     vector
 }
 
-/// rdtsc and cpuid fault from here on (prctl(2) PR_SET_TSC, arch_prctl(2) ARCH_SET_CPUID);
-/// false if cpuid cannot.
-pub fn trap_instructions() -> bool {
+/// rdtsc and cpuid fault from here on (prctl(2) PR_SET_TSC, arch_prctl(2)
+/// ARCH_SET_CPUID), if they can.
+fn trap_instructions() {
     const PR_SET_TSC: u64 = 26;
     const PR_TSC_SIGSEGV: u64 = 2;
     const ARCH_SET_CPUID: u64 = 0x1012;
     call(nr::PRCTL, &[PR_SET_TSC, PR_TSC_SIGSEGV]);
-    call(nr::ARCH_PRCTL, &[ARCH_SET_CPUID, 0]) == 0
+    call(nr::ARCH_PRCTL, &[ARCH_SET_CPUID, 0]);
 }
 
 /// Every system call from outside the runtime's 4 GiB raises SIGSYS, but for the

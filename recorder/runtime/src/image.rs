@@ -1,24 +1,71 @@
-//! Instructions in the image that runs first (the dynamic linker, or a program
-//! without one) that would not do the same in replay: what saves vector registers
-//! ([`xstate`]), and, where the processor has no fault for it, `cpuid`, which tells
-//! among other things what processor the thread is on.
+//! Instructions that would not do the same in replay: what saves vector registers
+//! in the dynamic linker ([`xstate`]), and, where the processor has no fault for
+//! it, each `cpuid` of mapped files, which tells among other things what processor
+//! the thread is on, and which of them there are the supervisor knows.
 
 use crate::sys::{call, mm, nr};
 use crate::thread::{self, Thread};
 use crate::{arch::x86_64 as arch, log, patch, xstate};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use orch_abi::layout::PAGE;
-use orch_abi::shared::{IMAGE_SITES, ImageRow};
+use orch_abi::record::Map;
+use orch_abi::shared::{FIRST_MAPS, IMAGE_SITES, ImageRow};
 use orch_abi::window;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Bytes of code that are looked through: glibc's dynamic linker has 150 kB, a small
-/// static program 700.
-const MOST_CODE: u64 = 1 << 20;
-const CPUID: [u8; 2] = [0x0f, 0xa2];
+/// Bytes of code that are looked through: glibc's dynamic linker has 150 kB.
+const MOST_CODE: u64 = 512 << 10;
 
-/// Treats the image whose headers are at `base`.
-pub fn init(base: u64, cpuid_faults: bool) {
+/// Recording: the program's first mappings of code, which the supervisor tells.
+pub fn first_maps() {
+    let message = log::scratch().cast::<Map>();
+    for i in 0..FIRST_MAPS {
+        // SAFETY: the message has room for them, and is filled in before the image runs.
+        let m = unsafe { message.add(i).read_unaligned() };
+        if m.len == 0 {
+            break;
+        }
+        mapped(&m);
+    }
+    // SAFETY: as above; it is text that people are shown if anything fails.
+    unsafe { log::scratch().write_bytes(0, FIRST_MAPS * size_of::<Map>()) };
+}
+
+/// A captured file has been mapped.
+pub fn mapped(m: &Map) {
+    let control = log::control();
+    let row = m.file.checked_sub(1);
+    let Some(row) = row.and_then(|f| control.code.get(f as usize)) else {
+        return;
+    };
+    let first = row.first.load(Relaxed) as usize;
+    let count = row.count.load(Relaxed) as usize;
+    if u64::from(m.prot) & mm::EXEC == 0 || count == 0 {
+        return;
+    }
+    let here = |offset: &u64| (m.offset..m.offset + m.len - 1).contains(offset);
+    let sites = control.cpuids[first..][..count].iter();
+    let sites = sites.map(|s| s.load(Relaxed)).filter(here);
+    let sites = sites.map(|s| m.addr + (s - m.offset));
+    let (Some(from), Some(last)) = (sites.clone().next(), sites.clone().last()) else {
+        return;
+    };
+    let from = from & !(PAGE - 1);
+    let len = (last + 2 - from).next_multiple_of(PAGE);
+    if call(nr::MPROTECT, &[from, len, mm::READ | mm::WRITE | mm::EXEC]) < 0 {
+        return;
+    }
+    for at in sites {
+        if patch::replaced(at) {
+            // SAFETY: the page is writable, and nothing runs there yet.
+            unsafe { (at as *mut [u8; 2]).write(patch::CLTS) };
+        }
+    }
+    call(nr::MPROTECT, &[from, len, u64::from(m.prot)]);
+}
+
+/// Treats the dynamic linker, or program without one, whose headers are at `base`.
+pub fn init(base: u64) {
     let t = thread::current();
     let Some((key, start, len)) = describe(t, base) else {
         return;
@@ -29,20 +76,9 @@ pub fn init(base: u64, cpuid_faults: bool) {
         remember(key, &sites[..n]);
         n
     });
-    let mut cpuids = [0; IMAGE_SITES];
-    let mut count = 0;
     for at in sites[..n].iter().map(|&s| start + u64::from(s)) {
-        let mut code = [0; 2];
-        // SAFETY: guarded.
-        let read = arch::guarded(t, || unsafe { code = (at as *const [u8; 2]).read() });
-        if !read || code != CPUID {
-            xstate::divert(t, at);
-        } else if !cpuid_faults {
-            cpuids[count] = at;
-            count += 1;
-        }
+        xstate::divert(t, at);
     }
-    replace(&cpuids[..count]);
 }
 
 /// A key for what the image is, address and length of its code.
@@ -108,7 +144,7 @@ fn search(t: &mut Thread, start: u64, len: u64, sites: &mut [u32; IMAGE_SITES]) 
         let mut at = 0;
         while at < code.len() && n < IMAGE_SITES {
             let rest = &code[at..code.len().min(at + 15)];
-            if rest.starts_with(&CPUID) || xstate::looks_so(rest) {
+            if xstate::looks_so(rest) {
                 sites[n] = at as u32;
                 n += 1;
             }
@@ -117,24 +153,4 @@ fn search(t: &mut Thread, start: u64, len: u64, sites: &mut [u32; IMAGE_SITES]) 
         }
     });
     n
-}
-
-/// Has `cpuid` fault: `clts`, which only the kernel may execute, comes in its place.
-fn replace(sites: &[u64]) {
-    let (Some(&first), Some(&last)) = (sites.first(), sites.last()) else {
-        return;
-    };
-    let from = first & !(PAGE - 1);
-    let len = (last + 2 - from).next_multiple_of(PAGE);
-    let rwx = mm::READ | mm::WRITE | mm::EXEC;
-    if call(nr::MPROTECT, &[from, len, rwx]) < 0 {
-        return;
-    }
-    for &at in sites {
-        if patch::replaced(at) {
-            // SAFETY: the page is writable, and nothing runs there yet.
-            unsafe { (at as *mut [u8; 2]).write(patch::CLTS) };
-        }
-    }
-    call(nr::MPROTECT, &[from, len, mm::READ | mm::EXEC]);
 }

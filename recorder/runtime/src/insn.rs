@@ -5,7 +5,7 @@ use crate::log;
 use crate::signal::Context;
 use crate::sys::{call, nr};
 use crate::thread::Thread;
-use crate::{patch, preempt, replay, signal, stop};
+use crate::{generated, patch, preempt, replay, signal, stop};
 use core::sync::atomic::Ordering;
 use orch_abi::record::{Insn, Kind, Regs};
 
@@ -32,7 +32,7 @@ pub fn emulate(t: &mut Thread, c: &mut Context) -> bool {
             c.regs.rip = patch::resume_address(ip + 2);
             return true;
         }
-        [a, b, _] if [a, b] == patch::CLTS && patch::is_replaced(ip) => {
+        [a, b, _] if [a, b] == patch::CLTS && (generated::is_on() || patch::is_replaced(ip)) => {
             cpuid(&mut c.regs);
             c.regs.rip = patch::resume_address(ip + 2);
             return true;

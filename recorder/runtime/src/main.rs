@@ -16,6 +16,7 @@ mod boot;
 mod call;
 mod digest;
 mod dispatch;
+mod generated;
 mod image;
 mod insn;
 mod log;

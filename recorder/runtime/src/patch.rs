@@ -250,8 +250,8 @@ fn add(mut site: PatchedSite, len: usize) -> Option<u32> {
 /// `clts`: faults as `cpuid` does where the processor can have it fault.
 pub const CLTS: [u8; 2] = [0x0f, 0x06];
 
-/// [`CLTS`] is to come in the place of the `cpuid` at `start`; false if there is no room
-/// to keep that in mind.
+/// [`CLTS`] is to come in the place of the `cpuid` at `start`; false if there is none,
+/// or no room to keep it in mind.
 pub fn replaced(start: u64) -> bool {
     let p = patches();
     if p.count == MAX_SITES {
@@ -265,8 +265,15 @@ pub fn replaced(start: u64) -> bool {
         live: 1,
         ..NONE
     };
-    // SAFETY: code goes on behind a `cpuid`.
-    unsafe { (start as *const u8).copy_to(site.original.as_mut_ptr(), 5) };
+    // Five bytes are shown to a debugger.
+    let t = thread::current();
+    // SAFETY: guarded.
+    let read = crate::arch::x86_64::guarded(t, || unsafe {
+        (start as *const u8).copy_to(site.original.as_mut_ptr(), 5);
+    });
+    if !read || site.original[..2] != [0x0f, 0xa2] {
+        return false;
+    }
     p.sites[p.count] = site;
     p.count += 1;
     true

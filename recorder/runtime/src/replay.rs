@@ -213,6 +213,7 @@ pub fn build_image() -> Regs {
         }
         log::apply_data();
         sys::call(nr::MPROTECT, &[m.addr, m.len, u64::from(m.prot)]);
+        crate::image::mapped(&m);
     }
     start.regs
 }

@@ -11,7 +11,7 @@ use crate::log;
 use crate::process::process;
 use crate::sys::{self, call, nr};
 use crate::thread::{self, Thread};
-use crate::{dispatch, insn, preempt, replay, shm, stop};
+use crate::{dispatch, generated, insn, preempt, replay, shm, stop};
 use core::sync::atomic::Ordering;
 use orch_abi::layout::is_ours;
 use orch_abi::record::{Kind, Regs, Signal};
@@ -67,7 +67,7 @@ pub struct Context {
     /// General registers.
     pub regs: Regs,
     segments: u64,
-    err: u64,
+    pub err: u64,
     trapno: u64,
     oldmask: u64,
     cr2: u64,
@@ -410,7 +410,8 @@ pub extern "C" fn on_fault(signal: u32, info: &Info, c: &mut Context) {
     let accessed = (c.trapno == PAGE_FAULT).then_some(c.cr2);
     let handled = match signal {
         sig::SEGV => {
-            preempt::astray(t, c)
+            accessed.is_some_and(|at| generated::fetched(t, c, at))
+                || preempt::astray(t, c)
                 || shm::fault(t, c, accessed, c.err & WRITE != 0)
                 || insn::emulate(t, c)
         }

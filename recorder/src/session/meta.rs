@@ -1,6 +1,7 @@
 //! `session.json`.
 
 use super::SessionError;
+use crate::cpuid;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -53,6 +54,9 @@ pub struct Meta {
     /// Whether system-call sites were left unpatched.
     #[serde(default)]
     pub no_patch: bool,
+    /// Whether the processor had no fault for `cpuid`.
+    #[serde(default)]
+    pub replace_cpuid: bool,
     /// Calls that were refused.
     #[serde(default)]
     pub refused: Vec<Refused>,
@@ -101,6 +105,7 @@ impl Meta {
             recovered: None,
             exit_status: None,
             no_patch: false,
+            replace_cpuid: !cpuid::can_fault(),
             refused: Vec::new(),
         }
     }

@@ -29,7 +29,7 @@ fn cpuid(faults: bool) -> Finding {
     Finding::limited(
         WHAT,
         "not available".into(),
-        "The C library gets its answers from the recording; other code that asks the processor is recorded for this kind only.",
+        "Where programs ask the processor, orch replaces the instruction: a little slower, and code that is made at run time may get around it.",
         "In a virtual machine, ask for a host that passes it on (Intel processors have it since Ivy Bridge).",
     )
 }

@@ -7,7 +7,7 @@ use crate::process::process;
 use crate::shm::What;
 use crate::sys::{call, errno, mm, nr};
 use crate::thread::Thread;
-use crate::{memory, patch, replay, shm};
+use crate::{generated, image, memory, patch, replay, shm};
 use core::sync::atomic::Ordering;
 use orch_abi::layout::{PAGE, is_ours};
 use orch_abi::record::{Kind, Map, Syscall};
@@ -28,13 +28,13 @@ pub fn perform(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
     if !log::recording() {
         return again(t, c, &b);
     }
-    let mut shared = sharing(number, args);
+    let (mut shared, mut file) = (sharing(number, args), None);
     if number == nr::MMAP && args[3] & mm::ANONYMOUS == 0 {
         let wants_shared = matches!(args[3] & mm::TYPE, mm::SHARED | mm::SHARED_VALIDATE);
         match capture(args[4], wants_shared, args[2]) {
-            Captured::File(file) => {
+            Captured::File(number) => {
                 shared = None;
-                log_map(args, file, 0);
+                file = Some(log_map(args, number, 0));
             }
             Captured::Zero => {}
             Captured::Shared => {
@@ -44,7 +44,7 @@ pub fn perform(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
             Captured::No => return refuse(t, Some(c), number, args, errno::ENODEV, true),
         }
     }
-    let mut len = args[1];
+    let (mut len, file) = (args[1], file.unwrap_or_default());
     if number == nr::SHMAT {
         len = segment_len(args[0]);
         log_map(&[0, len, mm::READ | mm::WRITE, mm::SHARED, 0, 0], 0, ACTIVE);
@@ -56,6 +56,7 @@ pub fn perform(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
         _ => really(number, args),
     };
     after(number, args, len, b.result, shared);
+    code(&file, b.result);
     memory::collect_outputs(t, c, args, b.result, &mut pieces);
     log::syscall(Kind::Syscall, c.nr, 0, log::tick(), &b, &pieces);
     Outcome::Done(b.result)
@@ -78,7 +79,7 @@ fn movable(args: &[u64; 6]) -> bool {
     args[1] > 0 && args[3] & mm::MREMAP_DONTUNMAP == 0 && shm::within_one(args[0], args[1])
 }
 
-fn log_map(args: &[u64; 6], file: u64, aux: u16) {
+fn log_map(args: &[u64; 6], file: u64, aux: u16) -> Map {
     let m = Map {
         addr: args[0],
         len: args[1],
@@ -88,6 +89,15 @@ fn log_map(args: &[u64; 6], file: u64, aux: u16) {
         offset: args[5],
     };
     log::write(Kind::Map, aux, 0, log::tick(), &[log::bytes_of(&m)]);
+    m
+}
+
+/// A file has been mapped, if `result` is no error: code of it may need changes.
+fn code(m: &Map, result: i64) {
+    if m.file != 0 && !(-4095..0).contains(&result) {
+        let addr = result as u64;
+        image::mapped(&Map { addr, ..*m });
+    }
 }
 
 /// Bytes of a System V segment (shmctl(2), IPC_STAT; struct shmid64_ds).
@@ -105,7 +115,19 @@ fn really(number: u64, args: &[u64; 6]) -> i64 {
         // When the kernel would take the pages is not deterministic; at once is allowed.
         args[2] = mm::MADV_DONTNEED;
     }
+    if number == nr::MMAP && generates(&args) || protects(number) {
+        args[2] = generated::prot(args[2]);
+    }
     call(number, &args)
+}
+
+fn protects(number: u64) -> bool {
+    matches!(number, nr::MPROTECT | nr::PKEY_MPROTECT)
+}
+
+/// Whether a program may make code in what mmap maps.
+fn generates(args: &[u64; 6]) -> bool {
+    args[3] & mm::ANONYMOUS != 0 && args[3] & mm::TYPE == mm::PRIVATE
 }
 
 fn touches_us(number: u64, args: &[u64; 6]) -> bool {
@@ -142,12 +164,20 @@ fn after(number: u64, args: &[u64; 6], len: u64, result: i64, shared: Option<Wha
                 _ => {}
             }
             let anonymous = args[3] & mm::ANONYMOUS != 0 || prot & mm::WRITE != 0;
+            if number == nr::MMAP && generates(args) {
+                generated::note(at, len, prot);
+            }
             if number == nr::MMAP && prot & mm::EXEC != 0 && anonymous {
                 shm::generated(at, len);
             }
         }
-        nr::MPROTECT | nr::PKEY_MPROTECT if args[2] & mm::EXEC != 0 => {
-            shm::generated(args[0], args[1]);
+        nr::MPROTECT | nr::PKEY_MPROTECT => {
+            if !shm::touches(args[0], args[1]) {
+                generated::note(args[0], args[1], args[2]);
+            }
+            if args[2] & mm::EXEC != 0 {
+                shm::generated(args[0], args[1]);
+            }
         }
         nr::MUNMAP => {
             forget(args[0], args[1]);
@@ -172,6 +202,7 @@ const SHM_RDONLY: u64 = 0o10000;
 
 /// Code that was there is no more.
 fn forget(addr: u64, len: u64) {
+    generated::forget(addr, len);
     patch::forget(addr, len);
     shm::forget(addr, len);
     note_inheritance(addr, len, None);
@@ -350,10 +381,13 @@ fn again(t: &mut Thread, c: &Call, b: &Syscall) -> Outcome {
             ) == r
         }
         nr::MMAP => {
-            replay::map(&Map {
-                addr: r as u64,
-                ..m
-            }) == r
+            let prot = if generates(&a) {
+                generated::prot(m.prot.into()) as u32
+            } else {
+                m.prot
+            };
+            let addr = r as u64;
+            replay::map(&Map { addr, prot, ..m }) == r
         }
         // The view, and what is in it, is made anew below.
         nr::MREMAP if shm::touches(a[0], a[1]) => true,
@@ -372,7 +406,9 @@ fn again(t: &mut Thread, c: &Call, b: &Syscall) -> Outcome {
         nr::MSEAL => true,
         nr::SHMDT => call(nr::MUNMAP, &[a[0], shm::len_at(a[0])]) == 0,
         nr::MPROTECT if shm::protect(a[0], a[1], a[2]).is_some() => true,
-        nr::PKEY_MPROTECT => call(nr::MPROTECT, &[a[0], a[1], a[2]]) == 0,
+        nr::MPROTECT | nr::PKEY_MPROTECT => {
+            call(nr::MPROTECT, &[a[0], a[1], generated::prot(a[2])]) == 0
+        }
         _ => call(number, &a) == r,
     };
     if !ok {
@@ -380,6 +416,7 @@ fn again(t: &mut Thread, c: &Call, b: &Syscall) -> Outcome {
         replay::diverge(t, Kind::Syscall, number, b, why);
     }
     after(number, &a, m.len, r, shared);
+    code(&m, r);
     Outcome::Done(r)
 }
 

@@ -1,0 +1,137 @@
+//! Code that the program makes itself, in a session that was recorded where the
+//! processor has no fault for `cpuid`. Memory that is writable and executable is at
+//! first only writable; where a page of it is executed, each `cpuid` in it is
+//! replaced before. (A Java virtual machine asks the processor that way. What is
+//! written to the page later is not looked at.)
+
+use crate::process::process;
+use crate::signal::Context;
+use crate::sys::{call, mm, nr};
+use crate::thread::Thread;
+use crate::{arch::x86_64 as arch, patch};
+use orch_abi::layout::PAGE;
+use orch_abi::shared::option;
+use orch_abi::window;
+
+const MAX_RANGES: usize = 128;
+
+/// Where the program believes that it may execute.
+struct Ranges {
+    list: [(u64, u64); MAX_RANGES],
+    count: usize,
+}
+
+static mut RANGES: Ranges = Ranges {
+    list: [(0, 0); MAX_RANGES],
+    count: 0,
+};
+
+fn ranges() -> &'static mut Ranges {
+    // SAFETY: the baton's holder, or who has a fault of its own code, while the others
+    // wait for the baton.
+    unsafe { &mut *&raw mut RANGES }
+}
+
+/// Whether each `cpuid` is to be replaced.
+pub fn is_on() -> bool {
+    process().options & option::REPLACE_CPUID != 0
+}
+
+/// What to ask the kernel for, if the program wants `prot` for memory.
+pub fn prot(prot: u64) -> u64 {
+    const BOTH: u64 = mm::WRITE | mm::EXEC;
+    if is_on() && prot & BOTH == BOTH {
+        prot & !mm::EXEC
+    } else {
+        prot
+    }
+}
+
+/// The program got `wanted` for a range of memory, as it believes.
+pub fn note(start: u64, len: u64, wanted: u64) {
+    if !is_on() {
+        return;
+    }
+    let end = start + len.next_multiple_of(PAGE);
+    forget(start, end - start);
+    if prot(wanted) != wanted && !add(start, end) {
+        call(nr::MPROTECT, &[start, end - start, wanted]);
+    }
+}
+
+/// The range has other rights, or is gone.
+pub fn forget(start: u64, len: u64) {
+    let r = ranges();
+    let end = start.saturating_add(len.next_multiple_of(PAGE));
+    let mut i = 0;
+    while i < r.count {
+        let (from, to) = r.list[i];
+        if to <= start || end <= from {
+            i += 1;
+            continue;
+        }
+        r.count -= 1;
+        r.list[i] = r.list[r.count];
+        for (from, to) in [(from, to.min(start)), (from.max(end), to)] {
+            if from < to && !add(from, to) {
+                let rwx = mm::READ | mm::WRITE | mm::EXEC;
+                call(nr::MPROTECT, &[from, to - from, rwx]);
+            }
+        }
+    }
+}
+
+fn add(start: u64, end: u64) -> bool {
+    let r = ranges();
+    if r.count < MAX_RANGES {
+        r.list[r.count] = (start, end);
+        r.count += 1;
+        return true;
+    }
+    false
+}
+
+/// A fault: true if it came from executing such memory, which may be done now.
+pub fn fetched(t: &mut Thread, c: &Context, address: u64) -> bool {
+    const FETCH: u64 = 1 << 4;
+    let r = ranges();
+    let inside = |&(from, to): &(u64, u64)| (from..to).contains(&address);
+    if c.err & FETCH == 0 || !r.list[..r.count].iter().any(inside) {
+        return false;
+    }
+    let page = address & !(PAGE - 1);
+    arch::guarded(t, || replace_in(page));
+    let rwx = mm::READ | mm::WRITE | mm::EXEC;
+    call(nr::MPROTECT, &[page, PAGE, rwx]) == 0
+}
+
+/// Replaces each `cpuid` in a page that can be written.
+fn replace_in(page: u64) {
+    // SAFETY: by the caller, who is guarded.
+    let code = unsafe { core::slice::from_raw_parts_mut(page as *mut u8, PAGE as usize) };
+    let mut at = 0;
+    while at + 1 < code.len() {
+        if code[at..at + 2] == [0x0f, 0xa2] && is_instruction(code, at) {
+            code[at..at + 2].copy_from_slice(&patch::CLTS);
+        }
+        at += 1;
+    }
+}
+
+/// Whether an instruction begins at `at`: decoding from most places before comes there,
+/// as it soon falls into step.
+fn is_instruction(code: &[u8], at: usize) -> bool {
+    const BEFORE: usize = 96;
+    const TRIALS: usize = 16;
+    let first = at.saturating_sub(BEFORE);
+    let starts = first..(first + TRIALS).min(at + 1);
+    let comes = |&from: &usize| {
+        let mut here = from;
+        while here < at {
+            let rest = &code[here..(here + 15).min(code.len())];
+            here += window::decode(rest).map_or(1, |i| i.len);
+        }
+        here == at
+    };
+    2 * starts.clone().filter(comes).count() > starts.len()
+}
