@@ -4,6 +4,7 @@ use crate::data::FORMATS;
 use crate::event::{Effect, Key, Request};
 use crate::keys::{self, Action, COMMANDS, fuzzy};
 use crate::layout;
+use crate::panes::{self, Pane};
 use crate::prompt::{Ask, Choice, Prompt};
 use crate::state::{Overlay, Place, State, View};
 
@@ -29,6 +30,12 @@ pub fn key(state: &mut State, key: Key) -> Vec<Effect> {
     }
     if key == Key::Esc {
         return escape(state);
+    }
+    if state.view == View::Recording
+        && state.pane == Pane::Memory
+        && let Some(effects) = panes::in_memory(state, key)
+    {
+        return effects;
     }
     match keys::find(state.view, key) {
         Some(action) => act(state, action),
@@ -83,11 +90,15 @@ pub fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::Blame => blame(state),
         Action::Goto => prompt(state, Ask::Position, ""),
         Action::Memory => {
-            let text = state.memory.clone().unwrap_or_default();
+            let text = state.memory.clone();
             prompt(state, Ask::Memory, &text)
         }
         Action::Code => {
             state.code = !state.code;
+            Vec::new()
+        }
+        Action::Pane => {
+            state.pane = state.pane.next();
             Vec::new()
         }
         Action::Step(motion) => {
@@ -151,12 +162,14 @@ fn neighbour(state: &mut State, by: usize) -> Vec<Effect> {
 
 fn move_by(state: &mut State, rows: i64) -> Vec<Effect> {
     let len = state.len();
-    match state.list() {
-        Some(list) => list.list.move_by(rows, len),
-        None => {
-            let at = i64::try_from(state.frame).unwrap_or(0).saturating_add(rows);
-            state.frame = usize::try_from(at.max(0)).unwrap_or(0).min(len.saturating_sub(1));
-        }
+    if state.view == View::Recording && state.pane == Pane::Variables {
+        state.variable.move_by(rows, len);
+    } else if let Some(list) = state.list() {
+        list.list.move_by(rows, len);
+    } else {
+        state.variable.selected = 0;
+        let at = i64::try_from(state.frame).unwrap_or(0).saturating_add(rows);
+        state.frame = usize::try_from(at.max(0)).unwrap_or(0).min(len.saturating_sub(1));
     }
     Vec::new()
 }
@@ -174,6 +187,16 @@ fn prompt(state: &mut State, ask: Ask, text: &str) -> Vec<Effect> {
 
 /// Asks for a place; what the recording has just accessed is there to choose.
 fn blame(state: &mut State) -> Vec<Effect> {
+    if state.view == View::Recording && state.pane != Pane::Stack {
+        return match state.pointed() {
+            Some(place) => search(state, place),
+            None => {
+                let text = "this is in no memory: there is no history of it";
+                state.message = Some((text.to_owned(), false));
+                Vec::new()
+            }
+        };
+    }
     state.prompt = Some(Prompt::new(Ask::Blame, ""));
     match &state.picture {
         Some(p) => {
@@ -182,6 +205,29 @@ fn blame(state: &mut State) -> Vec<Effect> {
         }
         None => Vec::new(),
     }
+}
+
+/// Shows who accessed a place, as seen from here.
+fn search(state: &mut State, place: String) -> Vec<Effect> {
+    remember(state);
+    state.view = View::History;
+    let from = state.picture.as_ref().map(|p| p.position.clone());
+    state.ask(Request::Blame(place, from))
+}
+
+/// So that one can return here.
+fn remember(state: &mut State) {
+    /// Nobody goes back so often.
+    const MOST: usize = 200;
+    if state.back.len() == MOST {
+        state.back.remove(0);
+    }
+    let history = state.history.as_ref().map(std::sync::Arc::clone);
+    state.back.push(Place {
+        view: state.view,
+        position: state.picture.as_ref().map(|p| p.position.clone()),
+        history: history.map(|history| (history, state.accesses.clone())),
+    });
 }
 
 /// The position that the selected row means.
@@ -211,16 +257,24 @@ fn target(state: &State) -> Option<String> {
 fn enter(state: &mut State) -> Vec<Effect> {
     match target(state) {
         Some(position) => visit(state, position),
+        // The memory of a variable.
+        None if state.view == View::Recording && state.pane == Pane::Variables => {
+            let selected = state.variables().get(state.variable.selected);
+            match selected.and_then(|v| v.place) {
+                Some((addr, _)) => {
+                    state.byte = 0;
+                    state.look_at(format!("{addr:#x}"))
+                }
+                None => Vec::new(),
+            }
+        }
         None => Vec::new(),
     }
 }
 
 /// Goes to a position, and remembers where one was.
 pub fn visit(state: &mut State, position: String) -> Vec<Effect> {
-    state.back.push(Place {
-        view: state.view,
-        position: state.picture.as_ref().map(|p| p.position.clone()),
-    });
+    remember(state);
     state.view = View::Recording;
     let memory = state.memory.clone();
     state.ask(Request::Visit(position, memory))
@@ -232,6 +286,9 @@ fn back(state: &mut State) -> Vec<Effect> {
         return Vec::new();
     };
     state.view = place.view;
+    if let Some((history, rows)) = place.history {
+        (state.history, state.accesses) = (Some(history), rows);
+    }
     let now = state.picture.as_ref().map(|p| &p.position);
     match place.position {
         Some(position) if Some(&position) != now => {
@@ -342,24 +399,16 @@ fn in_prompt(state: &mut State, key: Key) -> Vec<Effect> {
 fn answer(state: &mut State, ask: Ask, value: String) -> Vec<Effect> {
     match ask {
         Ask::Filter => Vec::new(),
-        Ask::Blame if !value.is_empty() => {
-            state.back.push(Place {
-                view: state.view,
-                position: state.picture.as_ref().map(|p| p.position.clone()),
-            });
-            state.view = View::History;
-            state.ask(Request::Blame(value))
-        }
+        Ask::Blame if !value.is_empty() => search(state, value),
         Ask::Position if !value.is_empty() => visit(state, value),
         Ask::Memory => {
-            state.memory = Some(value).filter(|v| !v.is_empty());
-            match &state.picture {
-                Some(p) => {
-                    let (position, memory) = (p.position.clone(), state.memory.clone());
-                    state.ask(Request::Visit(position, memory))
-                }
-                None => nowhere(state),
+            if state.picture.is_none() {
+                return nowhere(state);
             }
+            state.byte = 0;
+            state.pane = Pane::Memory;
+            let value = if value.is_empty() { "$rsp".to_owned() } else { value };
+            state.look_at(value)
         }
         Ask::Command => match value.parse().ok().and_then(|n: usize| COMMANDS.get(n)) {
             Some(command) => act(state, command.action),
@@ -382,6 +431,9 @@ pub fn click(state: &mut State, x: u16, y: u16) -> Vec<Effect> {
         let hit = layout::tabs(state).into_iter().find(|t| t.1.contains(&x));
         return hit.map_or_else(Vec::new, |(view, _)| show(state, view));
     }
+    if state.view == View::Recording {
+        return in_recording(state, x, y);
+    }
     let area = layout::list(state);
     let inside = (area.x..area.right()).contains(&x) && (area.y..area.bottom()).contains(&y);
     if !inside {
@@ -389,18 +441,48 @@ pub fn click(state: &mut State, x: u16, y: u16) -> Vec<Effect> {
     }
     let row = usize::from(y - area.y);
     let len = state.len();
-    match state.list() {
-        Some(rows) => {
-            let at = rows.list.top + row;
-            if at >= len {
-                return Vec::new();
-            }
-            if rows.list.selected == at {
-                return enter(state);
-            }
-            rows.list.select(at, len);
+    if let Some(rows) = state.list() {
+        let at = rows.list.top + row;
+        if at >= len {
+            return Vec::new();
         }
-        None => state.frame = row.min(len.saturating_sub(1)),
+        if rows.list.selected == at {
+            return enter(state);
+        }
+        rows.list.select(at, len);
+    }
+    Vec::new()
+}
+
+/// A click selects a function, a variable or a byte; a second one on a variable shows
+/// its memory.
+fn in_recording(state: &mut State, x: u16, y: u16) -> Vec<Effect> {
+    let at = ratatui::layout::Position { x, y };
+    let panes = layout::recording(state);
+    let row = |area: ratatui::layout::Rect| usize::from(y.saturating_sub(area.y + 1));
+    let Some(picture) = &state.picture else {
+        return Vec::new();
+    };
+    let frames = picture.frames.len();
+    if panes.stack.contains(at) {
+        let top = layout::stack_top(state);
+        state.pane = Pane::Stack;
+        state.variable.selected = 0;
+        state.frame = (top + row(panes.stack)).min(frames.saturating_sub(1));
+    } else if panes.variables.contains(at) {
+        let (old, was) = (state.variable.selected, state.pane);
+        state.pane = Pane::Variables;
+        let len = state.variables().len();
+        state.variable.select(state.variable.top + row(panes.variables), len);
+        if was == Pane::Variables && state.variable.selected == old {
+            return enter(state);
+        }
+    } else if panes.memory.contains(at) {
+        state.pane = Pane::Memory;
+        let top = layout::memory_top(state);
+        if let Some(column) = layout::byte_at(x.saturating_sub(panes.memory.x)) {
+            state.byte = (top + row(panes.memory)) * panes::ROW as usize + column;
+        }
     }
     Vec::new()
 }

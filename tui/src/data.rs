@@ -141,8 +141,10 @@ pub struct Picture {
     pub code: Vec<Instruction>,
     /// Names, values, what is there.
     pub registers: Vec<(&'static str, u64, String)>,
+    /// Its threads.
+    pub threads: Vec<Thread>,
     /// Memory that was asked for.
-    pub memory: Option<Memory>,
+    pub memory: Memory,
     /// What would show more.
     pub hint: Option<String>,
 }
@@ -158,6 +160,32 @@ pub struct Frame {
     pub place: String,
     /// Source lines.
     pub source: Option<Source>,
+    /// Parameters and local variables, and their members.
+    pub variables: Vec<Variable>,
+}
+
+/// A variable of a function.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Variable {
+    /// Its name; a member's with those of what it is in.
+    pub name: String,
+    /// Its value, or why there is none.
+    pub value: String,
+    /// First byte and size, if it is in memory.
+    pub place: Option<(u64, u64)>,
+}
+
+/// A thread.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Thread {
+    /// Its number in the recording.
+    pub index: u32,
+    /// Kernel thread id.
+    pub tid: u32,
+    /// Whether it runs; the others wait.
+    pub running: bool,
+    /// The function that it is in.
+    pub place: String,
 }
 
 /// Source lines.
@@ -191,8 +219,12 @@ pub struct Instruction {
 pub struct Memory {
     /// What was asked for.
     pub what: String,
-    /// Hexadecimal and text, or why not.
-    pub lines: Vec<String>,
+    /// Address of the first byte.
+    pub addr: u64,
+    /// As far as they can be read.
+    pub bytes: Vec<u8>,
+    /// Why there are no more.
+    pub problem: Option<String>,
 }
 
 /// What was printed, or what happened.

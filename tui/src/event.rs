@@ -82,14 +82,14 @@ pub enum Request {
     Overview,
     /// When they did how much.
     Lanes,
-    /// Who accessed a place: text of the user's.
-    Blame(String),
+    /// Who accessed a place (text of the user's), as seen from a position.
+    Blame(String, Option<String>),
     /// Shared accesses of a recording until a tick, the last first.
     Near(u32, u64),
     /// A process at a position (text of the user's), with some memory of it.
-    Visit(String, Option<String>),
+    Visit(String, String),
     /// The same a step on from a position.
-    Move(String, Motion, Option<String>),
+    Move(String, Motion, String),
     /// All that was printed.
     Console,
     /// Events around a tick, of one recording or of all.
@@ -141,7 +141,7 @@ impl Request {
         match self {
             Self::Overview => "reading the session".to_owned(),
             Self::Lanes => "counting events".to_owned(),
-            Self::Blame(place) => format!("searching who accessed {place}"),
+            Self::Blame(place, _) => format!("searching who accessed {place}"),
             Self::Near(..) => "searching what it accessed".to_owned(),
             Self::Visit(position, _) => format!("replaying to {position}"),
             Self::Move(..) => "replaying".to_owned(),

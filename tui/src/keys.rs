@@ -36,6 +36,8 @@ pub enum Action {
     Memory,
     /// Source or instructions.
     Code,
+    /// The next part of the recording view.
+    Pane,
     /// A step of the process.
     Step(Motion),
     /// Shows a shorter time.
@@ -101,18 +103,18 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         action: step(By::Instruction, true),
-        keys: &[Key::Left, Char('h')],
-        shown: "←",
-        label: "back",
-        help: "Step one instruction back",
+        keys: &[Key::Left, Char('h'), Char('S')],
+        shown: "←/→",
+        label: "instr",
+        help: "Step one instruction back (where the cursor is in memory: S)",
         views: RECORDING,
     },
     Command {
         action: step(By::Instruction, false),
-        keys: &[Key::Right, Char('l')],
+        keys: &[Key::Right, Char('l'), Char('s')],
         shown: "→",
-        label: "instr",
-        help: "Step one instruction forward",
+        label: "",
+        help: "Step one instruction forward (where the cursor is in memory: s)",
         views: RECORDING,
     },
     Command {
@@ -193,6 +195,22 @@ pub const COMMANDS: &[Command] = &[
         shown: "d",
         label: "disasm",
         help: "Show instructions in place of source, or source again",
+        views: RECORDING,
+    },
+    Command {
+        action: Action::Enter,
+        keys: &[Key::Enter],
+        shown: "Enter",
+        label: "",
+        help: "Where the cursor is on a variable: show its memory",
+        views: RECORDING,
+    },
+    Command {
+        action: Action::Pane,
+        keys: &[Char('w')],
+        shown: "w",
+        label: "pane",
+        help: "Cursor to the stack, the variables or the memory; b there: who wrote this?",
         views: RECORDING,
     },
     Command {

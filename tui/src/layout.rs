@@ -1,5 +1,6 @@
 //! Where things are on the screen: for drawing, and for the mouse.
 
+use crate::panes::{Pane, ROW};
 use crate::state::{State, View};
 use ratatui::layout::Rect;
 use std::ops::Range;
@@ -29,36 +30,100 @@ pub fn tabs(state: &State) -> Vec<(View, Range<u16>)> {
     tabs
 }
 
-/// How the recording view is divided: source, stack, registers, memory.
+/// How the recording view is divided; what there is no room for has none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recording {
+    /// Source, or instructions.
+    pub source: Rect,
+    /// Functions that have not returned.
+    pub stack: Rect,
+    /// Variables of the selected one.
+    pub variables: Rect,
+    /// Threads, where there are several.
+    pub threads: Rect,
+    /// Registers.
+    pub registers: Rect,
+    /// Memory.
+    pub memory: Rect,
+}
+
+/// Columns of a row of memory: address, 16 bytes in two groups, their text.
+const MEMORY: u16 = 80;
+
+/// Divides it.
 #[must_use]
-pub fn recording(state: &State) -> [Rect; 4] {
+pub fn recording(state: &State) -> Recording {
     let all = body(state);
     // Two lines say where it is.
     let (top, height) = (all.y + 2, all.height.saturating_sub(2));
-    let lower = (height / 3).clamp(3, 11);
-    let upper = height.saturating_sub(lower);
-    let memory = state.memory.is_some() && all.width >= 120;
-    if all.width >= 100 {
-        let left = all.width * 3 / 5;
-        let right = all.width - left;
-        let registers = if memory { all.width - 80 } else { all.width };
-        return [
-            Rect::new(0, top, left, upper),
-            Rect::new(left, top, right, upper),
-            Rect::new(0, top + upper, registers, lower),
-            Rect::new(registers, top + upper, all.width - registers, lower),
-        ];
+    let lower = (height / 3).clamp(3, 11).min(height);
+    let upper = height - lower;
+    let (all, bottom) = (Rect::new(0, top, all.width, upper), top + upper);
+    let (wide, narrow) = (all.width >= 120, all.width < 100);
+    let memory = match (wide, state.pane) {
+        (true, _) => MEMORY,
+        (false, Pane::Memory) => all.width,
+        (false, _) => 0,
+    };
+    let registers = all.width - memory;
+    let lower = |x, width| Rect::new(x, bottom, width, if width > 0 { lower } else { 0 });
+    let mut parts = Recording {
+        registers: lower(0, registers),
+        memory: lower(registers, memory),
+        ..Recording::default()
+    };
+    if narrow {
+        let stack = (upper / 3).max(3).min(upper);
+        let rest = Rect::new(0, top + upper - stack, all.width, stack);
+        parts.source = Rect::new(0, top, all.width, upper - stack);
+        match state.pane {
+            Pane::Variables => parts.variables = rest,
+            _ => parts.stack = rest,
+        }
+        return parts;
     }
-    let stack = (upper / 3).max(3).min(upper);
-    let source = upper - stack;
-    let narrow = state.memory.is_some();
-    let [registers, bytes] = if narrow { [0, lower] } else { [lower, 0] };
-    [
-        Rect::new(0, top, all.width, source),
-        Rect::new(0, top + source, all.width, stack),
-        Rect::new(0, top + upper, all.width, registers),
-        Rect::new(0, top + upper, all.width, bytes),
-    ]
+    let left = all.width * 3 / 5;
+    let right = all.width - left;
+    let threads = state.picture.as_ref().map_or(0, |p| p.threads.len());
+    let threads = if threads > 1 { u16::try_from(threads + 1).unwrap_or(5).min(5) } else { 0 };
+    let stack = ((upper - threads.min(upper)) * 2 / 5).max(3).min(upper);
+    let threads = threads.min(upper - stack);
+    parts.source = Rect::new(0, top, left, upper);
+    parts.stack = Rect::new(left, top, right, stack);
+    parts.threads = Rect::new(left, top + stack, right, threads);
+    parts.variables = Rect::new(left, top + stack + threads, right, upper - stack - threads);
+    parts
+}
+
+/// The first function of the stack that is shown.
+#[must_use]
+pub fn stack_top(state: &State) -> usize {
+    let height = usize::from(recording(state).stack.height).saturating_sub(1).max(1);
+    (state.frame + 1).saturating_sub(height)
+}
+
+/// The first row of memory that is shown.
+#[must_use]
+pub fn memory_top(state: &State) -> usize {
+    let height = usize::from(recording(state).memory.height).saturating_sub(1).max(1);
+    (state.byte / ROW as usize + 1).saturating_sub(height)
+}
+
+/// Where a byte of a row of memory is shown: in hexadecimal, and as text.
+#[must_use]
+pub const fn byte_columns(n: u16) -> (u16, u16) {
+    let gap = if n >= 8 { 1 } else { 0 };
+    (14 + 3 * n + gap, 63 + n)
+}
+
+/// The byte of a row that is shown in a column.
+#[must_use]
+pub fn byte_at(column: u16) -> Option<usize> {
+    let shown = |&n: &u16| {
+        let (hex, text) = byte_columns(n);
+        (hex..hex + 2).contains(&column) || text == column
+    };
+    (0..16).find(shown).map(usize::from)
 }
 
 /// Where the view's list is, without its head.
@@ -66,10 +131,10 @@ pub fn recording(state: &State) -> [Rect; 4] {
 pub fn list(state: &State) -> Rect {
     let all = body(state);
     let head = match state.view {
-        View::Recording => {
-            let stack = recording(state)[1];
-            return below(stack, 1);
+        View::Recording if state.pane == Pane::Variables => {
+            return below(recording(state).variables, 1);
         }
+        View::Recording => return below(recording(state).stack, 1),
         View::History => 3,
         View::System => 3,
         View::Console | View::Events => 1,

@@ -10,6 +10,7 @@ pub mod event;
 pub mod keys;
 mod layout;
 mod list;
+mod panes;
 mod prompt;
 pub mod script;
 mod state;
@@ -19,6 +20,7 @@ mod theme;
 
 pub use draw::draw;
 pub use list::List;
+pub use panes::Pane;
 pub use prompt::{Ask, Choice, Prompt};
 pub use state::{Overlay, Pending, Place, Rows, State, View};
 pub use theme::Theme;

@@ -6,8 +6,10 @@ use crate::data::{Access, History, Lanes, Line, Lines, Overview, Picture, Proces
 use crate::event::{Effect, Event, Loaded, Request, Worker};
 use crate::layout;
 use crate::list::{List, matches};
+use crate::panes::Pane;
 use crate::prompt::{Ask, Choice, Prompt};
 use crate::theme::Theme;
+use std::sync::Arc;
 
 /// A screen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -84,6 +86,8 @@ pub struct Place {
     pub view: View,
     /// At which position the process was.
     pub position: Option<String>,
+    /// Which history was shown, and where in it.
+    pub history: Option<(Arc<History>, Rows)>,
 }
 
 /// All of it.
@@ -116,21 +120,27 @@ pub struct State {
     /// The ticks that it shows; all, if none.
     pub zoom: Option<(u64, u64)>,
     /// Who accessed some memory.
-    pub history: Option<History>,
+    pub history: Option<Arc<History>>,
     /// Its rows.
     pub accesses: Rows,
     /// Which of the formats.
     pub format: usize,
     /// A process at a position.
     pub picture: Option<Picture>,
-    /// Registers that it had before the last step.
-    pub before: Vec<(&'static str, u64, String)>,
+    /// The same before the last step: what has changed is marked.
+    pub before: Option<Picture>,
     /// The function of its stack that is looked at.
     pub frame: usize,
     /// Instructions in place of source.
     pub code: bool,
     /// Memory to show of it.
-    pub memory: Option<String>,
+    pub memory: String,
+    /// Where in it the cursor is.
+    pub byte: usize,
+    /// The part of the view that the cursor is in.
+    pub pane: Pane,
+    /// The variable that is selected.
+    pub variable: List,
     /// What was printed.
     pub console: Option<Lines>,
     /// Its rows.
@@ -154,6 +164,7 @@ impl State {
         Self {
             size,
             theme,
+            memory: "$rsp".to_owned(),
             ..Self::default()
         }
     }
@@ -164,11 +175,11 @@ impl State {
         effects.extend(self.ask(Request::Lanes));
         if let Some(position) = position {
             self.view = View::Recording;
-            effects.extend(self.ask(Request::Visit(position.to_owned(), None)));
+            effects.extend(self.ask(Request::Visit(position.to_owned(), self.memory.clone())));
         }
         if let Some(place) = blame {
             self.view = View::History;
-            effects.extend(self.ask(Request::Blame(place.to_owned())));
+            effects.extend(self.ask(Request::Blame(place.to_owned(), position.map(str::to_owned))));
         }
         effects
     }
@@ -284,16 +295,18 @@ impl State {
         let until = history.rows.iter().rposition(|row| row.tick <= cursor);
         self.accesses = Rows::default();
         self.accesses.list.selected = until.unwrap_or(history.rows.len().saturating_sub(1));
-        self.history = Some(history);
+        self.history = Some(Arc::new(history));
     }
 
     fn show_picture(&mut self, picture: Picture, asked: &Request) -> Vec<Effect> {
         let moved = matches!(asked, Request::Move(..));
-        self.before = match self.picture.take() {
-            Some(old) if moved => old.registers,
-            _ => Vec::new(),
-        };
-        self.frame = picture.frame;
+        let old = self.picture.take();
+        let here = |old: &Picture| old.position == picture.position;
+        if !old.as_ref().is_some_and(here) {
+            self.frame = picture.frame;
+            self.variable = List::default();
+            self.before = old.filter(|_| moved);
+        }
         if let Some(overview) = &self.overview
             && self.system.filter.is_empty()
             && let Some(at) = overview.processes.iter().position(|p| p.id == picture.recording)
@@ -394,6 +407,7 @@ impl State {
     pub fn len(&self) -> usize {
         match self.view {
             View::System => self.processes().len(),
+            View::Recording if self.pane == Pane::Variables => self.variables().len(),
             View::Recording => self.picture.as_ref().map_or(0, |p| p.frames.len()),
             View::History => self.rows().len(),
             View::Console | View::Events => self.lines(self.view).len(),
@@ -419,5 +433,10 @@ impl State {
         }
         let frames = self.picture.as_ref().map_or(0, |p| p.frames.len());
         self.frame = self.frame.min(frames.saturating_sub(1));
+        let variables = self.variables().len();
+        let height = layout::recording(self).variables.height.saturating_sub(1);
+        self.variable.settle(variables, height.into());
+        let bytes = self.picture.as_ref().map_or(0, |p| p.memory.bytes.len());
+        self.byte = self.byte.min(bytes.saturating_sub(1));
     }
 }

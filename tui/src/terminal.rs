@@ -69,11 +69,15 @@ fn leave() {
 }
 
 /// A panic's message is to be read: the terminal is given back before it is printed.
+/// Of another thread, the screen goes on: it tells what its worker said ([`Backend`]).
 fn give_back_on_panic() {
     let before = std::panic::take_hook();
+    let own = std::thread::current().id();
     std::panic::set_hook(Box::new(move |panic| {
-        leave();
-        before(panic);
+        if std::thread::current().id() == own {
+            leave();
+            before(panic);
+        }
     }));
 }
 

@@ -46,6 +46,18 @@ impl Theme {
         self.pick(dark, light)
     }
 
+    /// For all else.
+    #[must_use]
+    pub const fn text(self) -> Style {
+        Style::new()
+    }
+
+    /// The byte that the cursor is on.
+    #[must_use]
+    pub const fn cursor(self) -> Style {
+        Style::new().add_modifier(Modifier::REVERSED)
+    }
+
     /// For what matters less.
     #[must_use]
     pub const fn dim(self) -> Style {

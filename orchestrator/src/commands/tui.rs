@@ -4,6 +4,7 @@ mod history;
 mod lines;
 mod motion;
 mod picture;
+mod private;
 mod read;
 mod worker;
 

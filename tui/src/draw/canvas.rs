@@ -119,6 +119,14 @@ impl<'b> Canvas<'b> {
         }
     }
 
+    /// The same for a part of a view; where the cursor is, that is marked.
+    pub fn pane(&mut self, area: Rect, title: &str, note: &str, own: bool) {
+        self.rule(area, title, note);
+        if own && area.width >= 4 && area.height > 0 {
+            self.text(area.x, area.y, 2, "▶▶", self.theme.key());
+        }
+    }
+
     /// Lines of text, wrapped between words; tells how many.
     pub fn wrapped(&mut self, area: Rect, text: &str, style: Style) -> u16 {
         let mut y = area.y;

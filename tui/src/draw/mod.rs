@@ -3,13 +3,16 @@
 mod canvas;
 mod history;
 mod lines;
+mod memory;
 mod overlay;
 mod prompt;
 mod recording;
 mod system;
+mod variables;
 
 use crate::keys::COMMANDS;
 use crate::layout::{self, LEAST};
+use crate::panes::Pane;
 use crate::prompt::Ask;
 use crate::state::{Overlay, State, View};
 use canvas::Canvas;
@@ -134,6 +137,9 @@ fn keys(state: &State, canvas: &mut Canvas<'_>, y: u16) {
         (None, Some(Overlay::Tour)) => vec![("any key", "begin")],
         (None, None) => Vec::new(),
     };
+    if state.prompt.is_none() && state.overlay.is_none() && in_pane(state) {
+        all = pane_keys(state.pane);
+    }
     if all.is_empty() {
         let here = COMMANDS.iter().filter(|c| c.works_in(state.view));
         all = here
@@ -145,4 +151,29 @@ fn keys(state: &State, canvas: &mut Canvas<'_>, y: u16) {
         }
     }
     canvas.keys(y, &all);
+}
+
+/// Whether the cursor is in a part of the recording view where keys mean something else.
+fn in_pane(state: &State) -> bool {
+    state.view == View::Recording && state.pane != Pane::Stack && state.pending.is_empty()
+}
+
+fn pane_keys(pane: Pane) -> Vec<(&'static str, &'static str)> {
+    let (first, step) = match pane {
+        Pane::Memory => (("←↓↑→", "byte"), ("s/S", "instr")),
+        _ => (("↓/↑", "variable"), ("←/→", "instr")),
+    };
+    vec![
+        first,
+        ("b", "who wrote this?"),
+        ("w", "pane"),
+        ("Bksp", "return"),
+        ("m", "memory"),
+        ("n/N", "line"),
+        step,
+        ("e/E", "event"),
+        (":", "commands"),
+        ("?", "help"),
+        ("q", "quit"),
+    ]
 }

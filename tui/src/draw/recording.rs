@@ -1,8 +1,10 @@
 //! A process at a position.
 
 use super::canvas::{Canvas, width};
+use super::{memory, variables};
 use crate::data::{Picture, Source};
 use crate::layout::{self, below};
+use crate::panes::Pane;
 use crate::state::State;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -27,15 +29,17 @@ pub fn draw(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
     let x = canvas.text(1, body.y, body.width, &picture.position, style);
     canvas.text(x + 1, body.y, body.width, &picture.title, Style::new());
     canvas.text(1, body.y + 1, body.width - 1, &picture.event, theme.dim());
-    let [main, stack, registers, memory] = layout::recording(state);
+    let parts = layout::recording(state);
     if state.code {
-        code(canvas, picture, main);
+        code(canvas, picture, parts.source);
     } else {
-        source(canvas, picture, state.frame, main);
+        source(canvas, picture, state.frame, parts.source);
     }
-    self::stack(canvas, picture, state.frame, stack);
-    self::registers(canvas, state, picture, registers);
-    self::memory(canvas, picture, memory);
+    stack(canvas, state, picture, parts.stack);
+    threads(canvas, picture, parts.threads);
+    variables::draw(state, canvas, parts.variables);
+    registers(canvas, state, picture, parts.registers);
+    memory::draw(state, canvas, picture, parts.memory);
 }
 
 fn source(canvas: &mut Canvas<'_>, picture: &Picture, frame: usize, area: Rect) {
@@ -107,12 +111,16 @@ fn code(canvas: &mut Canvas<'_>, picture: &Picture, area: Rect) {
     }
 }
 
-fn stack(canvas: &mut Canvas<'_>, picture: &Picture, selected: usize, area: Rect) {
-    let theme = canvas.theme;
-    canvas.rule(area, "Stack", &format!("{} of {}", selected + 1, picture.frames.len()));
+fn stack(canvas: &mut Canvas<'_>, state: &State, picture: &Picture, area: Rect) {
+    if area.height == 0 {
+        return;
+    }
+    let (theme, selected) = (canvas.theme, state.frame);
+    let note = format!("{} of {}", (selected + 1).min(picture.frames.len()), picture.frames.len());
+    canvas.pane(area, "Stack", &note, state.pane == Pane::Stack);
     let area = below(area, 1);
     let height = usize::from(area.height);
-    let top = (selected + 1).saturating_sub(height);
+    let top = layout::stack_top(state);
     let shown = picture.frames.iter().enumerate().skip(top).take(height);
     for ((n, frame), y) in shown.zip(area.y..) {
         let level = format!("{n:>2}");
@@ -135,55 +143,65 @@ fn stack(canvas: &mut Canvas<'_>, picture: &Picture, selected: usize, area: Rect
     }
 }
 
-/// In columns; those that the last step changed are marked.
-fn registers(canvas: &mut Canvas<'_>, state: &State, picture: &Picture, area: Rect) {
+/// Where there are several; the one that runs first.
+fn threads(canvas: &mut Canvas<'_>, picture: &Picture, area: Rect) {
     if area.height == 0 {
         return;
     }
     let theme = canvas.theme;
+    canvas.rule(area, "Threads", &picture.threads.len().to_string());
+    let area = below(area, 1);
+    let mut all: Vec<_> = picture.threads.iter().collect();
+    all.sort_by_key(|t| (!t.running, t.index));
+    for (thread, y) in all.into_iter().zip(area.y..area.bottom()) {
+        let style = if thread.running { theme.bold() } else { theme.dim() };
+        let what = if thread.running { "runs " } else { "waits" };
+        let text = format!("{:>2} {} {what} {}", thread.index, thread.tid, thread.place);
+        canvas.text(area.x + 2, y, area.width.saturating_sub(3), &text, style);
+    }
+}
+
+/// In columns; those that the last step changed are marked.
+fn registers(canvas: &mut Canvas<'_>, state: &State, picture: &Picture, area: Rect) {
+    if area.height == 0 || area.width == 0 {
+        return;
+    }
+    let theme = canvas.theme;
+    let before = state.before.as_ref().map(|p| &p.registers);
     let changed = |name: &str, value: u64| {
-        let old = state.before.iter().find(|r| r.0 == name);
+        let old = before.and_then(|b| b.iter().find(|r| r.0 == name));
         old.is_some_and(|old| old.1 != value)
     };
     let count = picture.registers.iter().filter(|r| changed(r.0, r.1)).count();
-    let note = match state.before.is_empty() {
-        true => String::new(),
-        false => format!("{count} changed (*)"),
+    let note = match before {
+        None => String::new(),
+        Some(_) => format!("{count} changed (*)"),
     };
     canvas.rule(area, "Registers", &note);
     let area = below(area, 1);
     let rows = usize::from(area.height).max(1);
-    let columns = picture.registers.len().div_ceil(rows);
-    let wide = (area.width / u16::try_from(columns.max(1)).unwrap_or(1)).clamp(26, 60);
-    let mut rows_needed = picture.registers.len().div_ceil((area.width / wide).max(1).into());
-    rows_needed = rows_needed.max(1);
+    let wanted = picture.registers.len().div_ceil(rows);
+    // The narrowest column has room for a name and 16 digits.
+    let most = usize::from(area.width / 20).max(1);
+    let columns = wanted.clamp(1, most);
+    let wide = (area.width / u16::try_from(columns).unwrap_or(1)).min(60);
     for (n, (name, value, meaning)) in picture.registers.iter().enumerate() {
-        let (column, row) = (n / rows_needed, n % rows_needed);
-        if row >= rows {
-            continue;
+        let (column, row) = (n / rows, n % rows);
+        if column >= columns {
+            break;
         }
         let x = area.x + u16::try_from(column).unwrap_or(0) * wide;
         let y = area.y + u16::try_from(row).unwrap_or(0);
         let is_new = changed(name, *value);
         let style = if is_new { theme.warn() } else { Style::new() };
-        let mark = if is_new { "*" } else { " " };
-        canvas.text(x + 1, y, 1, mark, style);
-        canvas.text(x + 2, y, 7, name, theme.dim());
-        let end = canvas.text(x + 10, y, 16, &format!("{value:x}"), style);
+        // The flags' name is longer; what they mean says more.
+        let name = if *name == "rflags" { "flg" } else { name };
+        canvas.text(x, y, 3, name, theme.dim());
+        canvas.text(x + 3, y, 1, if is_new { "*" } else { " " }, style);
+        let end = canvas.text(x + 4, y, 16, &format!("{value:x}"), style);
         let room = (x + wide).saturating_sub(end + 2);
         if room > 6 {
             canvas.text(end + 1, y, room, meaning, theme.dim());
         }
-    }
-}
-
-fn memory(canvas: &mut Canvas<'_>, picture: &Picture, area: Rect) {
-    let Some(memory) = picture.memory.as_ref().filter(|_| area.height > 0 && area.width > 0) else {
-        return;
-    };
-    canvas.rule(area, &format!("Memory {}", memory.what), "");
-    let area = below(area, 1);
-    for (line, y) in memory.lines.iter().take(area.height.into()).zip(area.y..) {
-        canvas.text(area.x + 2, y, area.width.saturating_sub(2), line, Style::new());
     }
 }

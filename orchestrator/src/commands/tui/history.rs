@@ -1,5 +1,6 @@
 //! Who accessed shared memory.
 
+use super::private;
 use super::worker::Job;
 use crate::commands::ublame::find::{Missing, find};
 use crate::commands::ublame::row::{Rows, kind_name};
@@ -7,6 +8,7 @@ use crate::commands::ublame::table::{plain, seconds};
 use crate::commands::ublame::value::{Format, show, show_old};
 use crate::describe::safe;
 use crate::output::cut;
+use crate::position::Position;
 use anyhow::{Result, bail};
 use orch_blame::access::{Access, Kind, Old};
 use orch_blame::index::{Index, Query};
@@ -17,6 +19,8 @@ use orch_tui::data::{self, FORMATS, History, Near};
 
 /// Rows that are shown: the last ones.
 const MOST: usize = 20_000;
+/// Characters of a value that a row has room for.
+const LONGEST: usize = 20;
 /// Accesses that are offered to choose from.
 const NEAR: usize = 40;
 
@@ -33,19 +37,37 @@ fn parse(text: &str) -> Result<(Place, Option<u64>)> {
     Ok((place.parse()?, len))
 }
 
-/// Who accessed a place.
-pub fn history(session: &Session, index: &Index, job: &Job, text: &str) -> Result<History> {
+/// Who accessed a place; an address means what it did at the position `from`, if that is
+/// of the same recording.
+pub fn history(
+    session: &Session,
+    index: &Index,
+    job: &Job,
+    text: &str,
+    from: Option<&str>,
+) -> Result<History> {
     let (place, len) = parse(text)?;
+    let from: Option<Position> = from.and_then(|from| from.parse().ok());
+    let from = from.filter(|from| match &place {
+        Place::Address { recording, .. } | Place::Symbol { recording, .. } => {
+            *recording == from.recording
+        }
+        Place::Object { .. } => false,
+    });
+    let before = from.map(|from| from.tick(session)).transpose()?;
     let mut rows = Rows::new(session, index.catalog());
-    let found = match find(session, &mut rows, &place, None)? {
+    let found = match find(session, &mut rows, &place, before)? {
         Ok(found) => found,
         Err(Missing::Other(why)) => bail!("{why}"),
         Err(Missing::Private {
             recording,
             addr,
+            len: own,
             note,
-            ..
-        }) => bail!("{note}; `orch last {recording}:{addr:#x}` finds what in {recording} wrote it"),
+        }) => {
+            let len = len.or(own).unwrap_or(8);
+            return private::history(session, job, (recording, addr, len), from, &note);
+        }
     };
     let query = Query {
         object: found.object,
@@ -135,21 +157,29 @@ fn row(rows: &mut Rows<'_>, access: &Access) -> data::Access {
 
 /// The values in one of [`FORMATS`].
 fn value(format: usize, kind: Kind, access: &Access) -> String {
-    const LONGEST: usize = 20;
-    let new = one(format, &access.new);
-    let old = |old: &Old| match FORMATS.get(format) {
+    match kind {
+        Kind::Load | Kind::CallLoad => {
+            format!("sees {}", cut(&one(format, &access.new), 2 * LONGEST))
+        }
+        Kind::Initial => cut(&one(format, &access.new), 2 * LONGEST),
+        _ => value_of(format, access.old.as_ref(), &access.new),
+    }
+}
+
+/// A change in one of [`FORMATS`].
+pub fn value_of(format: usize, old: Option<&Old>, bytes: &[u8]) -> String {
+    let new = one(format, bytes);
+    let shown = |old: &Old| match FORMATS.get(format) {
         Some(&("int8" | "int16" | "int32")) if old.known.is_empty() => one(format, &old.bytes),
-        Some(&"text") => show_old(Format::Text, &access.new, old),
-        Some(&"hex") => show_old(Format::Hex, &access.new, old),
-        Some(&"float") => show_old(Format::Float, &access.new, old),
-        Some(&"auto") => show_old(Format::Auto, &access.new, old),
-        _ => show_old(Format::Int, &access.new, old),
+        Some(&"text") => show_old(Format::Text, bytes, old),
+        Some(&"hex") => show_old(Format::Hex, bytes, old),
+        Some(&"float") => show_old(Format::Float, bytes, old),
+        Some(&"auto") => show_old(Format::Auto, bytes, old),
+        _ => show_old(Format::Int, bytes, old),
     };
-    match (&access.old, kind) {
-        (_, Kind::Load | Kind::CallLoad) => format!("sees {}", cut(&new, 2 * LONGEST)),
-        (Some(bytes), _) => format!("{} → {}", cut(&old(bytes), LONGEST), cut(&new, LONGEST)),
-        (None, Kind::Initial) => cut(&new, 2 * LONGEST),
-        (None, _) => format!("? → {}", cut(&new, 2 * LONGEST)),
+    match old {
+        Some(old) => format!("{} → {}", cut(&shown(old), LONGEST), cut(&new, LONGEST)),
+        None => format!("? → {}", cut(&new, 2 * LONGEST)),
     }
 }
 

@@ -1,8 +1,9 @@
 //! Steps: by instructions, lines and events, both ways.
 
 use super::picture::Traveller;
+use super::worker::Job;
 use crate::describe;
-use crate::inspect::{Mapping, Still as _, mapping, word};
+use crate::inspect::{Mapping, Still, mapping, word};
 use crate::position::{At, Position};
 use crate::travel::{Reason, Stops, TravelError};
 use anyhow::Result;
@@ -18,21 +19,21 @@ const LONGEST: usize = 15;
 const MOST: usize = 20_000;
 
 /// A step from `from`, where the process stands.
-pub fn step(to: &mut Traveller, motion: Motion, from: Position) -> Result<()> {
+pub fn step(to: &mut Traveller, job: &Job, motion: Motion, from: Position) -> Result<()> {
     match (motion.by, motion.back) {
-        (By::Instruction, false) => to.travel()?.travel.step(),
-        (By::Instruction, true) => to.travel()?.travel.step_back(),
+        (By::Instruction, false) => to.travel()?.step(),
+        (By::Instruction, true) => to.travel()?.step_back(),
         (By::Event, back) => {
             let position = event(&to.session, from, back)?;
-            to.travel()?.travel.go_to(&position)
+            to.travel()?.go_to(&position)
         }
         (By::Line, back) => {
-            let here = to.travel()?.travel.here().clone();
-            let mut lines = Lines::new(to)?;
+            let here = to.travel()?.here().clone();
+            let mut lines = Lines::new(to, job)?;
             let done = if back { lines.back() } else { lines.forward() };
             if done.is_err() {
                 // A line that is not there is no reason to be elsewhere.
-                let travel = to.travel()?.travel;
+                let travel = to.travel()?;
                 if !done.as_ref().is_err_and(is_interrupted) {
                     travel.go(here)?;
                 }
@@ -102,20 +103,21 @@ type Place = (String, u32);
 /// Steps of lines.
 struct Lines<'t> {
     to: &'t mut Traveller,
+    job: &'t Job,
     maps: Vec<Mapping>,
 }
 
 impl<'t> Lines<'t> {
-    fn new(to: &'t mut Traveller) -> Result<Self> {
-        let maps = to.travel()?.travel.maps()?;
-        Ok(Self { to, maps })
+    fn new(to: &'t mut Traveller, job: &'t Job) -> Result<Self> {
+        let maps = Still::maps(to.travel()?)?;
+        Ok(Self { to, job, maps })
     }
 
     /// The line of the program here, if it has one.
     fn place(&mut self) -> Result<Option<Place>> {
-        let rip = self.to.travel()?.travel.regs()?.rip;
+        let rip = self.to.travel()?.regs()?.rip;
         if mapping(&self.maps, rip).is_none() {
-            self.maps = self.to.travel()?.travel.maps()?;
+            self.maps = Still::maps(self.to.travel()?)?;
         }
         let file = mapping(&self.maps, rip).and_then(|map| map.file_at(rip));
         let code = file.map(|(file, offset)| self.to.symbols.code(file, offset));
@@ -127,7 +129,7 @@ impl<'t> Lines<'t> {
 
     fn decode(&mut self, at: u64) -> Result<Instruction> {
         let mut bytes = [0; LONGEST];
-        let read = self.to.travel()?.travel.read(at, &mut bytes);
+        let read = self.to.travel()?.read(at, &mut bytes);
         Ok(Decoder::with_ip(64, &bytes[..read], at, DecoderOptions::NONE).decode())
     }
 
@@ -138,7 +140,8 @@ impl<'t> Lines<'t> {
             return self.out();
         }
         for _ in 0..MOST {
-            let regs = self.to.travel()?.travel.regs()?;
+            self.job.go_on()?;
+            let regs = self.to.travel()?.regs()?;
             let instruction = self.decode(regs.rip)?;
             let calls = matches!(
                 instruction.flow_control(),
@@ -149,7 +152,7 @@ impl<'t> Lines<'t> {
                     return Ok(());
                 }
             } else {
-                self.to.travel()?.travel.step()?;
+                self.to.travel()?.step()?;
             }
             let now = self.place()?;
             if now.is_some() && now != start {
@@ -187,9 +190,10 @@ impl<'t> Lines<'t> {
     fn run(&mut self, ip: u64, sp: u64, back: bool) -> Result<bool> {
         let stops = Stops::at(ip);
         loop {
-            let travel = self.to.travel()?.travel;
+            self.job.go_on()?;
+            let travel = self.to.travel()?;
             let reason = if back { travel.run_back(&stops)? } else { travel.run(&stops)? };
-            if !matches!(reason, Reason::Breakpoint) {
+            if !matches!(reason, Reason::Breakpoint(_)) {
                 return Ok(false);
             }
             if travel.regs()?.rsp >= sp {
@@ -203,18 +207,19 @@ impl<'t> Lines<'t> {
         let start = self.place()?;
         let mut found: Option<Place> = None;
         for _ in 0..MOST {
-            let here = self.to.travel()?.travel.here().clone();
+            self.job.go_on()?;
+            let here = self.to.travel()?.here().clone();
             match self.instruction_back() {
                 Ok(()) => {}
                 Err(e) if found.is_some() && !is_interrupted(&e) => {
-                    return self.to.travel()?.travel.go(here);
+                    return self.to.travel()?.go(here);
                 }
                 Err(e) => return Err(e),
             }
             let now = self.place()?;
             match &found {
                 None if now.is_some() && now != start => found = now,
-                Some(_) if now != found => return self.to.travel()?.travel.go(here),
+                Some(_) if now != found => return self.to.travel()?.go(here),
                 _ => {}
             }
         }
@@ -223,12 +228,12 @@ impl<'t> Lines<'t> {
 
     /// An instruction back; what was called is passed over.
     fn instruction_back(&mut self) -> Result<()> {
-        self.to.travel()?.travel.step_back()?;
-        let regs = self.to.travel()?.travel.regs()?;
+        self.to.travel()?.step_back()?;
+        let regs = self.to.travel()?.regs()?;
         if self.decode(regs.rip)?.flow_control() != FlowControl::Return {
             return Ok(());
         }
-        let target = word(&*self.to.travel()?.travel, regs.rsp);
+        let target = word(&*self.to.travel()?, regs.rsp);
         let Some(target) = target else {
             return Ok(());
         };

@@ -9,7 +9,8 @@ use crate::inspect::backtrace::{Call, backtrace};
 use crate::inspect::code::{self, Syntax, around};
 use crate::inspect::registers::{Registers, flags};
 use crate::inspect::unwind::Unwinder;
-use crate::inspect::{Mapping, Still as _, mapping, memory};
+use crate::inspect::variables::{Variable, Variables};
+use crate::inspect::{self, Mapping, Still, mapping, memory};
 use crate::position::{At, Position, When};
 use crate::travel::Travel;
 use anyhow::{Context as _, Result};
@@ -17,12 +18,14 @@ use orch_abi::record::Regs;
 use orch_blame::symbols::Symbols;
 use orch_recorder::files::FileStore;
 use orch_recorder::session::Session;
-use orch_tui::data::{Frame, Instruction, Memory, Picture};
+use orch_tui::data::{self, Frame, Instruction, Memory, Picture};
 use orch_tui::event::Request;
 use std::path::PathBuf;
 
 /// Functions of the stack that are shown at most.
 const FRAMES: usize = 60;
+/// So many of them with their variables: to find these takes time at each step.
+const WITH_VARIABLES: usize = 16;
 /// Instructions before and behind the next one.
 const AROUND: (usize, usize) = (40, 60);
 
@@ -32,6 +35,7 @@ pub struct Traveller {
     pub(super) travel: Option<Travel>,
     pub(super) symbols: Symbols,
     pub(super) unwinder: Unwinder,
+    variables: Variables,
     files: Option<FileStore>,
     sources: Vec<PathBuf>,
     /// It may stand elsewhere than where the user was told.
@@ -45,6 +49,7 @@ impl Traveller {
             symbols: Symbols::of(session.files().ok()),
             files: session.files().ok(),
             unwinder: Unwinder::default(),
+            variables: Variables::default(),
             travel: None,
             astray: false,
             session,
@@ -62,12 +67,9 @@ impl Traveller {
                 if astray || there != Some(from.recording) {
                     self.go(job, from)?;
                 }
-                self.travel()?.interrupt(job);
-                if let Err(e) = motion::step(self, *step, from) {
-                    // It stands where it did, or is taken there the next time.
-                    return Err(e);
-                }
-                (self.travel()?.travel.position()?, memory)
+                job.interrupt_by(&self.travel()?.interrupter());
+                motion::step(self, job, *step, from)?;
+                (self.travel()?.position()?, memory)
             }
             Request::Visit(text, memory) => {
                 let position = self.meant(text)?;
@@ -76,7 +78,7 @@ impl Traveller {
             }
             _ => anyhow::bail!("this is for the other thread"),
         };
-        let picture = self.picture(position, memory.as_deref())?;
+        let picture = self.picture(position, memory)?;
         self.astray = false;
         Ok(picture)
     }
@@ -96,28 +98,33 @@ impl Traveller {
             self.travel = Some(Travel::open(self.session.clone(), to.recording)?);
         }
         let there = self.travel()?;
-        there.interrupt(job);
-        let gone = there.travel.go_to(&to);
+        job.interrupt_by(&there.interrupter());
+        let gone = there.go_to(&to);
         gone.with_context(|| format!("cannot go to {to}"))
     }
 
     /// The process that is replayed.
-    pub(super) fn travel(&mut self) -> Result<There<'_>> {
-        let travel = self.travel.as_mut();
-        travel.map(|travel| There { travel }).context("nothing is replayed")
+    pub(super) fn travel(&mut self) -> Result<&mut Travel> {
+        self.travel.as_mut().context("nothing is replayed")
     }
 
-    fn picture(&mut self, position: Position, wanted: Option<&str>) -> Result<Picture> {
+    fn picture(&mut self, position: Position, wanted: &str) -> Result<Picture> {
         let Some(travel) = &mut self.travel else {
             anyhow::bail!("nothing is replayed")
         };
-        let maps = travel.maps()?;
+        let maps = Still::maps(travel)?;
         let regs = travel.regs()?;
-        let threads = travel.threads()?;
+        let threads = Still::threads(travel)?;
         let (symbols, unwinder) = (&mut self.symbols, &mut self.unwinder);
         let stack = backtrace(travel, &maps, symbols, unwinder, &regs, FRAMES);
         let code = around(travel, &maps, symbols, regs.rip, AROUND, Syntax::default());
-        let memory = wanted.map(|text| memory_of(travel, &maps, symbols, &regs, text));
+        let memory = memory_of(travel, &maps, symbols, &regs, wanted);
+        let listed = threads.iter().map(|t| listed(t, &maps, symbols)).collect();
+        let known = (0..stack.calls.len().min(WITH_VARIABLES)).map(|n| {
+            let all = self.variables.of(&*travel, symbols, &stack.calls, n);
+            all.into_iter().map(variable).collect()
+        });
+        let known: Vec<Vec<data::Variable>> = known.collect();
         let registers = registers(&maps, symbols, &regs);
         let thread = threads.iter().find(|t| t.running).or(threads.first());
         let thread = match thread.filter(|_| threads.len() > 1) {
@@ -128,7 +135,10 @@ impl Traveller {
         let pid = pid.map_or_else(String::new, |pid| format!(", pid {pid}"));
         let event = describe::at(&self.session, position);
         let event = event.map_or_else(String::new, |e| format!("{} {}", relation(position.at), e.text));
-        let frames: Vec<Frame> = stack.calls.iter().map(|call| self.frame(call)).collect();
+        let mut frames: Vec<Frame> = stack.calls.iter().map(|call| self.frame(call)).collect();
+        for (frame, variables) in frames.iter_mut().zip(known) {
+            frame.variables = variables;
+        }
         let has_source = |f: &Frame| f.source.as_ref().is_some_and(|s| !s.lines.is_empty());
         let frame = frames.iter().position(has_source).unwrap_or(0);
         Ok(Picture {
@@ -142,6 +152,7 @@ impl Traveller {
             cut: stack.cut.clone().map(|_| "there may be more".to_owned()),
             code: code.into_iter().map(|line| instruction(line, regs.rip)).collect(),
             registers,
+            threads: listed,
             memory,
             hint: self.hint(stack.calls.first()),
         })
@@ -170,6 +181,7 @@ impl Traveller {
             function: safe(function.as_bytes()),
             place: safe(place.as_bytes()),
             source: lines::of(call, self.files.as_ref(), &self.sources),
+            variables: Vec::new(),
         }
     }
 
@@ -186,18 +198,6 @@ impl Traveller {
             "{path} has no debugging information{looked}. Compiled with -g it has; of \
              distributions' programs it is in packages of its own (Debian: PACKAGE-dbgsym or -dbg)."
         ))
-    }
-}
-
-/// A process that is replayed.
-pub struct There<'t> {
-    /// It.
-    pub travel: &'t mut Travel,
-}
-
-impl There<'_> {
-    fn interrupt(&self, job: &Job) {
-        job.interrupt_by(&self.travel.interrupter());
     }
 }
 
@@ -245,27 +245,48 @@ fn memory_of(
     regs: &Regs,
     text: &str,
 ) -> Memory {
-    /// More does not fit on a screen.
-    const MOST: u64 = 1024;
+    /// What is behind what was asked for is shown too: some screens full.
+    const SHOWN: u64 = 1024;
     let range = text.parse::<Range>().map_err(|e| e.to_string());
     let found = range.and_then(|range| {
         let found = range.resolve(&Registers::from(regs), maps, symbols);
         found.map_err(|e| e.to_string())
     });
-    let lines = match found {
-        Ok((addr, len)) => {
-            let read = memory::read(travel, addr, len.min(MOST));
-            let mut lines: Vec<String> = memory::lines(&read).collect();
-            if !read.whole {
-                let end = addr.wrapping_add(read.bytes.len() as u64);
-                lines.extend(memory::unreadable(maps, symbols, end).lines().map(str::to_owned));
+    let what = text.to_owned();
+    match found {
+        Ok((addr, _)) => {
+            let read = memory::read(travel, addr, SHOWN);
+            let end = addr.wrapping_add(read.bytes.len() as u64);
+            let problem = (!read.whole).then(|| memory::unreadable(maps, symbols, end));
+            Memory {
+                what,
+                addr,
+                bytes: read.bytes,
+                problem,
             }
-            lines
         }
-        Err(why) => vec![why],
-    };
-    Memory {
-        what: text.to_owned(),
-        lines,
+        Err(why) => Memory {
+            what,
+            problem: Some(why),
+            ..Memory::default()
+        },
+    }
+}
+
+fn variable(variable: Variable) -> data::Variable {
+    data::Variable {
+        name: safe(variable.name.as_bytes()),
+        value: variable.value,
+        place: variable.place,
+    }
+}
+
+fn listed(thread: &inspect::Thread, maps: &[Mapping], symbols: &mut Symbols) -> data::Thread {
+    let place = code::name(maps, symbols, thread.regs.rip);
+    data::Thread {
+        index: thread.index,
+        tid: thread.tid,
+        running: thread.running,
+        place: safe(place.unwrap_or_else(|| format!("{:#x}", thread.regs.rip)).as_bytes()),
     }
 }

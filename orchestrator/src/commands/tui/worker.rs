@@ -8,6 +8,7 @@ use orch_recorder::session::Session;
 use orch_tui::Backend;
 use orch_tui::event::{Event, Loaded, Request, Worker};
 use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -21,7 +22,7 @@ struct Waited(Arc<Mutex<Tickets>>);
 #[derive(Default)]
 struct Tickets {
     waited: HashSet<u64>,
-    replaying: Option<(u64, Arc<AtomicBool>)>,
+    replaying: Vec<(u64, Arc<AtomicBool>)>,
 }
 
 impl Waited {
@@ -58,7 +59,7 @@ impl Job {
     pub fn interrupt_by(&self, flag: &Arc<AtomicBool>) {
         flag.store(false, Ordering::Relaxed);
         self.waited.with(|t| {
-            t.replaying = Some((self.ticket, Arc::clone(flag)));
+            t.replaying.push((self.ticket, Arc::clone(flag)));
             if !t.waited.contains(&self.ticket) {
                 flag.store(true, Ordering::Relaxed);
             }
@@ -68,7 +69,7 @@ impl Job {
     fn answer(&self, loaded: Loaded) {
         self.waited.with(|t| {
             t.waited.remove(&self.ticket);
-            t.replaying.take_if(|r| r.0 == self.ticket);
+            t.replaying.retain(|r| r.0 != self.ticket);
         });
         let _ = self.answers.send(Event::Loaded(self.ticket, Box::new(loaded)));
     }
@@ -80,8 +81,8 @@ pub struct Workers {
     send: Sender<Event>,
     answers: Receiver<Event>,
     travel: Option<Sender<(Job, Request)>>,
-    search: Sender<(Job, Request)>,
-    thread: Option<JoinHandle<()>>,
+    search: Option<Sender<(Job, Request)>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Workers {
@@ -89,35 +90,25 @@ impl Workers {
     pub fn start(session: &Session, sources: &[PathBuf]) -> Self {
         let (send, answers) = mpsc::channel();
         let (travel, jobs) = mpsc::channel::<(Job, Request)>();
-        let mut traveller = Traveller::new(session.clone(), sources.to_vec());
-        let thread = thread::spawn(move || {
-            for (job, request) in jobs {
-                if !job.is_over() {
-                    let answer = traveller.answer(&job, &request);
-                    job.answer(Loaded::Picture(in_words(answer)));
-                }
-            }
+        let (replayed, sources) = (session.clone(), sources.to_vec());
+        let new = move || Traveller::new(replayed.clone(), sources.clone());
+        let travels = work(jobs, new, |traveller, job, request| {
+            Loaded::Picture(in_words(traveller.answer(job, request)))
         });
         let (search, jobs) = mpsc::channel::<(Job, Request)>();
-        let mut reader = Reader {
+        let session = session.clone();
+        let new = move || Reader {
             session: session.clone(),
             index: None,
         };
-        thread::spawn(move || {
-            for (job, request) in jobs {
-                if !job.is_over() {
-                    let answer = reader.answer(&job, &request);
-                    job.answer(answer);
-                }
-            }
-        });
+        let searches = work(jobs, new, Reader::answer);
         Self {
             waited: Waited::default(),
             send,
             answers,
             travel: Some(travel),
-            search,
-            thread: Some(thread),
+            search: Some(search),
+            threads: vec![travels, searches],
         }
     }
 }
@@ -132,7 +123,7 @@ impl Backend for Workers {
         };
         let to = match request.worker() {
             Worker::Travel => self.travel.as_ref(),
-            Worker::Search => Some(&self.search),
+            Worker::Search => self.search.as_ref(),
         };
         // A thread that is gone has said why.
         let _ = to.map(|to| to.send((job, request)));
@@ -141,9 +132,7 @@ impl Backend for Workers {
     fn cancel(&mut self, tickets: &[u64]) {
         self.waited.with(|t| {
             t.waited.retain(|ticket| !tickets.contains(ticket));
-            if let Some((ticket, flag)) = &t.replaying
-                && tickets.contains(ticket)
-            {
+            for (_, flag) in t.replaying.iter().filter(|r| tickets.contains(&r.0)) {
                 flag.store(true, Ordering::Relaxed);
             }
         });
@@ -155,18 +144,56 @@ impl Backend for Workers {
 }
 
 impl Drop for Workers {
-    /// The replaying process is not to stay behind: its thread ends first.
+    /// Replayed processes are not to stay behind: their threads end first.
     fn drop(&mut self) {
         self.waited.with(|t| {
             t.waited.clear();
-            if let Some((_, flag)) = &t.replaying {
+            for (_, flag) in &t.replaying {
                 flag.store(true, Ordering::Relaxed);
             }
         });
-        self.travel = None;
-        if let Some(thread) = self.thread.take() {
+        (self.travel, self.search) = (None, None);
+        for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
+    }
+}
+
+/// A thread that answers jobs, one after the other. An error of ours in one of them is
+/// told as its answer; what was kept for the next ones is made anew.
+fn work<W>(
+    jobs: Receiver<(Job, Request)>,
+    new: impl Fn() -> W + Send + 'static,
+    answer: impl Fn(&mut W, &Job, &Request) -> Loaded + Send + 'static,
+) -> JoinHandle<()> {
+    thread::spawn(move || {
+        let mut worker = new();
+        for (job, request) in jobs {
+            if job.is_over() {
+                continue;
+            }
+            let done = catch_unwind(AssertUnwindSafe(|| answer(&mut worker, &job, &request)));
+            job.answer(done.unwrap_or_else(|panic| {
+                worker = new();
+                let text = panic.downcast_ref::<String>().map(String::as_str);
+                let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+                let text = text.unwrap_or("no message");
+                failed(&request, format!("a bug in orch: {text}; please report it"))
+            }));
+        }
+    })
+}
+
+/// The answer that says why there is none.
+fn failed(request: &Request, why: String) -> Loaded {
+    match request {
+        Request::Overview => Loaded::Overview(Err(why)),
+        Request::Lanes => Loaded::Lanes(Err(why)),
+        Request::Blame(..) => Loaded::History(Err(why)),
+        Request::Near(..) => Loaded::Near(Err(why)),
+        Request::Visit(..) | Request::Move(..) => Loaded::Picture(Err(why)),
+        Request::Console => Loaded::Console(Err(why)),
+        Request::Events(..) => Loaded::Events(Err(why)),
     }
 }
 
@@ -186,17 +213,15 @@ impl Reader {
             Request::Events(only, tick) => {
                 Loaded::Events(in_words(read::events(&session, job, *only, *tick)))
             }
-            Request::Blame(place) => Loaded::History(in_words(
+            Request::Blame(place, from) => Loaded::History(in_words(
                 self.index(job)
-                    .and_then(|index| history::history(&session, index, job, place)),
+                    .and_then(|index| history::history(&session, index, job, place, from.as_deref())),
             )),
             Request::Near(recording, tick) => Loaded::Near(in_words(
                 self.index(job)
                     .and_then(|index| history::near(&session, index, *recording, *tick)),
             )),
-            Request::Visit(..) | Request::Move(..) => {
-                Loaded::Picture(Err("this is for the other thread".to_owned()))
-            }
+            other => failed(other, "this is for the other thread".to_owned()),
         }
     }
 
