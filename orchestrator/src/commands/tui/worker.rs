@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 /// Which tickets somebody still waits for, and how to interrupt what is being replayed.
 #[derive(Clone, Default)]
@@ -74,6 +75,10 @@ impl Job {
         let _ = self.answers.send(Event::Loaded(self.ticket, Box::new(loaded)));
     }
 }
+
+/// So long the end waits for replayed processes to be taken down. (Those that are left
+/// then end with this process.)
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The threads.
 pub struct Workers {
@@ -153,8 +158,9 @@ impl Drop for Workers {
             }
         });
         (self.travel, self.search) = (None, None);
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
+        let end = Instant::now() + PATIENCE;
+        while self.threads.iter().any(|t| !t.is_finished()) && Instant::now() < end {
+            thread::sleep(Duration::from_millis(5));
         }
     }
 }
