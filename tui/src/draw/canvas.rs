@@ -185,7 +185,8 @@ pub struct Column {
     pub from: u16,
 }
 
-/// The widths of columns, from the cells that there are; 0: left out. The last takes what is left.
+/// The widths of columns, from the cells that there are; 0: left out. The last takes what is
+/// left, and what it needs beyond that from the widest of the others.
 pub fn widths(columns: &[Column], cells: &[Vec<String>], room: u16) -> Vec<u16> {
     let mut widths: Vec<u16> = columns
         .iter()
@@ -199,7 +200,17 @@ pub fn widths(columns: &[Column], cells: &[Vec<String>], room: u16) -> Vec<u16> 
             }
         })
         .collect();
-    let used: u16 = widths.iter().filter(|&&w| w > 0).map(|w| w + 2).sum();
+    /// No column gets narrower than this for another.
+    const LEAST: u16 = 12;
+    let used = |widths: &[u16]| widths.iter().filter(|&&w| w > 0).map(|w| w + 2).sum::<u16>();
+    while used(&widths) > room + 1 {
+        let others = widths.iter_mut().rev().skip(1);
+        match others.max_by_key(|w| **w).filter(|w| **w > LEAST) {
+            Some(widest) => *widest -= 1,
+            None => break,
+        }
+    }
+    let used = used(&widths);
     if let Some(last) = widths.last_mut().filter(|w| **w > 0) {
         *last = (*last + room).saturating_sub(used.saturating_sub(1)).min(200);
     }

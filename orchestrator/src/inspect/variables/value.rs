@@ -43,23 +43,33 @@ impl<'a> There<'a, '_> {
         );
         let text = if composite { self.text_of_class(&entry, at) } else { None };
         let opened = composite && text.is_none();
-        let value = match text {
+        let value: String = match text {
             Some(text) => text,
             None if opened => self.name(&entry).map_or_else(|| "{…}".to_owned(), |n| format!("{n} {{…}}")),
             None => self.value(&entry, at, size).unwrap_or_else(|| "unreadable".to_owned()),
         };
-        found.push(Variable {
+        let value = safe(value.as_bytes());
+        let variable = |value: &str| Variable {
             name: name.to_owned(),
-            value: safe(value.as_bytes()),
+            value: value.to_owned(),
             place: match at {
                 Where::Memory(addr) if size > 0 => Some((addr, size)),
                 _ => None,
             },
-        });
+        };
+        let mut members = Vec::new();
         if let (true, Where::Memory(addr)) = (opened && depth < DEEPEST, at) {
             // What cannot be read further has no members to show.
-            let _ = self.members(found, name, &entry, addr, depth + 1);
+            let _ = self.members(&mut members, name, &entry, addr, depth + 1);
         }
+        // What only wraps something (`std::atomic`) is shown as that.
+        if let [member] = &members[..] {
+            found.push(variable(&member.value));
+            return;
+        }
+        found.push(variable(&value));
+        members.truncate(MOST.saturating_sub(found.len()));
+        found.append(&mut members);
     }
 
     fn members(
