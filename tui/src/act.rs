@@ -101,7 +101,8 @@ pub fn act(state: &mut State, action: Action) -> Vec<Effect> {
             state.pane = state.pane.next();
             Vec::new()
         }
-        Action::Step(motion) => {
+        Action::Step(mut motion) => {
+            motion.frame = state.frame;
             // Keys that are held down do not pile up.
             if state.travels() {
                 return Vec::new();

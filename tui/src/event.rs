@@ -103,6 +103,8 @@ pub struct Motion {
     pub by: By,
     /// Backwards.
     pub back: bool,
+    /// Of which function of the stack: 0 is the innermost.
+    pub frame: usize,
 }
 
 /// What a step is.
@@ -110,7 +112,7 @@ pub struct Motion {
 pub enum By {
     /// One instruction, or the event that is next.
     Instruction,
-    /// To another source line of this function or its caller.
+    /// To another source line of the function or its caller.
     Line,
     /// To the next event that people care for.
     Event,

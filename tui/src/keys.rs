@@ -82,7 +82,7 @@ pub struct Command {
 }
 
 const fn step(by: By, back: bool) -> Action {
-    Action::Step(Motion { by, back })
+    Action::Step(Motion { by, back, frame: 0 })
 }
 
 const RECORDING: &[View] = &[View::Recording];
@@ -122,7 +122,7 @@ pub const COMMANDS: &[Command] = &[
         keys: &[Char('n')],
         shown: "n/N",
         label: "line",
-        help: "Step to the next source line, over calls",
+        help: "Step to the next source line of the selected function, over calls",
         views: RECORDING,
     },
     Command {
@@ -130,7 +130,7 @@ pub const COMMANDS: &[Command] = &[
         keys: &[Char('N'), Char('p')],
         shown: "N",
         label: "",
-        help: "Step to the source line before, over calls",
+        help: "Step to the source line before, of the selected function, over calls",
         views: RECORDING,
     },
     Command {

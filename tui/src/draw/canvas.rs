@@ -150,11 +150,11 @@ impl<'b> Canvas<'b> {
         y - area.y
     }
 
-    /// Keys and what they do, as many as fit; the last two always.
+    /// Keys and what they do, as many as fit; the last three always.
     pub fn keys(&mut self, y: u16, all: &[(&str, &str)]) {
         let len = |(key, label): &(&str, &str)| width(key) + width(label) + 3;
-        let kept = all.len().saturating_sub(2);
-        let (first, last) = all.split_at(if all.len() > 4 { kept } else { all.len() });
+        let kept = all.len().saturating_sub(3);
+        let (first, last) = all.split_at(if all.len() > 5 { kept } else { all.len() });
         let mut room = self.width().saturating_sub(last.iter().map(len).sum());
         let mut shown = Vec::new();
         for one in first {

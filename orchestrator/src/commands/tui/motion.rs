@@ -3,12 +3,14 @@
 use super::picture::Traveller;
 use super::worker::Job;
 use crate::describe;
+use crate::inspect::backtrace::{Call, backtrace};
 use crate::inspect::{Mapping, Still, mapping, word};
 use crate::position::{At, Position};
 use crate::travel::{Reason, Stops, TravelError};
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction};
 use orch_abi::record::Kind;
+use orch_blame::symbols::{Frame, is_of_the_system};
 use orch_recorder::session::Session;
 use orch_recorder::trace::{RecordingId, Tick};
 use orch_tui::event::{By, Motion};
@@ -30,7 +32,10 @@ pub fn step(to: &mut Traveller, job: &Job, motion: Motion, from: Position) -> Re
         (By::Line, back) => {
             let here = to.travel()?.here().clone();
             let mut lines = Lines::new(to, job)?;
-            let done = if back { lines.back() } else { lines.forward() };
+            let done = match back {
+                true => lines.back(motion.frame),
+                false => lines.forward(motion.frame),
+            };
             if done.is_err() {
                 // A line that is not there is no reason to be elsewhere.
                 let travel = to.travel()?;
@@ -122,7 +127,9 @@ impl<'t> Lines<'t> {
         let file = mapping(&self.maps, rip).and_then(|map| map.file_at(rip));
         let code = file.map(|(file, offset)| self.to.symbols.code(file, offset));
         Ok(code.and_then(|code| {
-            let frame = code.frames.first()?;
+            // What headers of the system brought is part of the line that uses it.
+            let own = |f: &&Frame| !f.file.as_deref().is_some_and(is_of_the_system);
+            let frame = code.frames.iter().find(own).or(code.frames.first())?;
             Some((frame.file.clone()?, frame.line?))
         }))
     }
@@ -133,9 +140,38 @@ impl<'t> Lines<'t> {
         Ok(Decoder::with_ip(64, &bytes[..read], at, DecoderOptions::NONE).decode())
     }
 
-    /// To another line of this function or its caller.
-    fn forward(&mut self) -> Result<()> {
-        let start = self.place()?;
+    /// A function of the stack, if it is not the innermost.
+    fn caller(&mut self, frame: usize) -> Result<Option<Call>> {
+        if frame == 0 {
+            return Ok(None);
+        }
+        let (maps, to) = (&self.maps, &mut *self.to);
+        let travel = to.travel.as_mut().context("nothing is replayed")?;
+        let regs = travel.regs()?;
+        let (symbols, unwinder) = (&mut to.symbols, &mut to.unwinder);
+        let stack = backtrace(travel, maps, symbols, unwinder, &regs, super::picture::FRAMES);
+        // What is inlined in the innermost function has not called it.
+        let inner = stack.calls.iter().position(|call| !call.inlined);
+        let is_caller = inner.is_some_and(|inner| frame > inner);
+        Ok(stack.calls.into_iter().nth(frame).filter(|_| is_caller))
+    }
+
+    /// To another line of the function or its caller.
+    fn forward(&mut self, frame: usize) -> Result<()> {
+        let start = match self.caller(frame)? {
+            None => self.place()?,
+            Some(caller) => {
+                if !self.run(caller.pc, caller.registers.sp(), false)? {
+                    return Ok(());
+                }
+                let line = caller.file.zip(caller.line);
+                let now = self.place()?;
+                if now.is_some() && now != line {
+                    return Ok(());
+                }
+                line
+            }
+        };
         if start.is_none() {
             return self.out();
         }
@@ -203,7 +239,14 @@ impl<'t> Lines<'t> {
     }
 
     /// To the beginning of the line before.
-    fn back(&mut self) -> Result<()> {
+    fn back(&mut self, frame: usize) -> Result<()> {
+        if let Some(caller) = self.caller(frame)? {
+            let there = self.call_before(caller.pc)?;
+            let there = there.context("the function was not called by a call; ← steps back")?;
+            if !self.run(there, caller.registers.sp(), true)? {
+                return Ok(());
+            }
+        }
         let start = self.place()?;
         let mut found: Option<Place> = None;
         for _ in 0..MOST {
@@ -237,7 +280,14 @@ impl<'t> Lines<'t> {
         let Some(target) = target else {
             return Ok(());
         };
-        // A call ends where it is returned to.
+        if let Some(at) = self.call_before(target)? {
+            self.run(at, regs.rsp.wrapping_add(8), true)?;
+        }
+        Ok(())
+    }
+
+    /// The call that returns to an address: it ends there.
+    fn call_before(&mut self, target: u64) -> Result<Option<u64>> {
         for len in [5, 2, 3, 6, 7, 4] {
             let at = target.wrapping_sub(len);
             let instruction = self.decode(at)?;
@@ -246,10 +296,9 @@ impl<'t> Lines<'t> {
                 FlowControl::Call | FlowControl::IndirectCall
             );
             if calls && instruction.next_ip() == target {
-                self.run(at, regs.rsp.wrapping_add(8), true)?;
-                return Ok(());
+                return Ok(Some(at));
             }
         }
-        Ok(())
+        Ok(None)
     }
 }

@@ -15,7 +15,7 @@ use crate::position::{At, Position, When};
 use crate::travel::Travel;
 use anyhow::{Context as _, Result};
 use orch_abi::record::Regs;
-use orch_blame::symbols::Symbols;
+use orch_blame::symbols::{Symbols, is_of_the_system};
 use orch_recorder::files::FileStore;
 use orch_recorder::session::Session;
 use orch_tui::data::{self, Frame, Instruction, Memory, Picture};
@@ -23,7 +23,7 @@ use orch_tui::event::Request;
 use std::path::PathBuf;
 
 /// Functions of the stack that are shown at most.
-const FRAMES: usize = 60;
+pub(super) const FRAMES: usize = 60;
 /// So many of them with their variables: to find these takes time at each step.
 const WITH_VARIABLES: usize = 16;
 /// Instructions before and behind the next one.
@@ -140,7 +140,11 @@ impl Traveller {
             frame.variables = variables;
         }
         let has_source = |f: &Frame| f.source.as_ref().is_some_and(|s| !s.lines.is_empty());
-        let frame = frames.iter().position(has_source).unwrap_or(0);
+        let is_own = |f: &Frame| {
+            has_source(f) && f.source.as_ref().is_some_and(|s| !is_of_the_system(&s.file))
+        };
+        let frame = frames.iter().position(is_own);
+        let frame = frame.or_else(|| frames.iter().position(has_source)).unwrap_or(0);
         Ok(Picture {
             position: position.to_string(),
             recording: position.recording.0,

@@ -15,9 +15,16 @@ use orch_blame::access::Old;
 use orch_recorder::session::Session;
 use orch_recorder::trace::RecordingId;
 use orch_tui::data::{Access, FORMATS, History};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Changes that are looked for; each takes a run backwards to it.
 const MOST: usize = 12;
+/// So long it is looked for more of them.
+const LIMIT: Duration = Duration::from_secs(15);
 /// Bytes that can be watched, wherever they begin.
 const WATCHED: u64 = 24;
 
@@ -34,31 +41,43 @@ pub fn history(
     let shown = len.min(WATCHED);
     job.tell(format!("going to {from}"));
     let address = Address::number(addr);
-    let begun = |flag: &_| job.interrupt_by(flag);
+    let mut flag = None;
+    let begun = |interrupt: &Arc<AtomicBool>| {
+        job.interrupt_by(interrupt);
+        flag = Some(Arc::clone(interrupt));
+    };
     let mut search = Search::begin(session, from, &address, Some(shown), begun)?;
+    let clock = flag.map(Clock::start);
     let mut rows = Vec::new();
-    let mut first = false;
+    let mut end = "";
     while rows.len() < MOST {
         job.tell(format!("replaying backwards, {} changes found", rows.len()));
         match search.previous(20) {
             Ok(Some(change)) => rows.push(row(session, &change)?),
             Ok(None) => {
-                first = true;
+                end = "; there are none before";
                 break;
             }
             Err(e) => {
                 job.go_on()?;
+                let late = clock.as_ref().is_some_and(Clock::is_late);
                 let interrupted = matches!(e.downcast_ref(), Some(TravelError::Interrupted));
-                anyhow::ensure!(!interrupted, "cancelled");
-                return Err(e);
+                if !(late && interrupted && !rows.is_empty()) {
+                    return Err(e.context("no change was found so far"));
+                }
+                break;
             }
         }
+        if clock.as_ref().is_some_and(Clock::is_late) {
+            break;
+        }
+    }
+    if end.is_empty() {
+        end = "; there may be more before: b again from the first shows them";
     }
     rows.reverse();
     let mut note = format!("{note}: changes before {from}, by replaying it backwards");
-    if !first {
-        note += &format!("; the last {MOST} only");
-    }
+    note += end;
     if shown < len {
         note += &format!("; the first {shown} of {len} bytes");
     }
@@ -67,6 +86,32 @@ pub fn history(
         note: safe(note.as_bytes()),
         rows,
     })
+}
+
+/// Ends a search that takes too long.
+struct Clock {
+    end: Instant,
+    /// While it is there, the clock runs.
+    _running: Sender<()>,
+}
+
+impl Clock {
+    fn start(interrupt: Arc<AtomicBool>) -> Self {
+        let (running, stopped) = mpsc::channel::<()>();
+        thread::spawn(move || {
+            if stopped.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
+                interrupt.store(true, Ordering::Relaxed);
+            }
+        });
+        Self {
+            end: Instant::now() + LIMIT,
+            _running: running,
+        }
+    }
+
+    fn is_late(&self) -> bool {
+        Instant::now() >= self.end
+    }
 }
 
 fn row(session: &Session, change: &Change) -> Result<Access> {
