@@ -22,12 +22,18 @@ fn recorded() -> Result<Place> {
     let place = Place::new(User::Own)?;
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/job-queue");
     let dir = place.path().join("job-queue");
-    let copied = Command::new("cp").arg("-r").args([&source, &dir]).status()?;
+    let copied = Command::new("cp")
+        .arg("-r")
+        .args([&source, &dir])
+        .status()?;
     ensure!(copied.success(), "cannot copy the example");
     let made = Command::new("make").arg("-s").current_dir(&dir).status()?;
     ensure!(made.success(), "cannot build the example");
     let launch = dir.join("launch.sh");
-    let name = format!("/queue-tui-{}", place.path().file_name().context("a name")?.display());
+    let name = format!(
+        "/queue-tui-{}",
+        place.path().file_name().context("a name")?.display()
+    );
     let mut command = place.record(&[launch.to_str().context("UTF-8")?]);
     let recorded = run::run(command.env("QUEUE", name), LIMIT)?;
     ensure!(recorded.stderr.contains("Assertion"), "{recorded}");
@@ -56,7 +62,11 @@ fn the_culprit_by_keys() -> Result<()> {
         ensure!(is_culprit(&outcome.stdout), "at {size}: {}", outcome.stdout);
     }
     let outcome = render(&place, &format!("{script} Bksp Bksp"), "120x36")?;
-    ensure!(outcome.stdout.contains("report.cpp:15"), "back: {}", outcome.stdout);
+    ensure!(
+        outcome.stdout.contains("report.cpp:15"),
+        "back: {}",
+        outcome.stdout
+    );
     Ok(())
 }
 
@@ -67,27 +77,47 @@ fn from_a_printed_line_on() -> Result<()> {
     let place = recorded()?;
     let there = "4 / 'Assertion' Enter Enter";
     let screen = render(&place, there, "160x50")?.stdout;
-    for text in ["at write(2, \"report: report.cpp:15", "main", "job.failures", "-1700862316"] {
+    for text in [
+        "at write(2, \"report: report.cpp:15",
+        "main",
+        "job.failures",
+        "-1700862316",
+    ] {
         ensure!(screen.contains(text), "no {text:?}: {screen}");
     }
     let next = render(&place, &format!("{there} e show E"), "160x50")?.stdout;
-    ensure!(next.contains("at write(2, \"report: report.cpp:15"), "there and back: {next}");
+    ensure!(
+        next.contains("at write(2, \"report: report.cpp:15"),
+        "there and back: {next}"
+    );
     let before = render(&place, &format!("{there} N"), "160x50")?.stdout;
     let is_main = |l: &&str| l.contains("▶") && (l.contains(" main ") || l.contains("report.cpp"));
-    ensure!(before.lines().any(|l| is_main(&l)), "a line back, of main: {before}");
+    ensure!(
+        before.lines().any(|l| is_main(&l)),
+        "a line back, of main: {before}"
+    );
     // What is shared has a history of all processes, by its name in one of them.
     let all = format!("{there} w End");
     let screen = render(&place, &all, "160x50")?.stdout;
     let ups = rows_above(&screen, "job.failures").with_context(|| screen.clone())?;
     let script = format!("{all} {} b", "Up ".repeat(ups));
     let history = render(&place, &script, "160x50")?.stdout;
-    for text in ["create.cpp:7", "submit.cpp:16", "report.cpp:12", "3 accesses"] {
+    for text in [
+        "create.cpp:7",
+        "submit.cpp:16",
+        "report.cpp:12",
+        "3 accesses",
+    ] {
         ensure!(history.contains(text), "no {text:?}: {history}");
     }
     // What is its own is found by replaying it backwards.
     let own = render(&place, &format!("{there} w w b"), "160x50")?.stdout;
     ensure!(own.contains("by replaying it backwards"), "{own}");
-    ensure!(own.lines().any(|l| l.contains(" change ") || l.contains(" syscall ")), "{own}");
+    ensure!(
+        own.lines()
+            .any(|l| l.contains(" change ") || l.contains(" syscall ")),
+        "{own}"
+    );
     Ok(())
 }
 
@@ -97,7 +127,11 @@ fn rows_above(screen: &str, name: &str) -> Option<usize> {
     let title = lines.next()?;
     // Source is to the left of them.
     let column = title.chars().count() - title.split("Variables").last()?.chars().count();
-    let right = |l: &str| l.chars().skip(column.saturating_sub(14)).collect::<String>();
+    let right = |l: &str| {
+        l.chars()
+            .skip(column.saturating_sub(14))
+            .collect::<String>()
+    };
     let rows: Vec<String> = lines.map(right).collect();
     let row = rows.iter().position(|l| l.contains(&format!(" {name} ")))?;
     rows.iter().position(|l| l.contains('▶'))?.checked_sub(row)
@@ -119,7 +153,10 @@ fn bad_input_is_explained() -> Result<()> {
     let small = render(&place, "Enter", "30x8")?.stdout;
     ensure!(small.contains("30x8 is too small"), "{small}");
     let none = place.read(&["tui"], LIMIT)?;
-    ensure!(none.code() == Some(2) && none.stderr.contains("--render"), "{none}");
+    ensure!(
+        none.code() == Some(2) && none.stderr.contains("--render"),
+        "{none}"
+    );
     Ok(())
 }
 
@@ -131,7 +168,15 @@ struct Terminal<'p> {
 impl<'p> Terminal<'p> {
     fn open(place: &'p Place) -> Result<Self> {
         let terminal = Self { place };
-        let shell = ["new-session", "-d", "-x", "120", "-y", "36", "env PS1='ready> ' bash --norc --noprofile"];
+        let shell = [
+            "new-session",
+            "-d",
+            "-x",
+            "120",
+            "-y",
+            "36",
+            "env PS1='ready> ' bash --norc --noprofile",
+        ];
         terminal.tmux(&shell)?;
         terminal.wait("the shell", |s| s.contains("ready>"))?;
         Ok(terminal)
@@ -140,8 +185,15 @@ impl<'p> Terminal<'p> {
     fn tmux(&self, arguments: &[&str]) -> Result<String> {
         let mut command = self.place.command("tmux");
         let socket = self.place.path().join("tmux");
-        command.arg("-S").arg(socket).args(["-f", "/dev/null", "-u"]).args(arguments);
-        let output = command.env("TERM", "xterm-256color").output().context("tmux")?;
+        command
+            .arg("-S")
+            .arg(socket)
+            .args(["-f", "/dev/null", "-u"])
+            .args(arguments);
+        let output = command
+            .env("TERM", "xterm-256color")
+            .output()
+            .context("tmux")?;
         ensure!(output.status.success(), "tmux {arguments:?}: {output:?}");
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
@@ -179,7 +231,10 @@ impl<'p> Terminal<'p> {
         let shell = self.tmux(&["display-message", "-p", "#{pane_pid}"])?;
         let shell = shell.trim();
         let children = fs::read_to_string(format!("/proc/{shell}/task/{shell}/children"))?;
-        let child = children.split_whitespace().next().context("it runs nothing")?;
+        let child = children
+            .split_whitespace()
+            .next()
+            .context("it runs nothing")?;
         Ok(Pid::from_raw(child.parse()?))
     }
 
@@ -189,7 +244,10 @@ impl<'p> Terminal<'p> {
         self.wait("the same terminal", |s| s.lines().any(|l| l == "same"))?;
         let modes = "#{alternate_on}#{mouse_any_flag}#{cursor_flag}";
         let modes = self.tmux(&["display-message", "-p", modes])?;
-        ensure!(modes.trim() == "001", "alternate screen, mouse, cursor: {modes}");
+        ensure!(
+            modes.trim() == "001",
+            "alternate screen, mouse, cursor: {modes}"
+        );
         Ok(())
     }
 }
@@ -204,7 +262,11 @@ impl Drop for Terminal<'_> {
 fn in_a_terminal() -> Result<()> {
     let place = recorded()?;
     let terminal = Terminal::open(&place)?;
-    let command = format!("{} -s {} tui", place.orch().display(), place.session().display());
+    let command = format!(
+        "{} -s {} tui",
+        place.orch().display(),
+        place.session().display()
+    );
     terminal.command("stty -g >before")?;
     terminal.command(&command)?;
     terminal.wait("the tour", |s| s.contains("A tour in five lines"))?;
@@ -243,9 +305,13 @@ fn in_a_terminal() -> Result<()> {
 
     // The tour is for the first time only; q ends it, whatever it does.
     terminal.command(&format!("{command} p11@exit"))?;
-    terminal.wait("the position", |s| s.contains("quit") && !s.contains("A tour"))?;
+    terminal.wait("the position", |s| {
+        s.contains("quit") && !s.contains("A tour")
+    })?;
     terminal.key("q")?;
-    terminal.wait("the shell", |s| s.contains("ready>") && !s.contains("2 Recording"))?;
+    terminal.wait("the shell", |s| {
+        s.contains("ready>") && !s.contains("2 Recording")
+    })?;
     terminal.command("echo code $?")?;
     terminal.wait("its exit code", |s| s.contains("code 0"))?;
     terminal.is_as_before()

@@ -23,7 +23,9 @@ pub fn key(state: &mut State, key: Key) -> Vec<Effect> {
     if let Some(overlay) = state.overlay {
         state.overlay = match (overlay, key) {
             (Overlay::Help(n), Key::Down | Key::Char('j')) => Some(Overlay::Help(n + 1)),
-            (Overlay::Help(n), Key::Up | Key::Char('k')) => Some(Overlay::Help(n.saturating_sub(1))),
+            (Overlay::Help(n), Key::Up | Key::Char('k')) => {
+                Some(Overlay::Help(n.saturating_sub(1)))
+            }
             _ => None,
         };
         return Vec::new();
@@ -170,7 +172,9 @@ fn move_by(state: &mut State, rows: i64) -> Vec<Effect> {
     } else {
         state.variable.selected = 0;
         let at = i64::try_from(state.frame).unwrap_or(0).saturating_add(rows);
-        state.frame = usize::try_from(at.max(0)).unwrap_or(0).min(len.saturating_sub(1));
+        state.frame = usize::try_from(at.max(0))
+            .unwrap_or(0)
+            .min(len.saturating_sub(1));
     }
     Vec::new()
 }
@@ -317,7 +321,9 @@ fn zoom(state: &mut State, times: u64, of: u64) -> Vec<Effect> {
     let all = shown(state);
     let len = ((to - from) / of).saturating_mul(times).max(10);
     let tick = state.picture.as_ref().map(|p| p.tick);
-    let middle = tick.filter(|t| (from..=to).contains(t)).unwrap_or(from.midpoint(to));
+    let middle = tick
+        .filter(|t| (from..=to).contains(t))
+        .unwrap_or(from.midpoint(to));
     if len < all.1.saturating_sub(all.0) {
         let from = middle.saturating_sub(len / 2).max(all.0).min(all.1 - len);
         state.zoom = Some((from, from + len));
@@ -343,9 +349,10 @@ fn pan(state: &mut State, by: i32) -> Vec<Effect> {
 
 /// The commands that have the characters, best first.
 fn commands(view: View, pattern: &str) -> Vec<Choice> {
-    let here = COMMANDS.iter().enumerate().filter(|(_, c)| {
-        c.works_in(view) && c.action != Action::Palette
-    });
+    let here = COMMANDS
+        .iter()
+        .enumerate()
+        .filter(|(_, c)| c.works_in(view) && c.action != Action::Palette);
     let mut found: Vec<(i32, usize)> = here
         .filter_map(|(n, c)| Some((fuzzy(pattern, c.help)?, n)))
         .collect();
@@ -408,7 +415,11 @@ fn answer(state: &mut State, ask: Ask, value: String) -> Vec<Effect> {
             }
             state.byte = 0;
             state.pane = Pane::Memory;
-            let value = if value.is_empty() { "$rsp".to_owned() } else { value };
+            let value = if value.is_empty() {
+                "$rsp".to_owned()
+            } else {
+                value
+            };
             state.look_at(value)
         }
         Ask::Command => match value.parse().ok().and_then(|n: usize| COMMANDS.get(n)) {
@@ -474,7 +485,9 @@ fn in_recording(state: &mut State, x: u16, y: u16) -> Vec<Effect> {
         let (old, was) = (state.variable.selected, state.pane);
         state.pane = Pane::Variables;
         let len = state.variables().len();
-        state.variable.select(state.variable.top + row(panes.variables), len);
+        state
+            .variable
+            .select(state.variable.top + row(panes.variables), len);
         if was == Pane::Variables && state.variable.selected == old {
             return enter(state);
         }

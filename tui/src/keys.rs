@@ -444,7 +444,11 @@ pub fn find(view: View, key: Key) -> Option<Action> {
 pub fn fuzzy(pattern: &str, text: &str) -> Option<i32> {
     let text: Vec<char> = text.to_lowercase().chars().collect();
     let (mut score, mut at) = (0, 0);
-    for c in pattern.to_lowercase().chars().filter(|c| !c.is_whitespace()) {
+    for c in pattern
+        .to_lowercase()
+        .chars()
+        .filter(|c| !c.is_whitespace())
+    {
         let found = at + text.get(at..)?.iter().position(|&t| t == c)?;
         let begins = found == 0 || !text[found - 1].is_alphanumeric();
         score += if begins { 8 } else { 0 };

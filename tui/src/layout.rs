@@ -85,7 +85,11 @@ pub fn recording(state: &State) -> Recording {
     let left = all.width * 3 / 5;
     let right = all.width - left;
     let threads = state.picture.as_ref().map_or(0, |p| p.threads.len());
-    let threads = if threads > 1 { u16::try_from(threads + 1).unwrap_or(5).min(5) } else { 0 };
+    let threads = if threads > 1 {
+        u16::try_from(threads + 1).unwrap_or(5).min(5)
+    } else {
+        0
+    };
     let stack = ((upper - threads.min(upper)) * 2 / 5).max(3).min(upper);
     let threads = threads.min(upper - stack);
     parts.source = Rect::new(0, top, left, upper);
@@ -98,14 +102,18 @@ pub fn recording(state: &State) -> Recording {
 /// The first function of the stack that is shown.
 #[must_use]
 pub fn stack_top(state: &State) -> usize {
-    let height = usize::from(recording(state).stack.height).saturating_sub(1).max(1);
+    let height = usize::from(recording(state).stack.height)
+        .saturating_sub(1)
+        .max(1);
     (state.frame + 1).saturating_sub(height)
 }
 
 /// The first row of memory that is shown.
 #[must_use]
 pub fn memory_top(state: &State) -> usize {
-    let height = usize::from(recording(state).memory.height).saturating_sub(1).max(1);
+    let height = usize::from(recording(state).memory.height)
+        .saturating_sub(1)
+        .max(1);
     (state.byte / ROW as usize + 1).saturating_sub(height)
 }
 

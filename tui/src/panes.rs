@@ -97,7 +97,13 @@ fn move_byte(state: &mut State, by: i64) -> Vec<Effect> {
             Vec::new()
         }
         // Where memory ends, there is nothing to go on with.
-        Ok(_) if len == 0 || state.picture.as_ref().is_some_and(|p| p.memory.problem.is_some()) => {
+        Ok(_)
+            if len == 0
+                || state
+                    .picture
+                    .as_ref()
+                    .is_some_and(|p| p.memory.problem.is_some()) =>
+        {
             state.byte = len.saturating_sub(1);
             Vec::new()
         }
@@ -113,7 +119,10 @@ fn move_byte(state: &mut State, by: i64) -> Vec<Effect> {
 
 /// Memory from elsewhere on: what is asked for begins at a whole row.
 fn turn(state: &mut State, addr: u64, at: u64) -> Vec<Effect> {
-    let shown = state.picture.as_ref().map_or(0, |p| p.memory.bytes.len() as u64);
+    let shown = state
+        .picture
+        .as_ref()
+        .map_or(0, |p| p.memory.bytes.len() as u64);
     let skipped = match at < shown {
         true => 0,
         false => (at / ROW * ROW).saturating_sub(shown / 2 / ROW * ROW),

@@ -182,7 +182,10 @@ fn act(
     let end = Instant::now() + limit;
     while let Some(pending) = state.pending.last() {
         let note = pending.request.note();
-        match backend.answers().recv_timeout(end.saturating_duration_since(Instant::now())) {
+        match backend
+            .answers()
+            .recv_timeout(end.saturating_duration_since(Instant::now()))
+        {
             Ok(event) => {
                 let effects = state.on(event);
                 perform(backend, effects);

@@ -179,7 +179,10 @@ impl State {
         }
         if let Some(place) = blame {
             self.view = View::History;
-            effects.extend(self.ask(Request::Blame(place.to_owned(), position.map(str::to_owned))));
+            effects.extend(self.ask(Request::Blame(
+                place.to_owned(),
+                position.map(str::to_owned),
+            )));
         }
         effects
     }
@@ -211,10 +214,14 @@ impl State {
         let kind = std::mem::discriminant(&request);
         let same = |p: &Pending| {
             let travels = |r: &Request| r.worker() == Worker::Travel;
-            std::mem::discriminant(&p.request) == kind
-                || travels(&p.request) && travels(&request)
+            std::mem::discriminant(&p.request) == kind || travels(&p.request) && travels(&request)
         };
-        let old: Vec<u64> = self.pending.iter().filter(|p| same(p)).map(|p| p.ticket).collect();
+        let old: Vec<u64> = self
+            .pending
+            .iter()
+            .filter(|p| same(p))
+            .map(|p| p.ticket)
+            .collect();
         self.pending.retain(|p| !old.contains(&p.ticket));
         self.next += 1;
         self.pending.push(Pending {
@@ -251,7 +258,10 @@ impl State {
         let asked = self.pending.remove(at).request;
         match loaded {
             Loaded::Overview(Ok(overview)) => {
-                let crashed = overview.processes.iter().position(|p| p.end == crate::data::End::Crashed);
+                let crashed = overview
+                    .processes
+                    .iter()
+                    .position(|p| p.end == crate::data::End::Crashed);
                 self.overview = Some(overview);
                 self.system.list.selected = crashed.unwrap_or(0);
             }
@@ -309,7 +319,10 @@ impl State {
         }
         if let Some(overview) = &self.overview
             && self.system.filter.is_empty()
-            && let Some(at) = overview.processes.iter().position(|p| p.id == picture.recording)
+            && let Some(at) = overview
+                .processes
+                .iter()
+                .position(|p| p.id == picture.recording)
         {
             self.system.list.selected = at;
         }

@@ -10,7 +10,11 @@ const CELL: (f64, f64) = (8.4, 18.0);
 /// Draws a screen; `light` as on a light ground.
 #[must_use]
 pub fn svg(buffer: &Buffer, light: bool) -> String {
-    let (ground, ink) = if light { ("#ffffff", "#24292e") } else { ("#16181d", "#d6d9de") };
+    let (ground, ink) = if light {
+        ("#ffffff", "#24292e")
+    } else {
+        ("#16181d", "#d6d9de")
+    };
     let width = f64::from(buffer.area.width) * CELL.0 + 16.0;
     let height = f64::from(buffer.area.height) * CELL.1 + 16.0;
     let mut out = format!(
@@ -47,7 +51,13 @@ fn same(a: &Cell, b: &Cell) -> bool {
     (a.fg, a.bg, a.modifier) == (b.fg, b.bg, b.modifier)
 }
 
-fn run(out: &mut String, cell: &Cell, text: &str, (x, y, end): (u16, u16, u16), (ground, ink): (&str, &str)) {
+fn run(
+    out: &mut String,
+    cell: &Cell,
+    text: &str,
+    (x, y, end): (u16, u16, u16),
+    (ground, ink): (&str, &str),
+) {
     let reversed = cell.modifier.contains(Modifier::REVERSED);
     let mut front = colour(cell.fg).unwrap_or_else(|| ink.to_owned());
     let mut back = colour(cell.bg);
@@ -71,7 +81,10 @@ fn run(out: &mut String, cell: &Cell, text: &str, (x, y, end): (u16, u16, u16), 
         true => " font-weight=\"bold\"",
         false => "",
     };
-    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let text = text
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;");
     let base = top + 13.5;
     let _ = writeln!(
         out,

@@ -52,6 +52,24 @@ impl Theme {
         Style::new()
     }
 
+    /// Texts in source.
+    #[must_use]
+    pub const fn quoted(self) -> Style {
+        self.pick(Color::Indexed(114), Color::Indexed(28))
+    }
+
+    /// Numbers in source.
+    #[must_use]
+    pub const fn number(self) -> Style {
+        self.pick(Color::Indexed(180), Color::Indexed(94))
+    }
+
+    /// Reserved words in source.
+    #[must_use]
+    pub const fn word(self) -> Style {
+        self.pick(Color::Indexed(110), Color::Indexed(25))
+    }
+
     /// The byte that the cursor is on.
     #[must_use]
     pub const fn cursor(self) -> Style {

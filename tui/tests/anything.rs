@@ -44,7 +44,12 @@ fn happens() -> impl Strategy<Value = Happens> {
         1 => (0..260_u16, 0..90_u16).prop_map(|(w, h)| Event::Resize(w, h)),
     ];
     let how = prop::sample::select(vec![
-        How::Model, How::Model, How::Model, How::Error, How::Empty, How::Progress,
+        How::Model,
+        How::Model,
+        How::Model,
+        How::Error,
+        How::Empty,
+        How::Progress,
     ]);
     prop_oneof![
         3 => event.prop_map(Happens::Comes),
@@ -95,7 +100,10 @@ fn tells_the_way_out(state: &State) -> Result<(), TestCaseError> {
     }
     let last = screen.lines().last().unwrap_or_default();
     let words = ["quit", "Esc", "any key"];
-    prop_assert!(words.iter().any(|w| last.contains(w)), "no way out: {screen}");
+    prop_assert!(
+        words.iter().any(|w| last.contains(w)),
+        "no way out: {screen}"
+    );
     Ok(())
 }
 

@@ -3,9 +3,38 @@
 
 mod model;
 
-use model::Model;
-use orch_tui::{State, Theme, script};
+use orch_tui::event::{Event, Request};
+use orch_tui::{Backend, State, Theme, script};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
+
+/// Answers at once.
+struct Model {
+    send: Sender<Event>,
+    answers: Receiver<Event>,
+}
+
+impl Model {
+    fn new() -> Self {
+        let (send, answers) = mpsc::channel();
+        Self { send, answers }
+    }
+}
+
+impl Backend for Model {
+    fn ask(&mut self, ticket: u64, request: Request) {
+        let answer = Box::new(model::answer(&request));
+        self.send
+            .send(Event::Loaded(ticket, answer))
+            .expect("we hold the other end");
+    }
+
+    fn cancel(&mut self, _: &[u64]) {}
+
+    fn answers(&self) -> &Receiver<Event> {
+        &self.answers
+    }
+}
 
 /// A narrow terminal, the usual one of the pictures, a wide one.
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 36), (200, 50)];
@@ -53,16 +82,24 @@ fn terminals_that_are_too_small_say_so() {
     for size in [(20, 5), (39, 24), (120, 9), (1, 1)] {
         let screen = text("Enter", size, Theme::default());
         let wanted = format!("{}x{} is too small", size.0, size.1);
-        let shown = wanted.get(..usize::from(size.0).min(wanted.len())).unwrap_or_default();
+        let shown = wanted
+            .get(..usize::from(size.0).min(wanted.len()))
+            .unwrap_or_default();
         // What does not fit ends in one sign of its own.
         let first = screen.lines().next().unwrap_or_default();
-        assert!(first.starts_with(shown.get(..shown.len() - 1).unwrap_or_default()), "{screen}");
+        assert!(
+            first.starts_with(shown.get(..shown.len() - 1).unwrap_or_default()),
+            "{screen}"
+        );
     }
 }
 
 #[test]
 fn ascii_is_ascii() {
-    let theme = Theme { ascii: true, ..Theme::default() };
+    let theme = Theme {
+        ascii: true,
+        ..Theme::default()
+    };
     for (name, keys) in SCREENS {
         let screen = text(keys, (120, 36), theme);
         assert!(screen.is_ascii(), "{name}: {screen}");
@@ -71,7 +108,10 @@ fn ascii_is_ascii() {
 
 #[test]
 fn without_colour_nothing_is_lost() {
-    let theme = Theme { colour: false, ..Theme::default() };
+    let theme = Theme {
+        colour: false,
+        ..Theme::default()
+    };
     for (name, keys) in SCREENS {
         let mut state = State::new((120, 36), theme);
         let first = state.start(None, None);
@@ -83,6 +123,10 @@ fn without_colour_nothing_is_lost() {
             let plain = ratatui::style::Color::Reset;
             assert_eq!((cell.fg, cell.bg), (plain, plain), "{name}");
         }
-        assert_eq!(text(keys, (120, 36), theme), text(keys, (120, 36), Theme::default()), "{name}");
+        assert_eq!(
+            text(keys, (120, 36), theme),
+            text(keys, (120, 36), Theme::default()),
+            "{name}"
+        );
     }
 }

@@ -86,7 +86,8 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// Runs it.
 pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
     if args.render.is_none() && !(stdin().is_terminal() && stdout().is_terminal()) {
-        let text = "orch tui needs a terminal; `orch tui --render SCRIPT` prints screens without one";
+        let text =
+            "orch tui needs a terminal; `orch tui --render SCRIPT` prints screens without one";
         return Err(Usage(text.to_owned()).into());
     }
     let session = super::locate(dir)?;
@@ -136,7 +137,8 @@ fn theme(args: &Args) -> Theme {
     let ground = set("COLORFGBG").and_then(|c| c.rsplit(';').next()?.parse::<u8>().ok());
     Theme {
         light: args.light || matches!(ground, Some(7 | 15)),
-        colour: set("NO_COLOR").is_none() && (args.render.is_some() || set("TERM").as_deref() != Some("dumb")),
+        colour: set("NO_COLOR").is_none()
+            && (args.render.is_some() || set("TERM").as_deref() != Some("dumb")),
         ascii: args.ascii || !utf8 && args.render.is_none(),
     }
 }
@@ -152,6 +154,8 @@ fn is_first() -> bool {
     if file.exists() {
         return false;
     }
-    let made = file.parent().is_some_and(|dir| fs::create_dir_all(dir).is_ok());
+    let made = file
+        .parent()
+        .is_some_and(|dir| fs::create_dir_all(dir).is_ok());
     made && fs::write(&file, "").is_ok()
 }

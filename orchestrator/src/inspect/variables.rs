@@ -356,8 +356,9 @@ impl<'a> There<'a, '_> {
                 EvaluationResult::RequiresCallFrameCfa => {
                     evaluation.resume_with_call_frame_cfa(self.frame.cfa?)
                 }
-                EvaluationResult::RequiresRelocatedAddress(addr) => evaluation
-                    .resume_with_relocated_address(addr.wrapping_add(self.frame.bias)),
+                EvaluationResult::RequiresRelocatedAddress(addr) => {
+                    evaluation.resume_with_relocated_address(addr.wrapping_add(self.frame.bias))
+                }
                 EvaluationResult::RequiresIndexedAddress { index, relocate } => {
                     let addr = self.dwarf.address(self.unit, index).ok()?;
                     let bias = if relocate { self.frame.bias } else { 0 };

@@ -87,7 +87,8 @@ impl<'b> Canvas<'b> {
 
     /// Adds a style to what is there.
     pub fn fill(&mut self, area: Rect, style: Style) {
-        self.buffer.set_style(area.intersection(self.buffer.area), style);
+        self.buffer
+            .set_style(area.intersection(self.buffer.area), style);
     }
 
     /// Takes away what is there.
@@ -110,7 +111,13 @@ impl<'b> Canvas<'b> {
         self.text(area.x, area.y, area.width, &line, dim);
         let room = area.width.saturating_sub(5);
         let title = cut(title, room);
-        self.text(area.x + 2, area.y, room, &format!(" {title} "), self.theme.bold());
+        self.text(
+            area.x + 2,
+            area.y,
+            room,
+            &format!(" {title} "),
+            self.theme.bold(),
+        );
         let left = room.saturating_sub(width(&title) + 6);
         if !note.is_empty() && left > 8 {
             let note = format!(" {} ", cut_front(note, left));
@@ -202,7 +209,13 @@ pub fn widths(columns: &[Column], cells: &[Vec<String>], room: u16) -> Vec<u16> 
         .collect();
     /// No column gets narrower than this for another.
     const LEAST: u16 = 12;
-    let used = |widths: &[u16]| widths.iter().filter(|&&w| w > 0).map(|w| w + 2).sum::<u16>();
+    let used = |widths: &[u16]| {
+        widths
+            .iter()
+            .filter(|&&w| w > 0)
+            .map(|w| w + 2)
+            .sum::<u16>()
+    };
     while used(&widths) > room + 1 {
         let others = widths.iter_mut().rev().skip(1);
         match others.max_by_key(|w| **w).filter(|w| **w > LEAST) {
@@ -212,7 +225,9 @@ pub fn widths(columns: &[Column], cells: &[Vec<String>], room: u16) -> Vec<u16> 
     }
     let used = used(&widths);
     if let Some(last) = widths.last_mut().filter(|w| **w > 0) {
-        *last = (*last + room).saturating_sub(used.saturating_sub(1)).min(200);
+        *last = (*last + room)
+            .saturating_sub(used.saturating_sub(1))
+            .min(200);
     }
     widths
 }

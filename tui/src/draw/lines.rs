@@ -33,7 +33,13 @@ pub fn draw(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
     let shown = lines.iter().skip(rows.list.top).take(area.height.into());
     let column = shown.clone().map(|l| width(&l.position)).max().unwrap_or(0);
     for ((n, line), y) in shown.enumerate().zip(area.y..) {
-        let x = canvas.text(2, y, column, &line.position, theme.recording(line.recording));
+        let x = canvas.text(
+            2,
+            y,
+            column,
+            &line.position,
+            theme.recording(line.recording),
+        );
         let mut x = x.max(2 + column) + 2;
         if let Some(thread) = line.thread {
             x = canvas.text(x, y, 8, &format!("[{thread}] "), theme.dim());

@@ -41,13 +41,22 @@ pub fn draw(state: &State, canvas: &mut Canvas<'_>, picture: &Picture, area: Rec
             }
             let (hex, text) = byte_columns(u16::try_from(n).unwrap_or(0));
             canvas.text(area.x + hex, y, 2, &format!("{byte:02x}"), style);
-            let visible = if (0x20..0x7f).contains(byte) { *byte as char } else { '.' };
+            let visible = if (0x20..0x7f).contains(byte) {
+                *byte as char
+            } else {
+                '.'
+            };
             canvas.text(area.x + text, y, 1, visible.encode_utf8(&mut [0; 4]), style);
         }
         end = y + 1;
     }
     if let Some(problem) = &memory.problem {
-        let area = Rect::new(area.x + 2, end, area.width.saturating_sub(3), area.bottom().saturating_sub(end));
+        let area = Rect::new(
+            area.x + 2,
+            end,
+            area.width.saturating_sub(3),
+            area.bottom().saturating_sub(end),
+        );
         canvas.wrapped(area, problem, theme.warn());
     }
 }

@@ -7,6 +7,7 @@ mod memory;
 mod overlay;
 mod prompt;
 mod recording;
+mod syntax;
 mod system;
 mod variables;
 
@@ -122,7 +123,13 @@ fn message(state: &State, canvas: &mut Canvas<'_>, y: u16) {
         "" => String::new(),
         text => format!(", {text}"),
     };
-    canvas.text(1, y, width - 1, &format!("{note}{progress} … Esc cancels"), theme.warn());
+    canvas.text(
+        1,
+        y,
+        width - 1,
+        &format!("{note}{progress} … Esc cancels"),
+        theme.warn(),
+    );
 }
 
 /// The last line: the keys that work now. What does not fit is left out, whole.

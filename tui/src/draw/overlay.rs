@@ -15,7 +15,11 @@ pub fn help(state: &State, canvas: &mut Canvas<'_>, body: Rect, from: usize) {
     let (own, other): (Vec<_>, Vec<_>) = here
         .filter(|c| !c.keys.is_empty())
         .partition(|c| !c.views.is_empty());
-    let rows = own.iter().map(Some).chain([None]).chain(other.iter().map(Some));
+    let rows = own
+        .iter()
+        .map(Some)
+        .chain([None])
+        .chain(other.iter().map(Some));
     let rows: Vec<_> = rows.collect();
     let room = usize::from(body.height.saturating_sub(1));
     let from = from.min(rows.len().saturating_sub(room));
@@ -28,11 +32,26 @@ pub fn help(state: &State, canvas: &mut Canvas<'_>, body: Rect, from: usize) {
 }
 
 const TOUR: [(&str, &str); 5] = [
-    ("1 System", "all processes over time; those that crashed stand out, Enter goes there"),
-    ("2 Recording", "a process as it was: source, stack, registers; ← → n e step both ways"),
-    ("b", "asks who wrote some memory: rows of all processes, Enter goes to that line"),
-    ("4 Console", "what was printed; Enter goes to the write that printed it"),
-    ("?  :", "what keys do here, and all commands; Backspace returns, q quits"),
+    (
+        "1 System",
+        "all processes over time; those that crashed stand out, Enter goes there",
+    ),
+    (
+        "2 Recording",
+        "a process as it was: source, stack, registers; ← → n e step both ways",
+    ),
+    (
+        "b",
+        "asks who wrote some memory: rows of all processes, Enter goes to that line",
+    ),
+    (
+        "4 Console",
+        "what was printed; Enter goes to the write that printed it",
+    ),
+    (
+        "?  :",
+        "what keys do here, and all commands; Backspace returns, q quits",
+    ),
 ];
 
 /// Five lines to begin with.

@@ -10,10 +10,21 @@ pub fn draw(canvas: &mut Canvas<'_>, prompt: &Prompt, y: u16) -> (u16, u16) {
     let (theme, wide) = (canvas.theme, canvas.width());
     canvas.blank(Rect::new(0, y, wide, 1));
     let question = match wide < 100 {
-        true => prompt.question().split(" (").next().unwrap_or_default().trim_end_matches(": "),
+        true => prompt
+            .question()
+            .split(" (")
+            .next()
+            .unwrap_or_default()
+            .trim_end_matches(": "),
         false => prompt.question().trim_end_matches(": "),
     };
-    let x = canvas.text(1, y, wide / 2 + wide / 4, &format!("{question}: "), theme.key());
+    let x = canvas.text(
+        1,
+        y,
+        wide / 2 + wide / 4,
+        &format!("{question}: "),
+        theme.key(),
+    );
     let before: String = prompt.text.chars().take(prompt.at).collect();
     let room = wide.saturating_sub(x + 1);
     // What is typed last is to be seen.
@@ -32,7 +43,13 @@ fn choices(canvas: &mut Canvas<'_>, prompt: &Prompt, y: u16) {
     let room = usize::from(y.saturating_sub(3)).min(12);
     let chosen = prompt.chosen.unwrap_or(0);
     let top = (chosen + 1).saturating_sub(room);
-    let shown: Vec<_> = prompt.choices.iter().enumerate().skip(top).take(room).collect();
+    let shown: Vec<_> = prompt
+        .choices
+        .iter()
+        .enumerate()
+        .skip(top)
+        .take(room)
+        .collect();
     let lines = u16::try_from(shown.len()).unwrap_or(1);
     let first = y.saturating_sub(lines + 1);
     let area = Rect::new(0, first, wide, lines + 1);

@@ -1,6 +1,7 @@
 //! A process at a position.
 
 use super::canvas::{Canvas, width};
+use super::syntax::{self, Language};
 use super::{memory, variables};
 use crate::data::{Picture, Source};
 use crate::layout::{self, below};
@@ -79,11 +80,30 @@ fn source_lines(canvas: &mut Canvas<'_>, source: &Source, area: Rect) {
     let top = top.min(source.lines.len().saturating_sub(height));
     let last = source.lines.last().map_or(0, |l| l.0);
     let number_width = width(&last.to_string());
+    let language = Language::of(&source.file);
+    let mut inside = false;
+    for (_, text) in source.lines.iter().take(top) {
+        syntax::pieces(language, text, &mut inside);
+    }
     for ((number, text), y) in source.lines.iter().skip(top).take(height).zip(area.y..) {
+        let text = &text.replace('\t', "    ");
         let shift = number_width - width(&number.to_string());
-        canvas.text(area.x + 3 + shift, y, number_width, &number.to_string(), theme.dim());
+        canvas.text(
+            area.x + 3 + shift,
+            y,
+            number_width,
+            &number.to_string(),
+            theme.dim(),
+        );
         let x = area.x + 5 + number_width;
-        canvas.text(x, y, area.right().saturating_sub(x + 1), text, Style::new());
+        let room = area.right().saturating_sub(x + 1);
+        canvas.text(x, y, room, text, Style::new());
+        for (piece, kind) in syntax::pieces(language, text, &mut inside) {
+            let from = width(&text[..piece.start]).min(room);
+            let to = width(&text[..piece.end]).min(room);
+            let style = syntax::style(theme, kind);
+            canvas.fill(Rect::new(x + from, y, to - from, 1), style);
+        }
         if *number == source.line {
             canvas.text(area.x + 1, y, 1, "▶", theme.key());
             canvas.fill(Rect::new(area.x, y, area.width - 1, 1), theme.here());
@@ -93,7 +113,11 @@ fn source_lines(canvas: &mut Canvas<'_>, source: &Source, area: Rect) {
 
 fn code(canvas: &mut Canvas<'_>, picture: &Picture, area: Rect) {
     let theme = canvas.theme;
-    let function = picture.code.iter().find(|i| i.current).map(|i| i.function.as_str());
+    let function = picture
+        .code
+        .iter()
+        .find(|i| i.current)
+        .map(|i| i.function.as_str());
     canvas.rule(area, "Instructions", function.unwrap_or_default());
     let area = below(area, 1);
     let height = usize::from(area.height);
@@ -116,7 +140,11 @@ fn stack(canvas: &mut Canvas<'_>, state: &State, picture: &Picture, area: Rect) 
         return;
     }
     let (theme, selected) = (canvas.theme, state.frame);
-    let note = format!("{} of {}", (selected + 1).min(picture.frames.len()), picture.frames.len());
+    let note = format!(
+        "{} of {}",
+        (selected + 1).min(picture.frames.len()),
+        picture.frames.len()
+    );
     canvas.pane(area, "Stack", &note, state.pane == Pane::Stack);
     let area = below(area, 1);
     let height = usize::from(area.height);
@@ -125,7 +153,13 @@ fn stack(canvas: &mut Canvas<'_>, state: &State, picture: &Picture, area: Rect) 
     for ((n, frame), y) in shown.zip(area.y..) {
         let level = format!("{n:>2}");
         let x = canvas.text(area.x + 2, y, 3, &level, theme.dim()) + 1;
-        let x = canvas.text(x, y, area.right().saturating_sub(x + 1), &frame.function, Style::new()) + 2;
+        let x = canvas.text(
+            x,
+            y,
+            area.right().saturating_sub(x + 1),
+            &frame.function,
+            Style::new(),
+        ) + 2;
         let room = area.right().saturating_sub(x + 1);
         if room > 8 {
             let place = super::canvas::cut_front(&frame.place, room);
@@ -136,7 +170,10 @@ fn stack(canvas: &mut Canvas<'_>, state: &State, picture: &Picture, area: Rect) 
             canvas.text(area.x + 1, y, 1, "▶", theme.key());
         }
     }
-    let y = area.y + u16::try_from(picture.frames.len()).unwrap_or(u16::MAX).min(area.height);
+    let y = area.y
+        + u16::try_from(picture.frames.len())
+            .unwrap_or(u16::MAX)
+            .min(area.height);
     if let Some(cut) = picture.cut.as_ref().filter(|_| y < area.bottom()) {
         let most = area.width.saturating_sub(4);
         canvas.text(area.x + 3, y, most, &format!("… {cut}"), theme.dim());
@@ -154,7 +191,11 @@ fn threads(canvas: &mut Canvas<'_>, picture: &Picture, area: Rect) {
     let mut all: Vec<_> = picture.threads.iter().collect();
     all.sort_by_key(|t| (!t.running, t.index));
     for (thread, y) in all.into_iter().zip(area.y..area.bottom()) {
-        let style = if thread.running { theme.bold() } else { theme.dim() };
+        let style = if thread.running {
+            theme.bold()
+        } else {
+            theme.dim()
+        };
         let what = if thread.running { "runs " } else { "waits" };
         let text = format!("{:>2} {} {what} {}", thread.index, thread.tid, thread.place);
         canvas.text(area.x + 2, y, area.width.saturating_sub(3), &text, style);
@@ -172,7 +213,11 @@ fn registers(canvas: &mut Canvas<'_>, state: &State, picture: &Picture, area: Re
         let old = before.and_then(|b| b.iter().find(|r| r.0 == name));
         old.is_some_and(|old| old.1 != value)
     };
-    let count = picture.registers.iter().filter(|r| changed(r.0, r.1)).count();
+    let count = picture
+        .registers
+        .iter()
+        .filter(|r| changed(r.0, r.1))
+        .count();
     let note = match before {
         None => String::new(),
         Some(_) => format!("{count} changed (*)"),

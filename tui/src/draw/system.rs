@@ -42,26 +42,41 @@ pub fn draw(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
     };
     canvas.rule(body, &overview.command, &note);
     let area = layout::list(state);
-    let visible = rows.iter().skip(state.system.list.top).take(area.height.into());
+    let visible = rows
+        .iter()
+        .skip(state.system.list.top)
+        .take(area.height.into());
     let cells: Vec<Vec<String>> = visible.clone().map(|p| cells(p)).collect();
     let mut widths = widths(&COLUMNS, &cells, body.width);
     let ends = cells.iter().map(|c| super::canvas::width(&c[4])).max();
     widths[4] = ends.unwrap_or(0).clamp(5, 20);
     let taken: u16 = widths.iter().filter(|&&w| w > 0).map(|w| w + 2).sum();
-    let lanes = Rect::new(2 + taken, area.y, (body.width).saturating_sub(taken + 3), area.height);
+    let lanes = Rect::new(
+        2 + taken,
+        area.y,
+        (body.width).saturating_sub(taken + 3),
+        area.height,
+    );
     let heads: Vec<String> = COLUMNS.iter().map(|c| c.name.to_owned()).collect();
     let y = area.y - 1;
     canvas.row((2, y), &COLUMNS, &widths, &heads, |_| theme.dim());
     axis(state, canvas, Rect::new(lanes.x, y, lanes.width, 1));
     for (n, ((process, cells), y)) in visible.zip(&cells).zip(area.y..).enumerate() {
-        canvas.row((2, y), &COLUMNS, &widths, cells, |column| match (column, process.end) {
-            (0 | 1, _) => theme.recording(process.id),
-            (4, End::Crashed) => theme.bad(),
-            (4, End::Failed) => theme.warn(),
-            (4, End::Good) => Style::new(),
-            _ => theme.dim(),
+        canvas.row((2, y), &COLUMNS, &widths, cells, |column| {
+            match (column, process.end) {
+                (0 | 1, _) => theme.recording(process.id),
+                (4, End::Crashed) => theme.bad(),
+                (4, End::Failed) => theme.warn(),
+                (4, End::Good) => Style::new(),
+                _ => theme.dim(),
+            }
         });
-        lane(state, canvas, process, Rect::new(lanes.x, y, lanes.width, 1));
+        lane(
+            state,
+            canvas,
+            process,
+            Rect::new(lanes.x, y, lanes.width, 1),
+        );
         if state.system.list.top + n == state.system.list.selected {
             canvas.fill(Rect::new(0, y, body.width, 1), theme.selected());
             canvas.text(0, y, 1, "▶", theme.key());
@@ -90,7 +105,8 @@ fn at(state: &State, area: Rect, tick: u64) -> Option<u16> {
     if area.width == 0 || tick < from || tick > to {
         return None;
     }
-    let part = u128::from(tick - from) * u128::from(area.width - 1) / u128::from((to - from).max(1));
+    let part =
+        u128::from(tick - from) * u128::from(area.width - 1) / u128::from((to - from).max(1));
     Some(area.x + u16::try_from(part).unwrap_or(0))
 }
 
@@ -106,7 +122,10 @@ fn axis(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     let x = area.right().saturating_sub(super::canvas::width(&last));
     canvas.text(x, area.y, area.width, &last, theme.dim());
     if let Some(x) = state.picture.as_ref().and_then(|p| at(state, area, p.tick)) {
-        let text = state.picture.as_ref().map_or(String::new(), |p| format!("@{}", p.tick));
+        let text = state
+            .picture
+            .as_ref()
+            .map_or(String::new(), |p| format!("@{}", p.tick));
         let wide = super::canvas::width(&text);
         let x = x.min(area.right().saturating_sub(wide));
         canvas.blank(Rect::new(x.saturating_sub(1), area.y, wide + 2, 1));
@@ -129,7 +148,8 @@ fn lane(state: &State, canvas: &mut Canvas<'_>, process: &Process, area: Rect) {
         let end = at(state, area, last.min(to)).unwrap_or(area.right() - 1);
         for x in start..=end {
             let part = |x: u16| {
-                from + ((u128::from(x - area.x) * u128::from(to - from + 1)) / u128::from(area.width)) as u64
+                from + ((u128::from(x - area.x) * u128::from(to - from + 1))
+                    / u128::from(area.width)) as u64
             };
             let bar = lane.and_then(|(span, lane)| bar(span, lane, part(x), part(x + 1)));
             canvas.text(x, area.y, 1, bar.unwrap_or("─"), style);
@@ -166,7 +186,9 @@ fn bar(span: (u64, u64), lane: &Lane, from: u64, to: u64) -> Option<&'static str
     let len = (span.1.saturating_sub(span.0) + 1).max(1);
     let part = |tick: u64| tick.saturating_sub(span.0).saturating_mul(parts) / len;
     let (first, last) = (part(from), part(to).max(part(from) + 1));
-    let slice = lane.density.get(first as usize..(last.min(parts)) as usize)?;
+    let slice = lane
+        .density
+        .get(first as usize..(last.min(parts)) as usize)?;
     let most = slice.iter().copied().max().filter(|&n| n > 0)?;
     let all = lane.density.iter().copied().max().unwrap_or(1).max(1);
     // A column with one event is to be seen beside one with thousands.

@@ -14,12 +14,21 @@ pub fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     let theme = canvas.theme;
     let all = state.variables();
     let own = state.pane == Pane::Variables;
-    let frame = state.picture.as_ref().and_then(|p| p.frames.get(state.frame));
+    let frame = state
+        .picture
+        .as_ref()
+        .and_then(|p| p.frames.get(state.frame));
     let function = frame.map_or("", |f| f.function.as_str());
     canvas.pane(area, "Variables", function, own);
     let area = below(area, 1);
     if all.is_empty() {
-        canvas.text(area.x + 2, area.y, area.width.saturating_sub(3), "none are known here", theme.dim());
+        canvas.text(
+            area.x + 2,
+            area.y,
+            area.width.saturating_sub(3),
+            "none are known here",
+            theme.dim(),
+        );
         return;
     }
     let before = changed(state);
@@ -33,7 +42,11 @@ pub fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
         let x = area.x + 2 + names;
         canvas.text(x, y, 1, if is_new { "*" } else { " " }, style);
         let room = area.right().saturating_sub(x + 2);
-        let style = if variable.place.is_some() { style } else { theme.dim() };
+        let style = if variable.place.is_some() {
+            style
+        } else {
+            theme.dim()
+        };
         canvas.text(x + 1, y, room, &variable.value, style);
         if own && n == state.variable.selected {
             canvas.fill(Rect::new(area.x, y, area.width, 1), theme.selected());
@@ -44,8 +57,14 @@ pub fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
 
 /// Whether a variable of the same function had another value before the last step.
 fn changed(state: &State) -> impl Fn(&str, &str) -> bool {
-    let frame = state.picture.as_ref().and_then(|p| p.frames.get(state.frame));
-    let before = state.before.as_ref().and_then(|p| p.frames.get(state.frame));
+    let frame = state
+        .picture
+        .as_ref()
+        .and_then(|p| p.frames.get(state.frame));
+    let before = state
+        .before
+        .as_ref()
+        .and_then(|p| p.frames.get(state.frame));
     let before = before.filter(|b| frame.is_some_and(|f| f.function == b.function));
     move |name, value| {
         let mut all = before.iter().flat_map(|b| &b.variables);

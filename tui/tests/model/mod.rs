@@ -1,38 +1,10 @@
 //! A session that nobody recorded, the same for all tests, and who answers from it.
 
-use orch_tui::Backend;
 use orch_tui::data::{
     Access, End, FORMATS, Frame, History, Instruction, Lane, Lanes, Line, Lines, Memory, Near,
     Overview, Picture, Process, Source, Thread, Variable,
 };
-use orch_tui::event::{Event, Loaded, Request};
-use std::sync::mpsc::{self, Receiver, Sender};
-
-/// Answers at once.
-pub struct Model {
-    send: Sender<Event>,
-    answers: Receiver<Event>,
-}
-
-impl Model {
-    pub fn new() -> Self {
-        let (send, answers) = mpsc::channel();
-        Self { send, answers }
-    }
-}
-
-impl Backend for Model {
-    fn ask(&mut self, ticket: u64, request: Request) {
-        let answer = Box::new(answer(&request));
-        self.send.send(Event::Loaded(ticket, answer)).expect("we hold the other end");
-    }
-
-    fn cancel(&mut self, _: &[u64]) {}
-
-    fn answers(&self) -> &Receiver<Event> {
-        &self.answers
-    }
-}
+use orch_tui::event::{Loaded, Request};
 
 /// What the model says to a request.
 pub fn answer(request: &Request) -> Loaded {
@@ -54,7 +26,14 @@ pub fn answer(request: &Request) -> Loaded {
     }
 }
 
-fn process(id: u32, branch: &str, program: &str, span: (u64, u64), ending: &str, end: End) -> Process {
+fn process(
+    id: u32,
+    branch: &str,
+    program: &str,
+    span: (u64, u64),
+    ending: &str,
+    end: End,
+) -> Process {
     Process {
         id,
         branch: branch.to_owned(),
@@ -77,7 +56,14 @@ fn overview() -> Overview {
             process(2, "├─", "create", (60, 300), "exit 0", End::Good),
             process(3, "├─", "work", (320, 990), "exit 0", End::Good),
             process(4, "├─", "submit", (400, 900), "→ p5", End::Exec),
-            process(6, "└─", "report", (500, 950), "SIGABRT (core dumped)", End::Crashed),
+            process(
+                6,
+                "└─",
+                "report",
+                (500, 950),
+                "SIGABRT (core dumped)",
+                End::Crashed,
+            ),
         ],
     }
 }
@@ -85,16 +71,31 @@ fn overview() -> Overview {
 fn lanes() -> Lanes {
     let lane = |id: u32, signals: &[u64]| Lane {
         recording: id,
-        density: (0..100).map(|n| if n % (id + 2) == 0 { n } else { 0 }).collect(),
+        density: (0..100)
+            .map(|n| if n % (id + 2) == 0 { n } else { 0 })
+            .collect(),
         signals: signals.to_vec(),
     };
     Lanes {
         span: (0, 999),
-        lanes: vec![lane(1, &[700]), lane(2, &[]), lane(3, &[]), lane(4, &[]), lane(6, &[950])],
+        lanes: vec![
+            lane(1, &[700]),
+            lane(2, &[]),
+            lane(3, &[]),
+            lane(4, &[]),
+            lane(6, &[950]),
+        ],
     }
 }
 
-fn access(tick: u64, id: u32, program: &str, kind: &'static str, value: &str, place: (&str, &str)) -> Access {
+fn access(
+    tick: u64,
+    id: u32,
+    program: &str,
+    kind: &'static str,
+    value: &str,
+    place: (&str, &str),
+) -> Access {
     Access {
         position: format!("p{id}@{tick}"),
         tick,
@@ -103,7 +104,10 @@ fn access(tick: u64, id: u32, program: &str, kind: &'static str, value: &str, pl
         program: program.to_owned(),
         kind,
         place: "+0x88/4".to_owned(),
-        values: FORMATS.iter().map(|format| format!("{value} ({format})")).collect(),
+        values: FORMATS
+            .iter()
+            .map(|format| format!("{value} ({format})"))
+            .collect(),
         function: place.0.to_owned(),
         file: place.1.to_owned(),
     }
@@ -115,8 +119,22 @@ fn history() -> History {
         note: "mapped by p2 create, p3 work, p4 submit, p6 report".to_owned(),
         rows: vec![
             access(120, 2, "create", "store", "? → 0", ("main", "create.cpp:7")),
-            access(800, 4, "submit", "store", "0 → 2594104980", ("set_title (memcpy)", "submit.cpp:16")),
-            access(945, 6, "report", "load", "sees 2594104980", ("main", "report.cpp:12")),
+            access(
+                800,
+                4,
+                "submit",
+                "store",
+                "0 → 2594104980",
+                ("set_title (memcpy)", "submit.cpp:16"),
+            ),
+            access(
+                945,
+                6,
+                "report",
+                "load",
+                "sees 2594104980",
+                ("main", "report.cpp:12"),
+            ),
         ],
     }
 }
@@ -126,7 +144,9 @@ fn near() -> Vec<Near> {
         .into_iter()
         .map(|offset| Near {
             place: format!("/dev/shm/job-queue+{offset:#x} 4"),
-            text: format!("p6@945  load  /dev/shm/job-queue+{offset:#x} 4  sees 17  main report.cpp:12"),
+            text: format!(
+                "p6@945  load  /dev/shm/job-queue+{offset:#x} 4  sees 17  main report.cpp:12"
+            ),
         })
         .collect()
 }
@@ -136,7 +156,12 @@ fn source() -> Source {
         file: "/src/job-queue/report.cpp".to_owned(),
         line: 15,
         lines: (1..=40)
-            .map(|n| (n, format!("\tline_{n}(\"一行 text\", {n}); // what it does, at some length")))
+            .map(|n| {
+                (
+                    n,
+                    format!("\tline_{n}(\"一行 text\", {n}); // what it does, at some length"),
+                )
+            })
             .collect(),
         problem: None,
     }
@@ -175,8 +200,20 @@ fn picture(position: &str, memory: &str, step: u64) -> Picture {
         "r13", "r14", "r15", "rip", "rflags",
     ];
     let registers = names.iter().zip(1..).map(|(&name, n)| {
-        let value = if name == "rip" || name == "rax" { 0x40_1000 + step } else { n * 0x1111 };
-        (name, value, if name == "rsp" { "[stack]".to_owned() } else { String::new() })
+        let value = if name == "rip" || name == "rax" {
+            0x40_1000 + step
+        } else {
+            n * 0x1111
+        };
+        (
+            name,
+            value,
+            if name == "rsp" {
+                "[stack]".to_owned()
+            } else {
+                String::new()
+            },
+        )
     });
     let thread = |index, running| Thread {
         index,
@@ -184,14 +221,24 @@ fn picture(position: &str, memory: &str, step: u64) -> Picture {
         running,
         place: "__futex_wait+31".to_owned(),
     };
-    let frames = ["__pthread_kill", "raise", "abort", "__assert_fail", "main", "_start"];
+    let frames = [
+        "__pthread_kill",
+        "raise",
+        "abort",
+        "__assert_fail",
+        "main",
+        "_start",
+    ];
     Picture {
         position: position.to_owned(),
         recording: 6,
         tick: 946 + step,
         title: "/src/job-queue/build/report, pid 12106, thread 0 of 2 (tid 12106)".to_owned(),
         event: "at tgkill(12106, 12106, SIGABRT) = 0".to_owned(),
-        frames: (0..).zip(frames).map(|(n, f)| frame(n, f, f == "main")).collect(),
+        frames: (0..)
+            .zip(frames)
+            .map(|(n, f)| frame(n, f, f == "main"))
+            .collect(),
         frame: 4,
         cut: None,
         code: (0..30)
@@ -213,7 +260,9 @@ fn picture(position: &str, memory: &str, step: u64) -> Picture {
             _ => Memory {
                 what: memory.to_owned(),
                 addr: 0x7ffc_1234_5678,
-                bytes: (0..1024_u32).map(|n| (n * 7 + u32::try_from(step).unwrap_or(0)) as u8).collect(),
+                bytes: (0..1024_u32)
+                    .map(|n| (n * 7 + u32::try_from(step).unwrap_or(0)) as u8)
+                    .collect(),
                 problem: None,
             },
         },
@@ -236,17 +285,35 @@ fn console() -> Lines {
     let printed = [
         (500, 3, "worker 12103: rotate the logs"),
         (620, 3, "worker 12103: 写真を小さくする（十五枚）!"),
-        (945, 6, "report: job 3 “compact the database” failed -1700862316 times"),
-        (950, 6, "report: report.cpp:15: int main(): Assertion `job.failures <= 3' failed."),
+        (
+            945,
+            6,
+            "report: job 3 “compact the database” failed -1700862316 times",
+        ),
+        (
+            950,
+            6,
+            "report: report.cpp:15: int main(): Assertion `job.failures <= 3' failed.",
+        ),
     ];
     Lines {
-        lines: printed.iter().map(|&(tick, id, text)| line(tick, id, text, false)).collect(),
+        lines: printed
+            .iter()
+            .map(|&(tick, id, text)| line(tick, id, text, false))
+            .collect(),
         note: None,
     }
 }
 
 fn events() -> Lines {
-    let call = |n: u64| line(900 + n, 6, &format!("write(2, \"report: {n}\"..., 62) = 62"), n % 9 == 4);
+    let call = |n: u64| {
+        line(
+            900 + n,
+            6,
+            &format!("write(2, \"report: {n}\"..., 62) = 62"),
+            n % 9 == 4,
+        )
+    };
     Lines {
         lines: (0..60).map(call).collect(),
         note: Some("around @946".to_owned()),

@@ -100,7 +100,11 @@ fn mappers(rows: &Rows<'_>, query: &Query) -> String {
     const MOST: usize = 6;
     let mut who: Vec<String> = Vec::new();
     for m in place::mapped(rows.catalog, query.object) {
-        if query.offset.checked_sub(m.offset).is_some_and(|d| d < m.len) {
+        if query
+            .offset
+            .checked_sub(m.offset)
+            .is_some_and(|d| d < m.len)
+        {
             let program = rows.program(m.recording).unwrap_or("?");
             let one = format!("{} {program}", m.recording);
             if !who.contains(&one) {
@@ -149,7 +153,9 @@ fn row(rows: &mut Rows<'_>, access: &Access) -> data::Access {
             kind => kind_name(kind),
         },
         place: format!("{:+#x}/{}{by_page}", access.offset, access.new.len()),
-        values: (0..FORMATS.len()).map(|n| value(n, site.kind, access)).collect(),
+        values: (0..FORMATS.len())
+            .map(|n| value(n, site.kind, access))
+            .collect(),
         function: safe(function.as_bytes()),
         file: safe(file.as_bytes()),
     }
@@ -185,7 +191,10 @@ pub fn value_of(format: usize, old: Option<&Old>, bytes: &[u8]) -> String {
 
 fn one(format: usize, bytes: &[u8]) -> String {
     let words = |size: usize| {
-        let words = bytes.chunks(size).take(16).map(|word| show(Format::Int, word));
+        let words = bytes
+            .chunks(size)
+            .take(16)
+            .map(|word| show(Format::Int, word));
         words.collect::<Vec<_>>().join(" ")
     };
     match FORMATS.get(format) {
@@ -239,7 +248,10 @@ pub fn near(session: &Session, index: &Index, id: u32, tick: u64) -> Result<Vec<
         let row = row(&mut rows, &access);
         let (kind, function, file) = (row.kind, &row.function, &row.file);
         let value = row.values.first().cloned().unwrap_or_default();
-        let text = format!("{:<9} {kind:<7} {place:<28} {value:<30} {function} {file}", row.position);
+        let text = format!(
+            "{:<9} {kind:<7} {place:<28} {value:<30} {function} {file}",
+            row.position
+        );
         near.push(Near { place, text });
         if near.len() == NEAR {
             break;

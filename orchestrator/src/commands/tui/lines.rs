@@ -22,7 +22,9 @@ pub fn of(call: &Call, files: Option<&FileStore>, dirs: &[PathBuf]) -> Option<So
         }
         Err(e) => (Vec::new(), Some(e.to_string())),
     };
-    let lines = lines.into_iter().map(|(n, text)| (n, safe(text.as_bytes())));
+    let lines = lines
+        .into_iter()
+        .map(|(n, text)| (n, safe(text.as_bytes())));
     Some(Source {
         file: safe(file.as_bytes()),
         line,

@@ -58,12 +58,27 @@ fn event(session: &Session, from: Position, back: bool) -> Result<Position> {
     let id = from.recording;
     let is_behind = !matches!(
         from.at,
-        At::Start | At::End | At::Tick { pass: None, instructions: 0, .. }
+        At::Start
+            | At::End
+            | At::Tick {
+                pass: None,
+                instructions: 0,
+                ..
+            }
     );
     let found = match back {
-        false => search(session, id, (tick + u64::from(from.at != At::Start), u64::MAX), true)?,
+        false => search(
+            session,
+            id,
+            (tick + u64::from(from.at != At::Start), u64::MAX),
+            true,
+        )?,
         true => {
-            let end = if is_behind { tick } else { tick.saturating_sub(1) };
+            let end = if is_behind {
+                tick
+            } else {
+                tick.saturating_sub(1)
+            };
             let near = search(session, id, (end.saturating_sub(4000), end), false)?;
             match near {
                 Some(near) => Some(near),
@@ -79,7 +94,12 @@ fn event(session: &Session, from: Position, back: bool) -> Result<Position> {
 }
 
 /// The first or the last event among these ticks.
-fn search(session: &Session, id: RecordingId, (from, to): (u64, u64), first: bool) -> Result<Option<u64>> {
+fn search(
+    session: &Session,
+    id: RecordingId,
+    (from, to): (u64, u64),
+    first: bool,
+) -> Result<Option<u64>> {
     let mut records = session.reader(id)?.records();
     records.seek_tick(Tick(from))?;
     let mut found = None;
@@ -90,7 +110,9 @@ fn search(session: &Session, id: RecordingId, (from, to): (u64, u64), first: boo
         }
         let passed_over = matches!(
             Kind::from_u8(record.head.kind),
-            Some(Kind::Object | Kind::View | Kind::Ended | Kind::Digest | Kind::Point | Kind::Spawn)
+            Some(
+                Kind::Object | Kind::View | Kind::Ended | Kind::Digest | Kind::Point | Kind::Spawn
+            )
         );
         if passed_over || describe::is_internal(&record) || tick < from {
             continue;
@@ -149,7 +171,14 @@ impl<'t> Lines<'t> {
         let travel = to.travel.as_mut().context("nothing is replayed")?;
         let regs = travel.regs()?;
         let (symbols, unwinder) = (&mut to.symbols, &mut to.unwinder);
-        let stack = backtrace(travel, maps, symbols, unwinder, &regs, super::picture::FRAMES);
+        let stack = backtrace(
+            travel,
+            maps,
+            symbols,
+            unwinder,
+            &regs,
+            super::picture::FRAMES,
+        );
         // What is inlined in the innermost function has not called it.
         let inner = stack.calls.iter().position(|call| !call.inlined);
         let is_caller = inner.is_some_and(|inner| frame > inner);
@@ -228,7 +257,11 @@ impl<'t> Lines<'t> {
         loop {
             self.job.go_on()?;
             let travel = self.to.travel()?;
-            let reason = if back { travel.run_back(&stops)? } else { travel.run(&stops)? };
+            let reason = if back {
+                travel.run_back(&stops)?
+            } else {
+                travel.run(&stops)?
+            };
             if !matches!(reason, Reason::Breakpoint(_)) {
                 return Ok(false);
             }

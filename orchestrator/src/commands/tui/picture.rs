@@ -134,17 +134,24 @@ impl Traveller {
         let (pid, program) = crate::commands::process(&self.session, position.recording);
         let pid = pid.map_or_else(String::new, |pid| format!(", pid {pid}"));
         let event = describe::at(&self.session, position);
-        let event = event.map_or_else(String::new, |e| format!("{} {}", relation(position.at), e.text));
+        let event = event.map_or_else(String::new, |e| {
+            format!("{} {}", relation(position.at), e.text)
+        });
         let mut frames: Vec<Frame> = stack.calls.iter().map(|call| self.frame(call)).collect();
         for (frame, variables) in frames.iter_mut().zip(known) {
             frame.variables = variables;
         }
         let has_source = |f: &Frame| f.source.as_ref().is_some_and(|s| !s.lines.is_empty());
         let is_own = |f: &Frame| {
-            has_source(f) && f.source.as_ref().is_some_and(|s| !is_of_the_system(&s.file))
+            has_source(f)
+                && f.source
+                    .as_ref()
+                    .is_some_and(|s| !is_of_the_system(&s.file))
         };
         let frame = frames.iter().position(is_own);
-        let frame = frame.or_else(|| frames.iter().position(has_source)).unwrap_or(0);
+        let frame = frame
+            .or_else(|| frames.iter().position(has_source))
+            .unwrap_or(0);
         Ok(Picture {
             position: position.to_string(),
             recording: position.recording.0,
@@ -154,7 +161,10 @@ impl Traveller {
             frame,
             frames,
             cut: stack.cut.clone().map(|_| "there may be more".to_owned()),
-            code: code.into_iter().map(|line| instruction(line, regs.rip)).collect(),
+            code: code
+                .into_iter()
+                .map(|line| instruction(line, regs.rip))
+                .collect(),
             registers,
             threads: listed,
             memory,
@@ -218,7 +228,9 @@ const fn relation(at: At) -> &'static str {
 }
 
 fn instruction(line: code::Line, rip: u64) -> Instruction {
-    let target = line.target.map_or_else(String::new, |(_, name)| format!("  <{name}>"));
+    let target = line
+        .target
+        .map_or_else(String::new, |(_, name)| format!("  <{name}>"));
     Instruction {
         addr: line.addr,
         current: line.addr == rip,
@@ -227,12 +239,19 @@ fn instruction(line: code::Line, rip: u64) -> Instruction {
     }
 }
 
-fn registers(maps: &[Mapping], symbols: &mut Symbols, regs: &Regs) -> Vec<(&'static str, u64, String)> {
+fn registers(
+    maps: &[Mapping],
+    symbols: &mut Symbols,
+    regs: &Regs,
+) -> Vec<(&'static str, u64, String)> {
     let mut values: Vec<(&'static str, u64, String)> = Vec::new();
     for (name, value) in Registers::from(regs).iter() {
         let value = value.unwrap_or(0);
         let meaning = mapping(maps, value).map_or_else(String::new, |map| {
-            let code = map.is_code().then(|| code::name(maps, symbols, value)).flatten();
+            let code = map
+                .is_code()
+                .then(|| code::name(maps, symbols, value))
+                .flatten();
             let what = code.unwrap_or_else(|| memory::what(map, symbols));
             what.rsplit('/').next().unwrap_or_default().to_owned()
         });
@@ -291,6 +310,10 @@ fn listed(thread: &inspect::Thread, maps: &[Mapping], symbols: &mut Symbols) -> 
         index: thread.index,
         tid: thread.tid,
         running: thread.running,
-        place: safe(place.unwrap_or_else(|| format!("{:#x}", thread.regs.rip)).as_bytes()),
+        place: safe(
+            place
+                .unwrap_or_else(|| format!("{:#x}", thread.regs.rip))
+                .as_bytes(),
+        ),
     }
 }

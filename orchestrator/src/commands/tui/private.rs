@@ -73,7 +73,7 @@ pub fn history(
         }
     }
     if end.is_empty() {
-        end = "; there may be more before: b again from the first shows them";
+        end = "; there may be more: they are found from the first one's position";
     }
     rows.reverse();
     let mut note = format!("{note}: changes before {from}, by replaying it backwards");
@@ -136,9 +136,15 @@ fn row(session: &Session, change: &Change) -> Result<Access> {
         recording: recording.0,
         time: String::new(),
         program: safe(name.as_bytes()),
-        kind: if change.event.is_some() { "syscall" } else { "change" },
+        kind: if change.event.is_some() {
+            "syscall"
+        } else {
+            "change"
+        },
         place: format!("+0x0/{}", change.new.len()),
-        values: (0..FORMATS.len()).map(|n| value_of(n, Some(&old), &change.new)).collect(),
+        values: (0..FORMATS.len())
+            .map(|n| value_of(n, Some(&old), &change.new))
+            .collect(),
         function: safe(function.as_bytes()),
         file: safe(file.as_bytes()),
     })

@@ -19,10 +19,16 @@ pub fn overview(session: &Session) -> Result<Overview> {
     let meta = session.meta();
     let state = ls::state(meta);
     let rows = tree::rows(session)?;
-    let processes = rows.iter().map(|row| process(row, state, session)).collect();
+    let processes = rows
+        .iter()
+        .map(|row| process(row, state, session))
+        .collect();
     let mut note = output::date(meta.started);
     if let Some(end) = meta.ended {
-        note += &format!(", took {}", output::duration(end.saturating_sub(meta.started)));
+        note += &format!(
+            ", took {}",
+            output::duration(end.saturating_sub(meta.started))
+        );
     }
     note += match state {
         State::Ended => "",
@@ -161,7 +167,9 @@ pub fn console(session: &Session, job: &Job) -> Result<Lines> {
     }
     let mut left: Vec<_> = partial.into_iter().collect();
     left.sort_by_key(|(id, line)| (line.0, *id));
-    let left = left.iter().map(|(id, (tick, bytes))| printed(*id, *tick, bytes));
+    let left = left
+        .iter()
+        .map(|(id, (tick, bytes))| printed(*id, *tick, bytes));
     found.lines.extend(left);
     Ok(found)
 }
@@ -203,7 +211,13 @@ pub fn events(session: &Session, job: &Job, only: Option<u32>, tick: u64) -> Res
         before.drain(..before.len() - AROUND);
         lines.note = Some(format!("around @{tick}"));
     }
-    let behind = some(session, job, &ids, (tick.saturating_add(1), u64::MAX), AROUND)?;
+    let behind = some(
+        session,
+        job,
+        &ids,
+        (tick.saturating_add(1), u64::MAX),
+        AROUND,
+    )?;
     if behind.len() == AROUND {
         lines.note = Some(format!("around @{tick}"));
     }

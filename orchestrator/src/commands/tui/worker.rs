@@ -72,7 +72,9 @@ impl Job {
             t.waited.remove(&self.ticket);
             t.replaying.retain(|r| r.0 != self.ticket);
         });
-        let _ = self.answers.send(Event::Loaded(self.ticket, Box::new(loaded)));
+        let _ = self
+            .answers
+            .send(Event::Loaded(self.ticket, Box::new(loaded)));
     }
 }
 
@@ -219,10 +221,11 @@ impl Reader {
             Request::Events(only, tick) => {
                 Loaded::Events(in_words(read::events(&session, job, *only, *tick)))
             }
-            Request::Blame(place, from) => Loaded::History(in_words(
-                self.index(job)
-                    .and_then(|index| history::history(&session, index, job, place, from.as_deref())),
-            )),
+            Request::Blame(place, from) => {
+                Loaded::History(in_words(self.index(job).and_then(|index| {
+                    history::history(&session, index, job, place, from.as_deref())
+                })))
+            }
             Request::Near(recording, tick) => Loaded::Near(in_words(
                 self.index(job)
                     .and_then(|index| history::near(&session, index, *recording, *tick)),

@@ -41,12 +41,20 @@ impl<'a> There<'a, '_> {
             entry.tag(),
             dw::DW_TAG_structure_type | dw::DW_TAG_class_type | dw::DW_TAG_union_type
         );
-        let text = if composite { self.text_of_class(&entry, at) } else { None };
+        let text = if composite {
+            self.text_of_class(&entry, at)
+        } else {
+            None
+        };
         let opened = composite && text.is_none();
         let value: String = match text {
             Some(text) => text,
-            None if opened => self.name(&entry).map_or_else(|| "{…}".to_owned(), |n| format!("{n} {{…}}")),
-            None => self.value(&entry, at, size).unwrap_or_else(|| "unreadable".to_owned()),
+            None if opened => self
+                .name(&entry)
+                .map_or_else(|| "{…}".to_owned(), |n| format!("{n} {{…}}")),
+            None => self
+                .value(&entry, at, size)
+                .unwrap_or_else(|| "unreadable".to_owned()),
         };
         let value = safe(value.as_bytes());
         let variable = |value: &str| Variable {
@@ -91,8 +99,15 @@ impl<'a> There<'a, '_> {
                 continue;
             };
             // A static member has no place in the object; a bit field has one of its own kind.
-            let special = [dw::DW_AT_external, dw::DW_AT_data_bit_offset, dw::DW_AT_bit_size];
-            if special.iter().any(|&a| self.attribute(&member, a).is_some()) {
+            let special = [
+                dw::DW_AT_external,
+                dw::DW_AT_data_bit_offset,
+                dw::DW_AT_bit_size,
+            ];
+            if special
+                .iter()
+                .any(|&a| self.attribute(&member, a).is_some())
+            {
                 continue;
             }
             let offset = self.attribute(&member, dw::DW_AT_data_member_location);
@@ -222,7 +237,10 @@ impl<'a> There<'a, '_> {
             }
             dw::DW_TAG_enumeration_type => {
                 let value = number(&self.bytes(at, size)?, true)?;
-                Some(self.enumerator(entry, value).unwrap_or_else(|| value.to_string()))
+                Some(
+                    self.enumerator(entry, value)
+                        .unwrap_or_else(|| value.to_string()),
+                )
             }
             dw::DW_TAG_base_type => {
                 let bytes = self.bytes(at, size.min(16))?;
@@ -256,7 +274,9 @@ impl<'a> There<'a, '_> {
             },
             dw::DW_ATE_float => match *bytes {
                 [a, b, c, d] => f32::from_le_bytes([a, b, c, d]).to_string(),
-                [a, b, c, d, e, f, g, h] => f64::from_le_bytes([a, b, c, d, e, f, g, h]).to_string(),
+                [a, b, c, d, e, f, g, h] => {
+                    f64::from_le_bytes([a, b, c, d, e, f, g, h]).to_string()
+                }
                 _ => hex(bytes),
             },
             dw::DW_ATE_signed => number(bytes, true)?.to_string(),
@@ -296,7 +316,11 @@ impl<'a> There<'a, '_> {
             return None;
         }
         let end = bytes.iter().position(|&b| b == 0);
-        let cut = if end.is_none() && most > LONGEST.min(read) { "…" } else { "" };
+        let cut = if end.is_none() && most > LONGEST.min(read) {
+            "…"
+        } else {
+            ""
+        };
         let text = safe(&bytes[..end.unwrap_or(bytes.len())]);
         Some(format!("\"{text}\"{cut}"))
     }
@@ -318,7 +342,10 @@ impl<'a> There<'a, '_> {
             return None;
         }
         let shown = self.text(text, Some(len));
-        Some(format!("{} ({len} bytes)", shown.unwrap_or_else(|| "unreadable".to_owned())))
+        Some(format!(
+            "{} ({len} bytes)",
+            shown.unwrap_or_else(|| "unreadable".to_owned())
+        ))
     }
 }
 
