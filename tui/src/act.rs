@@ -164,7 +164,7 @@ fn neighbour(state: &mut State, by: usize) -> Vec<Effect> {
 }
 
 fn move_by(state: &mut State, rows: i64) -> Vec<Effect> {
-    let len = state.len();
+    let len = state.count();
     if state.view == View::Recording && state.pane == Pane::Variables {
         state.variable.move_by(rows, len);
     } else if let Some(list) = state.list() {
@@ -452,7 +452,7 @@ pub fn click(state: &mut State, x: u16, y: u16) -> Vec<Effect> {
         return Vec::new();
     }
     let row = usize::from(y - area.y);
-    let len = state.len();
+    let len = state.count();
     if let Some(rows) = state.list() {
         let at = rows.list.top + row;
         if at >= len {

@@ -68,7 +68,7 @@ pub enum Loaded {
     /// To [`Request::Near`].
     Near(Result<Vec<Near>, String>),
     /// To [`Request::Visit`] and [`Request::Move`].
-    Picture(Result<Picture, String>),
+    Picture(Result<Box<Picture>, String>),
     /// To [`Request::Console`].
     Console(Result<Lines, String>),
     /// To [`Request::Events`].

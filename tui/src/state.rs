@@ -279,7 +279,7 @@ impl State {
                     prompt.chosen = first.then_some(0);
                 }
             }
-            Loaded::Picture(Ok(picture)) => return self.show_picture(picture, &asked),
+            Loaded::Picture(Ok(picture)) => return self.show_picture(*picture, &asked),
             Loaded::Console(Ok(lines)) => {
                 let last = self.until_cursor(&lines.lines);
                 self.printed.list.selected = last;
@@ -359,7 +359,7 @@ impl State {
                     .enumerate()
                     .filter(|(_, l)| l.recording == p.recording && l.tick <= p.tick)
                     .map(|(n, _)| n)
-                    .last()
+                    .next_back()
             });
             if let Some(at) = at
                 && self.happened.filter.is_empty()
@@ -417,7 +417,7 @@ impl State {
 
     /// How many rows the view's list has.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         match self.view {
             View::System => self.processes().len(),
             View::Recording if self.pane == Pane::Variables => self.variables().len(),
@@ -440,7 +440,7 @@ impl State {
 
     /// Sees to it that what is selected is there, and on the screen.
     fn settle(&mut self) {
-        let (len, height) = (self.len(), layout::list(self).height.into());
+        let (len, height) = (self.count(), layout::list(self).height.into());
         if let Some(rows) = self.list() {
             rows.list.settle(len, height);
         }

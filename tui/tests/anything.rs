@@ -64,7 +64,7 @@ fn empty(request: &Request) -> Loaded {
         Request::Lanes => Loaded::Lanes(Ok(Default::default())),
         Request::Blame(..) => Loaded::History(Ok(Default::default())),
         Request::Near(..) => Loaded::Near(Ok(Vec::new())),
-        Request::Visit(..) | Request::Move(..) => Loaded::Picture(Ok(Picture::default())),
+        Request::Visit(..) | Request::Move(..) => Loaded::Picture(Ok(Box::new(Picture::default()))),
         Request::Console => Loaded::Console(Ok(Default::default())),
         Request::Events(..) => Loaded::Events(Ok(Default::default())),
     }

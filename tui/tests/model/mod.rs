@@ -16,10 +16,16 @@ pub fn answer(request: &Request) -> Loaded {
         }
         Request::Blame(..) => Loaded::History(Ok(history())),
         Request::Near(..) => Loaded::Near(Ok(near())),
-        Request::Visit(position, memory) => Loaded::Picture(Ok(picture(position, memory, 0))),
+        Request::Visit(position, memory) => {
+            Loaded::Picture(Ok(Box::new(picture(position, memory, 0))))
+        }
         Request::Move(position, motion, memory) => {
             let step = if motion.back { 1 } else { 2 };
-            Loaded::Picture(Ok(picture(&format!("{position}+{step}"), memory, step)))
+            Loaded::Picture(Ok(Box::new(picture(
+                &format!("{position}+{step}"),
+                memory,
+                step,
+            ))))
         }
         Request::Console => Loaded::Console(Ok(console())),
         Request::Events(..) => Loaded::Events(Ok(events())),

@@ -100,7 +100,7 @@ impl Workers {
         let (replayed, sources) = (session.clone(), sources.to_vec());
         let new = move || Traveller::new(replayed.clone(), sources.clone());
         let travels = work(jobs, new, |traveller, job, request| {
-            Loaded::Picture(in_words(traveller.answer(job, request)))
+            Loaded::Picture(in_words(traveller.answer(job, request).map(Box::new)))
         });
         let (search, jobs) = mpsc::channel::<(Job, Request)>();
         let session = session.clone();
