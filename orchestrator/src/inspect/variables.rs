@@ -310,19 +310,23 @@ impl<'a> There<'a, '_> {
         let location = self.attribute(entry, dw::DW_AT_location);
         let expression = location.and_then(|location| self.expression(location));
         let at = match expression {
-            Some(expression) => self.evaluate(expression, base),
+            Some(expression) => {
+                let at = self.evaluate(expression, base);
+                at.ok_or("not followed: it is in pieces, or needs what a caller had")
+            }
             None => {
                 let constant = self.attribute(entry, dw::DW_AT_const_value);
                 let signed = || Some(constant.as_ref()?.sdata_value()?.cast_unsigned());
                 let value = constant.as_ref().and_then(AttributeValue::udata_value);
-                value.or_else(signed).map(Where::Value)
+                let value = value.or_else(signed).map(Where::Value);
+                value.ok_or("not kept here (optimized out)")
             }
         };
         match at {
-            Some(at) => self.show(found, &name, of, at, 0),
-            None => found.push(Variable {
+            Ok(at) => self.show(found, &name, of, at, 0),
+            Err(why) => found.push(Variable {
                 name,
-                value: "not kept here (optimized out)".to_owned(),
+                value: why.to_owned(),
                 place: None,
             }),
         }

@@ -281,8 +281,8 @@ impl<'a> There<'a, '_> {
             },
             dw::DW_ATE_signed => number(bytes, true)?.to_string(),
             dw::DW_ATE_unsigned => number(bytes, false)?.to_string(),
-            dw::DW_ATE_signed_char | dw::DW_ATE_unsigned_char | dw::DW_ATE_UTF => {
-                let value = number(bytes, false)?;
+            of @ (dw::DW_ATE_signed_char | dw::DW_ATE_unsigned_char | dw::DW_ATE_UTF) => {
+                let value = number(bytes, of == dw::DW_ATE_signed_char)?;
                 let c = u32::try_from(value).ok().and_then(char::from_u32);
                 match c.filter(|c| !c.is_control()) {
                     Some(c) if value < 0x80 || bytes.len() == 4 => format!("{value} '{c}'"),
