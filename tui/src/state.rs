@@ -379,11 +379,21 @@ impl State {
     /// Processes that the filter lets through.
     #[must_use]
     pub fn processes(&self) -> Vec<&Process> {
+        let filter = &self.system.filter;
         let all = self.overview.iter().flat_map(|o| &o.processes);
         all.filter(|p| {
-            let pid = p.pid.map_or_else(String::new, |pid| pid.to_string());
-            let row = format!("p{} {pid} {} {} {}", p.id, p.program, p.command, p.ending);
-            matches(&self.system.filter, &row)
+            let pid = || p.pid.map_or_else(String::new, |pid| pid.to_string());
+            let row = || {
+                format!(
+                    "p{} {} {} {} {}",
+                    p.id,
+                    pid(),
+                    p.program,
+                    p.command,
+                    p.ending
+                )
+            };
+            filter.is_empty() || matches(filter, &row())
         })
         .collect()
     }
@@ -391,14 +401,18 @@ impl State {
     /// Accesses that the filter lets through.
     #[must_use]
     pub fn rows(&self) -> Vec<&Access> {
+        let filter = &self.accesses.filter;
         let all = self.history.iter().flat_map(|h| &h.rows);
         all.filter(|r| {
             let value = r.values.get(self.format).map_or("", String::as_str);
-            let row = format!(
-                "{} {} {} {} {} {} {value}",
-                r.position, r.program, r.kind, r.place, r.function, r.file
-            );
-            matches(&self.accesses.filter, &row)
+            let row = || {
+                let (place, code) = (&r.place, format!("{} {}", r.function, r.file));
+                format!(
+                    "{} {} {} {place} {code} {value}",
+                    r.position, r.program, r.kind
+                )
+            };
+            filter.is_empty() || matches(filter, &row())
         })
         .collect()
     }
@@ -449,6 +463,9 @@ impl State {
         let variables = self.variables().len();
         let height = layout::recording(self).variables.height.saturating_sub(1);
         self.variable.settle(variables, height.into());
+        if let Some(Overlay::Help(from)) = &mut self.overlay {
+            *from = (*from).min(crate::keys::COMMANDS.len());
+        }
         let bytes = self.picture.as_ref().map_or(0, |p| p.memory.bytes.len());
         self.byte = self.byte.min(bytes.saturating_sub(1));
     }

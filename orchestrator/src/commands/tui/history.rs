@@ -63,10 +63,10 @@ pub fn history(
             recording,
             addr,
             len: own,
-            note,
+            ..
         }) => {
             let len = len.or(own).unwrap_or(8);
-            return private::history(session, job, (recording, addr, len), from, &note);
+            return private::history(session, job, (recording, addr, len), from);
         }
     };
     let query = Query {

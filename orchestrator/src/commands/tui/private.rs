@@ -34,7 +34,6 @@ pub fn history(
     job: &Job,
     (recording, addr, len): (RecordingId, u64, u64),
     from: Option<Position>,
-    note: &str,
 ) -> Result<History> {
     let at = At::End;
     let from = from.unwrap_or(Position { recording, at });
@@ -55,7 +54,7 @@ pub fn history(
         match search.previous(20) {
             Ok(Some(change)) => rows.push(row(session, &change)?),
             Ok(None) => {
-                end = "; there are none before";
+                end = "; there are no others";
                 break;
             }
             Err(e) => {
@@ -73,17 +72,16 @@ pub fn history(
         }
     }
     if end.is_empty() {
-        end = "; there may be more: they are found from the first one's position";
+        end = "; there may be more";
     }
     rows.reverse();
-    let mut note = format!("{note}: changes before {from}, by replaying it backwards");
-    note += end;
+    let mut note = format!("memory of its own: changes before {from}, replayed backwards{end}");
     if shown < len {
         note += &format!("; the first {shown} of {len} bytes");
     }
     Ok(History {
         place: format!("{recording}:{addr:#x} ({shown} bytes)"),
-        note: safe(note.as_bytes()),
+        note,
         rows,
     })
 }
