@@ -313,12 +313,20 @@ impl Travel {
         }
         // What one stands on is no hit.
         let before = self.watched(stops)?;
+        let offset = self.process.offset()?;
         match self.step() {
             Ok(()) => {}
             Err(e) if matches!(e.downcast_ref(), Some(TravelError::End)) => return Ok(Reason::End),
             Err(e) => return Err(e),
         }
-        if let Some(watch) = changed(&before, &self.watched(stops)?, stops) {
+        let changed = changed(&before, &self.watched(stops)?, stops);
+        if let Some(&watch) = changed.first() {
+            // From behind an event, what it changed is not on the way.
+            let by_event = self.process.offset()? != offset && self.here.legs.is_empty();
+            if !by_event {
+                passes.note(self, changed.iter().map(|&w| Hit::Change(w)))?;
+            }
+            self.note_pass(stops, passes)?;
             return Ok(Reason::Watch(watch));
         }
         if self.process.place() == Place::Program {
@@ -329,6 +337,17 @@ impl Travel {
             }
         }
         self.run_free(stops, passes)
+    }
+
+    /// Counts that what was watched has changed just before a breakpoint: one stands on it.
+    fn note_pass(&self, stops: &Stops, passes: &mut Passes) -> Result<()> {
+        if self.process.place() == Place::Program {
+            let ip = self.regs()?.rip;
+            if stops.breakpoints.contains(&ip) {
+                passes.note(self, [Hit::Pass(ip)])?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether the process has come to where it stops for `at`, or further.
@@ -434,7 +453,7 @@ impl Travel {
                             self.process.tracee.go(None)?;
                             continue;
                         }
-                        if let Some(reason) = self.watch_hit(stops, passes, inserted)? {
+                        if let Some(reason) = self.watch_hit(stops, &known, passes, inserted)? {
                             return Ok(reason);
                         }
                         self.process.tracee.go(None)?;
@@ -507,12 +526,13 @@ impl Travel {
     fn watch_hit(
         &mut self,
         stops: &Stops,
+        known: &[u64],
         passes: &mut Passes,
         inserted: &mut Inserted,
     ) -> Result<Option<Reason>> {
         let hit = self.process.tracee.debug_register(6)?;
         self.process.tracee.set_debug_register(6, 0)?;
-        let Some(&watch) = (0..4)
+        let Some(&written) = (0..4)
             .find(|n| hit >> n & 1 == 1)
             .and_then(|n| stops.watches.get(n))
         else {
@@ -543,9 +563,18 @@ impl Travel {
             let (session, id) = (&*self.session, self.recording());
             let event = event::containing(session, id, before)?;
             self.here = self.behind(event.map_or(before, |e| e.offset))?;
-        } else {
+        }
+        // An instruction may have changed several, and have stored to others what was there.
+        let changed = changed(known, &self.watched(stops)?, stops);
+        let watch = changed.first().copied().unwrap_or(written);
+        if !by_runtime {
             passes.hit(self, Hit::Change(watch))?;
         }
+        if !by_runtime || !self.here.legs.is_empty() {
+            let counted = usize::from(!by_runtime);
+            passes.note(self, changed.iter().skip(counted).map(|&w| Hit::Change(w)))?;
+        }
+        self.note_pass(stops, passes)?;
         Ok(Some(Reason::Watch(watch)))
     }
 
@@ -590,9 +619,12 @@ impl Travel {
 }
 
 /// Which memory that is watched has changed.
-fn changed(before: &[u64], after: &[u64], stops: &Stops) -> Option<Watch> {
+fn changed(before: &[u64], after: &[u64], stops: &Stops) -> Vec<Watch> {
     let pairs = before.iter().zip(after).zip(&stops.watches);
-    pairs.filter(|((a, b), _)| a != b).map(|(_, w)| *w).next()
+    pairs
+        .filter(|((a, b), _)| a != b)
+        .map(|(_, w)| *w)
+        .collect()
 }
 
 /// What a run came to.
@@ -624,21 +656,31 @@ impl Passes {
         })
     }
 
-    /// The program has come there: so that is where it is.
-    fn hit(&mut self, travel: &mut Travel, hit: Hit) -> Result<()> {
+    /// Counts hits, whatever else the run stops for there: who goes for one of them alone
+    /// comes by each. How often the last one was.
+    fn note(&mut self, travel: &Travel, hits: impl IntoIterator<Item = Hit>) -> Result<u64> {
         let offset = travel.process.offset()?;
         if self.offset != offset {
             self.counts.clear();
             self.offset = offset;
         }
-        if !self.counts.iter().any(|(h, _)| *h == hit) {
-            self.counts.push((hit, 0));
+        let mut last = 0;
+        for hit in hits {
+            if !self.counts.iter().any(|(h, _)| *h == hit) {
+                self.counts.push((hit, 0));
+            }
+            if let Some((_, n)) = self.counts.iter_mut().find(|(h, _)| *h == hit) {
+                *n += 1;
+                last = *n;
+            }
         }
-        let count = self.counts.iter_mut().find(|(h, _)| *h == hit);
-        let n = count.map_or(1, |(_, n)| {
-            *n += 1;
-            *n
-        });
+        Ok(last)
+    }
+
+    /// The program has come there: so that is where it is.
+    fn hit(&mut self, travel: &mut Travel, hit: Hit) -> Result<()> {
+        let offset = travel.process.offset()?;
+        let n = self.note(travel, [hit])?;
         let mut base = self.start.clone();
         let arrived = offset != self.start_offset;
         if arrived {

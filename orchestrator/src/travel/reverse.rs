@@ -405,7 +405,8 @@ impl Travel {
             }
             // The last of them may be the very place: not before it.
             let regs = self.regs()?;
-            if let Some((instant, _)) = &last
+            // What changed just before it is behind one, though.
+            if let Some((instant, Reason::Breakpoint(_))) = &last
                 && until.legs.is_empty()
             {
                 let instant = instant.clone();
@@ -458,7 +459,8 @@ impl Travel {
         }
     }
 
-    /// Follows a leg and notes the hits on its way; where the last one ends is no hit.
+    /// Follows a leg and notes the hits on its way; that the last one ends on a breakpoint is
+    /// no hit.
     fn hits_along(
         &mut self,
         leg: &Leg,
@@ -472,14 +474,13 @@ impl Travel {
                 for i in 1..=n {
                     let before = self.values(&stops.watches);
                     self.step()?;
-                    if is_last && i == n {
-                        break;
-                    }
                     let ip = self.regs()?.rip;
                     let after = self.values(&stops.watches);
                     let changed = before.iter().zip(&after).position(|(a, b)| a != b);
                     if let Some(n) = changed {
                         *last = Some((self.here.clone(), Reason::Watch(stops.watches[n])));
+                    } else if is_last && i == n {
+                        break;
                     } else if stops.breakpoints.contains(&ip) {
                         *last = Some((self.here.clone(), Reason::Breakpoint(ip)));
                     }
@@ -505,17 +506,31 @@ impl Travel {
         };
         all.limit = None;
         while left > 0 {
+            let before = self.values(&all.watches);
             let reason = self.run_counting(&all, passes)?;
-            if reason == Reason::End {
-                break;
-            }
-            left -= u64::from(reason == end);
+            let after = self.values(&all.watches);
+            let mut changed = all.watches.iter().zip(before.iter().zip(&after));
+            // It is told that something has changed, but not what else, and not what one
+            // stands on then: the leg may count that.
+            let on_its_way = match (end, reason) {
+                (_, Reason::End | Reason::Limit) => {
+                    anyhow::bail!("the way to this instant is lost; please report it")
+                }
+                (Reason::Watch(own), _) => changed.any(|(w, (a, b))| *w == own && a != b),
+                (Reason::Breakpoint(ip), Reason::Watch(_)) => {
+                    self.process.place() == Place::Program && self.regs()?.rip == ip
+                }
+                _ => reason == end,
+            };
+            left -= u64::from(on_its_way);
             let wanted = match reason {
-                Reason::Breakpoint(ip) => stops.breakpoints.contains(&ip),
+                Reason::Breakpoint(ip) => {
+                    stops.breakpoints.contains(&ip) && !(is_last && left == 0)
+                }
                 Reason::Watch(watch) => stops.watches.contains(&watch),
                 _ => false,
             };
-            if wanted && !(is_last && left == 0) {
+            if wanted {
                 *last = Some((self.here.clone(), reason));
             }
         }
