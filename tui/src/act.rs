@@ -202,14 +202,24 @@ fn blame(state: &mut State) -> Vec<Effect> {
             }
         };
     }
-    state.prompt = Some(Prompt::new(Ask::Blame, ""));
-    match &state.picture {
-        Some(p) => {
-            let request = Request::Near(p.recording, p.tick);
-            state.ask(request)
+    let mut prompt = Prompt::new(Ask::Blame, "");
+    // What is selected among the processes counts there, wherever one was before.
+    let selected = match state.view {
+        View::System => {
+            let processes = state.processes();
+            let process = processes.get(state.system.list.selected);
+            process.map(|p| (p.id, p.span.1))
         }
-        None => Vec::new(),
-    }
+        _ => None,
+    };
+    let shown = state.picture.as_ref().map(|p| (p.recording, p.tick));
+    let Some((recording, tick)) = selected.or(shown) else {
+        "Where a process is shown, what it has accessed is offered".clone_into(&mut prompt.note);
+        state.prompt = Some(prompt);
+        return Vec::new();
+    };
+    state.prompt = Some(prompt);
+    state.ask(Request::Near(recording, tick))
 }
 
 /// Shows who accessed a place, as seen from here.

@@ -39,6 +39,8 @@ pub struct Prompt {
     pub at: usize,
     /// What may be chosen in place of typing.
     pub choices: Vec<Choice>,
+    /// Why there is nothing to choose.
+    pub note: String,
     /// Which one is: none if what is typed counts.
     pub chosen: Option<usize>,
 }
@@ -52,6 +54,7 @@ impl Prompt {
             text: text.to_owned(),
             at: text.chars().count(),
             choices: Vec::new(),
+            note: String::new(),
             chosen: None,
         }
     }

@@ -2,7 +2,7 @@
 //! nothing here touches a terminal, a file or a process.
 
 use crate::act;
-use crate::data::{Access, History, Lanes, Line, Lines, Overview, Picture, Process};
+use crate::data::{Access, End, History, Lanes, Line, Lines, Overview, Picture, Process};
 use crate::event::{Effect, Event, Loaded, Request, Worker};
 use crate::layout;
 use crate::list::{List, matches};
@@ -10,6 +10,21 @@ use crate::panes::Pane;
 use crate::prompt::{Ask, Choice, Prompt};
 use crate::theme::Theme;
 use std::sync::Arc;
+
+/// Why nothing is offered to be blamed.
+const NOTHING_NEAR: &str = "It has accessed no memory that processes share; type a place";
+
+/// Where to look first: at what crashed; else at what failed first, for others fail by it.
+fn worst(processes: &[Process]) -> usize {
+    let of = |end: End| {
+        let all = processes
+            .iter()
+            .enumerate()
+            .filter(move |(_, p)| p.end == end);
+        all.min_by_key(|(_, p)| p.span.1).map(|(n, _)| n)
+    };
+    of(End::Crashed).or(of(End::Failed)).unwrap_or(0)
+}
 
 /// A screen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -258,12 +273,8 @@ impl State {
         let asked = self.pending.remove(at).request;
         match loaded {
             Loaded::Overview(Ok(overview)) => {
-                let crashed = overview
-                    .processes
-                    .iter()
-                    .position(|p| p.end == crate::data::End::Crashed);
+                self.system.list.selected = worst(&overview.processes);
                 self.overview = Some(overview);
-                self.system.list.selected = crashed.unwrap_or(0);
             }
             Loaded::Lanes(Ok(lanes)) => self.lanes = Some(lanes),
             Loaded::History(Ok(history)) => self.show_history(history),
@@ -274,6 +285,9 @@ impl State {
                         text: n.text,
                         key: String::new(),
                     };
+                    if near.is_empty() {
+                        prompt.note = NOTHING_NEAR.to_owned();
+                    }
                     prompt.choices = near.into_iter().map(choice).collect();
                     let first = !prompt.choices.is_empty() && prompt.text.is_empty();
                     prompt.chosen = first.then_some(0);

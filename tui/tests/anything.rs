@@ -108,7 +108,7 @@ fn tells_the_way_out(state: &State) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
     #[test]
     fn nothing_panics_and_there_is_a_way_out(
         all in prop::collection::vec(happens(), 1..80),

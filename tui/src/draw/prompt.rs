@@ -36,10 +36,14 @@ pub fn draw(canvas: &mut Canvas<'_>, prompt: &Prompt, y: u16) -> (u16, u16) {
 }
 
 fn choices(canvas: &mut Canvas<'_>, prompt: &Prompt, y: u16) {
+    let (theme, wide) = (canvas.theme, canvas.width());
     if prompt.choices.is_empty() {
+        if !prompt.note.is_empty() {
+            canvas.blank(Rect::new(0, y - 1, wide, 1));
+            canvas.text(1, y - 1, wide - 1, &prompt.note, theme.dim());
+        }
         return;
     }
-    let (theme, wide) = (canvas.theme, canvas.width());
     let room = usize::from(y.saturating_sub(3)).min(12);
     let chosen = prompt.chosen.unwrap_or(0);
     let top = (chosen + 1).saturating_sub(room);

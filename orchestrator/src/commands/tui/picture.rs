@@ -252,7 +252,10 @@ fn registers(
                 .is_code()
                 .then(|| code::name(maps, symbols, value))
                 .flatten();
-            let what = code.unwrap_or_else(|| memory::what(map, symbols));
+            let what = code.unwrap_or_else(|| match map.has(regs.rsp) {
+                true => "stack".to_owned(),
+                false => memory::what(map, symbols),
+            });
             what.rsplit('/').next().unwrap_or_default().to_owned()
         });
         values.push((name, value, safe(meaning.as_bytes())));
