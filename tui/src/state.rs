@@ -14,16 +14,28 @@ use std::sync::Arc;
 /// Why nothing is offered to be blamed.
 const NOTHING_NEAR: &str = "It has accessed no memory that processes share; type a place";
 
-/// Where to look first: at what crashed; else at what failed first, for others fail by it.
+/// Where to look first: at what crashed; where the whole failed, at what failed last and
+/// had nobody below it that did: others failed by it.
 fn worst(processes: &[Process]) -> usize {
-    let of = |end: End| {
-        let all = processes
+    let rows = processes.iter().enumerate();
+    let crashed = rows.clone().filter(|(_, p)| p.end == End::Crashed);
+    if let Some((n, _)) = crashed.min_by_key(|(_, p)| p.span.1) {
+        return n;
+    }
+    // What the first process has become by exec goes on with its number.
+    let whole = processes.iter().rfind(|p| p.pid == processes[0].pid);
+    if whole.is_none_or(|p| p.end != End::Failed) {
+        return 0;
+    }
+    let depth = |p: &Process| p.branch.chars().count();
+    let is_lowest = |n: usize, process: &Process| {
+        let mut below = processes[n + 1..]
             .iter()
-            .enumerate()
-            .filter(move |(_, p)| p.end == end);
-        all.min_by_key(|(_, p)| p.span.1).map(|(n, _)| n)
+            .take_while(|p| depth(p) > depth(process));
+        !below.any(|p| p.end == End::Failed)
     };
-    of(End::Crashed).or(of(End::Failed)).unwrap_or(0)
+    let failed = rows.filter(|&(n, p)| p.end == End::Failed && is_lowest(n, p));
+    failed.max_by_key(|(_, p)| p.span.1).map_or(0, |(n, _)| n)
 }
 
 /// A screen.
@@ -482,5 +494,40 @@ impl State {
         }
         let bytes = self.picture.as_ref().map_or(0, |p| p.memory.bytes.len());
         self.byte = self.byte.min(bytes.saturating_sub(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(branch: &str, pid: u32, last: u64, end: End) -> Process {
+        Process {
+            branch: branch.to_owned(),
+            pid: Some(pid),
+            span: (0, last),
+            end,
+            ..Process::default()
+        }
+    }
+
+    #[test]
+    fn the_first_look_goes_to_the_cause() {
+        // A script that has failed by what it started last; a helper failed before.
+        let mut all = vec![
+            row("", 1, 90, End::Failed),
+            row("├─", 2, 10, End::Failed),
+            row("├─", 3, 80, End::Failed),
+            row("│ └─", 4, 70, End::Failed),
+            row("└─", 5, 85, End::Good),
+        ];
+        assert_eq!(worst(&all), 3);
+        all[1].end = End::Crashed;
+        assert_eq!(worst(&all), 1);
+        // Helpers that fail are no news where the whole did not.
+        all[0].end = End::Good;
+        all[1].end = End::Failed;
+        assert_eq!(worst(&all), 0);
+        assert_eq!(worst(&[]), 0);
     }
 }
