@@ -46,28 +46,30 @@ pub fn history(
         flag = Some(Arc::clone(interrupt));
     };
     let mut search = Search::begin(session, from, &address, Some(shown), begun)?;
-    let clock = flag.map(Clock::start);
+    let clock = Clock::start(flag.unwrap_or_default());
     let mut rows = Vec::new();
     let mut end = "";
     while rows.len() < MOST {
         job.tell(format!("replaying backwards, {} changes found", rows.len()));
         match search.previous(20) {
-            Ok(Some(change)) => rows.push(row(session, &change)?),
+            Ok(Some(change)) => {
+                rows.push(row(session, &change)?);
+                clock.note_found();
+            }
             Ok(None) => {
                 end = "; there are no others";
                 break;
             }
             Err(e) => {
                 job.go_on()?;
-                let late = clock.as_ref().is_some_and(Clock::is_late);
                 let interrupted = matches!(e.downcast_ref(), Some(TravelError::Interrupted));
-                if !(late && interrupted && !rows.is_empty()) {
-                    return Err(e.context("no change was found so far"));
+                if !(clock.is_late() && interrupted && !rows.is_empty()) {
+                    return Err(e);
                 }
                 break;
             }
         }
-        if clock.as_ref().is_some_and(Clock::is_late) {
+        if clock.is_late() {
             break;
         }
     }
@@ -86,9 +88,10 @@ pub fn history(
     })
 }
 
-/// Ends a search that takes too long.
+/// Ends a search that takes too long, but not before it has found something.
 struct Clock {
     end: Instant,
+    found: Arc<AtomicBool>,
     /// While it is there, the clock runs.
     _running: Sender<()>,
 }
@@ -96,15 +99,26 @@ struct Clock {
 impl Clock {
     fn start(interrupt: Arc<AtomicBool>) -> Self {
         let (running, stopped) = mpsc::channel::<()>();
+        let (found, end) = (Arc::new(AtomicBool::new(false)), Instant::now() + LIMIT);
+        let has_found = Arc::clone(&found);
         thread::spawn(move || {
-            if stopped.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
-                interrupt.store(true, Ordering::Relaxed);
+            let mut wait = LIMIT;
+            while stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+                if has_found.load(Ordering::Relaxed) {
+                    interrupt.store(true, Ordering::Relaxed);
+                }
+                wait = Duration::from_millis(200);
             }
         });
         Self {
-            end: Instant::now() + LIMIT,
+            end,
+            found,
             _running: running,
         }
+    }
+
+    fn note_found(&self) {
+        self.found.store(true, Ordering::Relaxed);
     }
 
     fn is_late(&self) -> bool {
