@@ -5,11 +5,12 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
-use nix::unistd::{ForkResult, Pid, execvp, fork, pipe2};
+use nix::unistd::{AccessFlags, ForkResult, Pid, access, execv, execvp, fork, pipe2};
 use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
 /// Why a program did not start.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +54,7 @@ pub fn prepare<A: AsRef<OsStr>>(command: &[A], inherited: &File) -> Result<Waiti
         .iter()
         .map(|a| CString::new(a.as_ref().as_bytes()).map_err(|_| Error::Nul))
         .collect::<Result<_, _>>()?;
+    let elf = elf(command[0].as_ref());
     let cloexec = nix::fcntl::OFlag::O_CLOEXEC;
     let (go_read, go_write) = pipe2(cloexec).map_err(Error::Fork)?;
     let (failed_read, failed_write) = pipe2(cloexec).map_err(Error::Fork)?;
@@ -79,13 +81,37 @@ pub fn prepare<A: AsRef<OsStr>>(command: &[A], inherited: &File) -> Result<Waiti
             let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
             let _ = fcntl(inherited, FcntlArg::F_SETFD(FdFlag::empty()));
             if nix::unistd::read(&go_read, &mut byte) == Ok(1) {
-                let Err(errno) = execvp(&args[0], &args);
+                let Err(errno) = match &elf {
+                    Some(path) => execv(path, &args),
+                    None => execvp(&args[0], &args),
+                };
                 let _ = nix::unistd::write(&failed_write, &(errno as i32).to_le_bytes());
             }
             // SAFETY: leaves at once, without running anything of the parent's.
             unsafe { libc::_exit(127) }
         }
     }
+}
+
+/// Where `program` is, if it is an ELF file. If the kernel cannot execute one, execvp(3)
+/// would have a shell try to read it.
+fn elf(program: &OsStr) -> Option<CString> {
+    let named = Path::new(program);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let candidates: Vec<PathBuf> = if program.as_bytes().contains(&b'/') {
+        vec![named.to_owned()]
+    } else {
+        std::env::split_paths(&path)
+            .map(|dir| dir.join(named))
+            .collect()
+    };
+    let found = candidates
+        .into_iter()
+        .find(|p| p.is_file() && access(p, AccessFlags::X_OK).is_ok())?;
+    let mut magic = [0; 4];
+    File::open(&found).ok()?.read_exact(&mut magic).ok()?;
+    (magic == *b"\x7fELF")
+        .then(|| CString::new(found.into_os_string().into_encoded_bytes()).ok())?
 }
 
 impl Waiting {

@@ -34,9 +34,13 @@ fn number(hex: &str) -> Result<i64> {
 }
 
 fn recorded() -> Result<Place> {
+    recorded_of("memory/history.c")
+}
+
+fn recorded_of(source: &str) -> Result<Place> {
     let place = Place::new(User::Own)?;
     let program = place.path().join("prog");
-    fixture::build("memory/history.c", None, &[], &program)?;
+    fixture::build(source, None, &[], &program)?;
     let program = program.to_str().context("UTF-8")?;
     let recorded = run::run(&mut place.record(&[program]), LIMIT)?;
     ensure!(recorded.code() == Some(0), "{recorded}");
@@ -168,5 +172,31 @@ fn neighbours_are_told_apart() -> Result<()> {
     let pairs = stores.windows(2).map(|w| (w[0], w[1]));
     let expected: Vec<_> = pairs.rev().collect();
     ensure!(told == expected, "{told:?}");
+    Ok(())
+}
+
+#[test]
+fn what_changes_often() -> Result<()> {
+    let place = recorded_of("memory/often.c")?;
+    let history = |of: &str, n: &str| -> Result<Vec<(i64, i64)>> {
+        let found = changes(&place, &["last", of, "-n", n])?;
+        let pair = |c: &Change| Ok((number(&c.old)?, number(&c.new)?));
+        found.iter().map(pair).collect()
+    };
+    let neighbours = history("p1:neighbours", "9")?;
+    ensure!(
+        neighbours == [(3, 4), (2, 3), (1, 2), (0, 1)],
+        "{neighbours:?}"
+    );
+    let looped = history("p1:looped", "4")?;
+    ensure!(
+        looped == [(2991, 2992), (2990, 2991), (2982, 2990), (2981, 2982)],
+        "{looped:?}"
+    );
+    let at_events = history("p1:at_events", "3")?;
+    ensure!(
+        at_events == [(3000, 0), (0, 3000), (2999, 0)],
+        "{at_events:?}"
+    );
     Ok(())
 }

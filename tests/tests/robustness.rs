@@ -5,6 +5,7 @@ use anyhow::{Context as _, Result, ensure};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use orch_tests::fixture;
 use orch_tests::orch::{Place, User, is_root};
 use orch_tests::run::{self, Outcome};
 use std::fs;
@@ -190,7 +191,6 @@ fn programs_that_cannot_run() -> Result<()> {
 }
 
 #[test]
-#[ignore = "orch gives them to a shell, as execvp(3) does after ENOEXEC"]
 fn programs_for_other_machines() -> Result<()> {
     let place = Place::new(User::Own)?;
     let words: &[&str] = &["x86-64", "xec format"];
@@ -394,4 +394,20 @@ impl Drop for Mount {
     fn drop(&mut self) {
         let _ = nix::mount::umount2(&self.0, nix::mount::MntFlags::MNT_DETACH);
     }
+}
+
+#[test]
+fn a_difference_in_memory_is_found_to_the_page() -> Result<()> {
+    let place = Place::new(User::Own)?;
+    fixture::build("memory/unasked.c", None, &[], &place.work().join("unasked"))?;
+    let recorded = run::run(&mut place.record(&["./unasked"]), LIMIT)?;
+    let address = recorded.stdout.trim().trim_start_matches("0x");
+    let page = u64::from_str_radix(address, 16).with_context(|| recorded.to_string())? & !0xfff;
+    let replay = place.read(&["replay", "--check"], LIMIT)?;
+    let said = format!("memory differs in the page at {page:#x} ");
+    ensure!(
+        replay.code() == Some(1) && replay.stdout.contains(&said),
+        "should say {said:?}\n{replay}"
+    );
+    Ok(())
 }

@@ -134,7 +134,7 @@ fn failed(session: Session, error: anyhow::Error) -> Result<ExitCode> {
             let why = match errno {
                 _ if missing => "there is no such program",
                 Errno::EACCES => "it may not be executed",
-                Errno::ENOEXEC => "it is not a program of this machine",
+                Errno::ENOEXEC => "it is not an x86-64 program that the kernel can run",
                 other => other.desc(),
             };
             eprintln!("orch: cannot run {program}: {why}");

@@ -226,7 +226,7 @@ pub(super) fn forked(record: &Record<'_>) -> Answer {
 
 pub(super) fn digest(record: &Record<'_>) -> Answer {
     let digest = record.digest()?;
-    let (value, pages) = (format!("{:#018x}", digest.digest), digest.pages);
+    let (value, pages) = (format!("{:#018x}", digest.sum()), digest.pages);
     let text = format!("memory has digest {value} ({pages} pages)");
     let told = told("digest", vec![pair("pages", pages)], text);
     let result = Value::Text(value);

@@ -1,7 +1,7 @@
 use super::*;
+use orch_abi::digest::Digest;
 use orch_abi::record::{
-    Boot, Data, Digest, Ended, Exit, Forked, Insn, Map, Point, Signal, Spawn, Start, Switch,
-    Syscall, flag,
+    Boot, Data, Ended, Exit, Forked, Insn, Map, Point, Signal, Spawn, Start, Switch, Syscall, flag,
 };
 use orch_recorder::trace::record::{Plain, build};
 use proptest::prelude::*;

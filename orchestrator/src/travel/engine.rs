@@ -123,6 +123,8 @@ pub struct Travel {
     _file: host::ArenaFile,
     /// In the order of their places; the first stands at the start.
     checkpoints: Vec<Checkpoint>,
+    /// More of them, while a search backwards goes on.
+    waypoints: Vec<Checkpoint>,
     pub(super) process: Process,
     pub(super) here: Instant,
     interrupt: Arc<AtomicBool>,
@@ -130,6 +132,8 @@ pub struct Travel {
     pub(super) counts: [u64; 5],
     /// An offset, and the event that is next there.
     pub(super) upcoming: (u64, Option<Event>),
+    /// Offset of the last event of all, if there is one, once it was asked for.
+    end: Option<Option<u64>>,
 }
 
 impl Travel {
@@ -169,6 +173,7 @@ impl Travel {
         let mut travel = Self {
             process: first.0,
             checkpoints: Vec::new(),
+            waypoints: Vec::new(),
             here: Instant::event(0),
             session,
             recording,
@@ -179,13 +184,10 @@ impl Travel {
             map: CodeMap::default(),
             counts: [u64::MAX; 5],
             upcoming: (u64::MAX, None),
+            end: None,
         };
-        let copy = travel.copy()?;
-        travel.checkpoints.push(Checkpoint {
-            offset: copy.offset()?,
-            process: copy,
-            at: 0,
-        });
+        let start = travel.checkpoint(0)?;
+        travel.checkpoints.push(start);
         travel.look()?;
         Ok(travel)
     }
@@ -314,6 +316,15 @@ impl Travel {
         })
     }
 
+    /// Offset of the last event.
+    pub(super) fn last_event(&mut self) -> Result<Option<u64>> {
+        if let Some(end) = self.end {
+            return Ok(end);
+        }
+        let end = event::last(&self.session, self.recording)?.map(|e| e.offset);
+        Ok(*self.end.insert(end))
+    }
+
     // ------------------------------------------------------------- going
 
     /// Goes to an instant, from the last checkpoint before it.
@@ -329,12 +340,17 @@ impl Travel {
 
     /// Goes to where the process stops for `at`.
     pub(super) fn run_to_event(&mut self, at: u64) -> Result<()> {
-        let best = self
-            .checkpoints
-            .iter()
-            .rposition(|c| c.at <= at && c.offset <= at.saturating_add(1))
-            .unwrap_or(0);
-        let from = &mut self.checkpoints[best];
+        let near = |list: &[Checkpoint]| {
+            list.iter()
+                .rposition(|c| c.at <= at && c.offset <= at.saturating_add(1))
+        };
+        let (best, way) = (near(&self.checkpoints).unwrap_or(0), near(&self.waypoints));
+        let from = match way {
+            Some(way) if self.waypoints[way].at >= self.checkpoints[best].at => {
+                &mut self.waypoints[way]
+            }
+            _ => &mut self.checkpoints[best],
+        };
         let Some(index) = self.arena.claim() else {
             bail!("too many processes")
         };
@@ -377,19 +393,34 @@ impl Travel {
         if self.checkpoints.iter().any(|c| c.at == at) {
             return Ok(());
         }
-        let process = self.copy()?;
-        let offset = process.offset()?;
+        let checkpoint = self.checkpoint(at)?;
         let n = self.checkpoints.partition_point(|c| c.at < at);
-        let checkpoint = Checkpoint {
-            process,
-            at,
-            offset,
-        };
         self.checkpoints.insert(n, checkpoint);
         if self.checkpoints.len() > MAX_CHECKPOINTS {
             self.thin(n);
         }
         Ok(())
+    }
+
+    fn checkpoint(&mut self, at: u64) -> Result<Checkpoint> {
+        let process = self.copy()?;
+        Ok(Checkpoint {
+            offset: process.offset()?,
+            process,
+            at,
+        })
+    }
+
+    /// As [`Travel::keep`], until [`Travel::forget_waypoints`].
+    pub(super) fn keep_waypoint(&mut self, at: u64) -> Result<()> {
+        let checkpoint = self.checkpoint(at)?;
+        let n = self.waypoints.partition_point(|c| c.at < at);
+        self.waypoints.insert(n, checkpoint);
+        Ok(())
+    }
+
+    pub(super) fn forget_waypoints(&mut self) {
+        self.waypoints.clear();
     }
 
     /// Gives up the checkpoint that leaves the smallest gap, but not the first or `new`.

@@ -7,6 +7,7 @@ use super::event;
 use super::process::Place;
 use super::tracee::{Halt, SI_KERNEL, TRAP_HWBKPT};
 use anyhow::{Result, bail};
+use iced_x86::{Decoder, DecoderOptions};
 use nix::sys::signal::Signal;
 use orch_abi::stop::{MAX_BREAKPOINTS, command};
 
@@ -58,7 +59,20 @@ impl Stops {
 
 /// Code that is in place of the program's.
 #[derive(Default)]
-struct Inserted(Vec<(u64, u8)>);
+struct Inserted {
+    /// Breakpoints: address, and the byte that belongs there.
+    code: Vec<(u64, u8)>,
+    /// Those that debug registers hold instead, after the watches.
+    hard: Vec<u64>,
+}
+
+/// How many debug registers hold addresses (SDM vol. 3, 18.2).
+const DEBUG_REGISTERS: usize = 4;
+/// The resume flag: no breakpoint at the next instruction (SDM vol. 3, 18.3.1.1).
+const RF: u64 = 1 << 16;
+
+/// Is told of each hit, and says whether to stop there.
+pub(super) type OnHit<'a> = dyn FnMut(&Travel, &Passes, Reason) -> bool + 'a;
 
 impl Travel {
     /// Goes one instruction on, or through the event that is next where it is.
@@ -177,7 +191,7 @@ impl Travel {
                         self.process.set_place(Place::Event);
                         return self.look();
                     }
-                    let behind_exit = inserted.0.iter().any(|&(at, _)| at + 1 == regs.rip);
+                    let behind_exit = inserted.code.iter().any(|&(at, _)| at + 1 == regs.rip);
                     if behind_exit {
                         let sigreturn = regs.rip - 1 == self.process.layout().sigreturn;
                         self.remove(&mut inserted)?;
@@ -272,16 +286,16 @@ impl Travel {
     }
 
     fn insert(&self, inserted: &mut Inserted, at: u64) -> Result<()> {
-        if inserted.0.iter().all(|&(a, _)| a != at) {
+        if inserted.code.iter().all(|&(a, _)| a != at) {
             let byte = self.process.tracee.word(at).unwrap_or(0) as u8;
             self.process.tracee.write(at, &[INT3])?;
-            inserted.0.push((at, byte));
+            inserted.code.push((at, byte));
         }
         Ok(())
     }
 
     fn remove(&self, inserted: &mut Inserted) -> Result<()> {
-        for (at, byte) in inserted.0.drain(..) {
+        for (at, byte) in inserted.code.drain(..) {
             self.process.tracee.write(at, &[byte])?;
         }
         Ok(())
@@ -307,47 +321,56 @@ impl Travel {
         Ok(reason)
     }
 
+    /// Runs on to the first hit that `on` wants to stop at, [`Reason::Limit`] or [`Reason::End`].
+    pub(super) fn run_over(
+        &mut self,
+        stops: &Stops,
+        passes: &mut Passes,
+        on: &mut OnHit<'_>,
+    ) -> Result<Reason> {
+        loop {
+            let reason = self.run_to_hit(stops, passes, Some(on))?;
+            let over = matches!(reason, Reason::Limit | Reason::End);
+            if over || std::mem::take(&mut passes.asked) || on(self, passes, reason) {
+                return Ok(reason);
+            }
+        }
+    }
+
     pub(super) fn run_counting(&mut self, stops: &Stops, passes: &mut Passes) -> Result<Reason> {
+        self.run_to_hit(stops, passes, None)
+    }
+
+    /// Runs on to the next hit, or over those where it need not stop that `on` does not want.
+    fn run_to_hit(
+        &mut self,
+        stops: &Stops,
+        passes: &mut Passes,
+        on: Option<&mut OnHit<'_>>,
+    ) -> Result<Reason> {
         if stops.limit.is_some_and(|limit| self.is_at(limit)) {
             return Ok(Reason::Limit);
         }
         // What one stands on is no hit.
-        let before = self.watched(stops)?;
-        let offset = self.process.offset()?;
+        let (before, from) = (self.watched(stops)?, self.regs()?.rip);
+        let one_on = self.here.clone().and_steps(1);
         match self.step() {
             Ok(()) => {}
             Err(e) if matches!(e.downcast_ref(), Some(TravelError::End)) => return Ok(Reason::End),
             Err(e) => return Err(e),
         }
-        let changed = changed(&before, &self.watched(stops)?, stops);
-        if let Some(&watch) = changed.first() {
-            // From behind an event, what it changed is not on the way.
-            let by_event = self.process.offset()? != offset && self.here.legs.is_empty();
-            if !by_event {
-                passes.note(self, changed.iter().map(|&w| Hit::Change(w)))?;
-            }
-            self.note_pass(stops, passes)?;
-            return Ok(Reason::Watch(watch));
-        }
+        let changes = changes(&before, &self.watched(stops)?, stops);
+        let mut pass = None;
         if self.process.place() == Place::Program {
             let ip = self.regs()?.rip;
-            if stops.breakpoints.contains(&ip) {
-                passes.hit(self, Hit::Pass(ip))?;
-                return Ok(Reason::Breakpoint(ip));
-            }
+            let again = ip == from && self.repeats(ip);
+            pass = Some(ip).filter(|ip| stops.breakpoints.contains(ip) && !again);
         }
-        self.run_free(stops, passes)
-    }
-
-    /// Counts that what was watched has changed just before a breakpoint: one stands on it.
-    fn note_pass(&self, stops: &Stops, passes: &mut Passes) -> Result<()> {
-        if self.process.place() == Place::Program {
-            let ip = self.regs()?.rip;
-            if stops.breakpoints.contains(&ip) {
-                passes.note(self, [Hit::Pass(ip)])?;
-            }
+        let by_event = self.here != one_on;
+        if let Some(reason) = passes.arrive(self, &changes, pass, by_event)? {
+            return Ok(reason);
         }
-        Ok(())
+        self.run_free(stops, passes, on)
     }
 
     /// Whether the process has come to where it stops for `at`, or further.
@@ -355,20 +378,31 @@ impl Travel {
         self.process.place() != Place::Program && self.process.offset().is_ok_and(|o| o >= at)
     }
 
-    fn run_free(&mut self, stops: &Stops, passes: &mut Passes) -> Result<Reason> {
+    /// Whether the instruction at `ip` is executed again and again, at the same place.
+    fn repeats(&self, ip: u64) -> bool {
+        let mut code = [0; 15];
+        let n = self.read(ip, &mut code);
+        let instruction = Decoder::with_ip(64, &code[..n], ip, DecoderOptions::NONE).decode();
+        instruction.is_string_instruction()
+            && (instruction.has_rep_prefix() || instruction.has_repne_prefix())
+    }
+
+    fn run_free(
+        &mut self,
+        stops: &Stops,
+        passes: &mut Passes,
+        on: Option<&mut OnHit<'_>>,
+    ) -> Result<Reason> {
         let mut inserted = Inserted::default();
-        let end = event::last(&self.session, self.recording())?.map(|e| e.offset);
+        let end = self.last_event()?;
         let limit = stops.limit.or(end);
         self.process.stop_at(limit);
-        self.set_watches(stops)?;
-        let result = self.run_until(stops, passes, &mut inserted);
+        let result = self.run_until(stops, passes, on, &mut inserted);
         // The process is gone after some errors.
         let _ = self.remove(&mut inserted);
         self.process.tell_breakpoints(&[]);
-        for n in [0, 1, 2, 3, 7] {
-            if !stops.watches.is_empty() {
-                let _ = self.process.tracee.set_debug_register(n, 0);
-            }
+        if !stops.watches.is_empty() || !inserted.hard.is_empty() {
+            let _ = self.process.tracee.set_debug_register(7, 0);
         }
         match result {
             Err(e) if matches!(e.downcast_ref(), Some(TravelError::End)) => {
@@ -381,34 +415,43 @@ impl Travel {
     }
 
     /// Puts the breakpoints where they go now.
-    fn plan(&mut self, stops: &Stops, inserted: &mut Inserted) -> Result<()> {
+    ///
+    /// In debug registers, if there are enough and `hard` asks for it: what is passed over
+    /// again and again costs one stop there, not two.
+    fn plan(&mut self, stops: &Stops, hard: bool, inserted: &mut Inserted) -> Result<()> {
         // What the runtime has written meanwhile stays.
-        for (at, byte) in inserted.0.drain(..) {
+        for (at, byte) in inserted.code.drain(..) {
             let mut now = [0];
             if self.process.tracee.read(at, &mut now) == 1 && now[0] == INT3 {
                 self.process.tracee.write(at, &[byte])?;
             }
         }
-        self.look()?;
-        let places: Vec<u64> = stops
+        self.refresh()?;
+        let mut places: Vec<u64> = stops
             .breakpoints
             .iter()
             .flat_map(|&ip| self.map.places(ip))
             .collect();
+        places.sort_unstable();
+        places.dedup();
+        inserted.hard.clear();
+        if hard && places.len() + stops.watches.len() <= DEBUG_REGISTERS {
+            inserted.hard = std::mem::take(&mut places);
+        }
+        self.set_debug_registers(stops, &inserted.hard)?;
         for at in places {
             let mut byte = [0];
             // Not there yet, or not any more.
             if self.process.tracee.read(at, &mut byte) == 1
-                && inserted.0.iter().all(|&(a, _)| a != at)
                 && self.process.tracee.write(at, &[INT3]).is_ok()
             {
-                inserted.0.push((at, byte[0]));
+                inserted.code.push((at, byte[0]));
             }
         }
-        if inserted.0.len() > MAX_BREAKPOINTS {
+        if inserted.code.len() > MAX_BREAKPOINTS {
             bail!("too many breakpoints: they go to more than {MAX_BREAKPOINTS} places");
         }
-        self.process.tell_breakpoints(&inserted.0);
+        self.process.tell_breakpoints(&inserted.code);
         Ok(())
     }
 
@@ -416,10 +459,11 @@ impl Travel {
         &mut self,
         stops: &Stops,
         passes: &mut Passes,
+        mut on: Option<&mut OnHit<'_>>,
         inserted: &mut Inserted,
     ) -> Result<Reason> {
         let mut known = self.watched(stops)?;
-        self.plan(stops, inserted)?;
+        self.plan(stops, on.is_some(), inserted)?;
         if self.process.place() == Place::Event {
             self.process.set_place(Place::Program);
             self.process.command(command::GO);
@@ -432,9 +476,8 @@ impl Travel {
                 Halt::Signal(signal) => self.process.tracee.go(Some(signal))?,
                 Halt::Trap(code) => {
                     if self.process.code_moved() {
-                        self.plan(stops, inserted)?;
                         // What is watched may be shared memory by now, which is elsewhere.
-                        self.set_watches(stops)?;
+                        self.plan(stops, on.is_some(), inserted)?;
                         known = self.watched(stops)?;
                         self.process.tracee.go(None)?;
                         continue;
@@ -447,11 +490,49 @@ impl Travel {
                     }
                     let mut regs = self.process.tracee.regs()?;
                     if code == TRAP_HWBKPT {
+                        let now = self.watched(stops)?;
+                        // The watches come first.
+                        let watches = stops.watches.len();
+                        let executed = |n: u64| n >> watches & 0xf != 0;
+                        if inserted.hard.contains(&regs.rip)
+                            && executed(self.process.tracee.debug_register(6)? & 0xf)
+                        {
+                            self.process.tracee.set_debug_register(6, 0)?;
+                            let ip = self.program_ip(regs.rip);
+                            let reason = passes.arrive(self, &[], Some(ip), false)?;
+                            let reason = reason.unwrap_or(Reason::Breakpoint(ip));
+                            if passes.passes_over(self, &mut on, reason)? {
+                                self.process.tracee.go(None)?;
+                                continue;
+                            }
+                            self.leave_jump(regs)?;
+                            return Ok(reason);
+                        }
                         // A store of what was there already is no change.
-                        if self.watched(stops)? == known {
+                        if now == known {
                             self.process.tracee.set_debug_register(6, 0)?;
                             self.process.tracee.go(None)?;
                             continue;
+                        }
+                        if let Meaning::Program(ip) = self.map.meaning(regs.rip)
+                            && on.is_some()
+                        {
+                            self.process.tracee.set_debug_register(6, 0)?;
+                            let changes = changes(&known, &now, stops);
+                            let pass = self.pass_of(stops, ip);
+                            let reason = passes.arrive(self, &changes, pass, false)?;
+                            let reason = reason.unwrap_or(Reason::Watch(changes[0]));
+                            if passes.passes_over(self, &mut on, reason)? {
+                                if pass.is_some() {
+                                    // It was counted.
+                                    regs.eflags |= RF;
+                                    self.process.tracee.set_regs(regs)?;
+                                }
+                                known = now;
+                                self.process.tracee.go(None)?;
+                                continue;
+                            }
+                            return Ok(reason);
                         }
                         if let Some(reason) = self.watch_hit(stops, &known, passes, inserted)? {
                             return Ok(reason);
@@ -460,7 +541,7 @@ impl Travel {
                         continue;
                     }
                     let ours = inserted
-                        .0
+                        .code
                         .iter()
                         .find(|&&(at, _)| at + 1 == regs.rip)
                         .copied();
@@ -470,19 +551,35 @@ impl Travel {
                     };
                     regs.rip = at;
                     self.process.tracee.set_regs(regs)?;
-                    let ip = match self.map.meaning(at) {
-                        Meaning::Program(ip) | Meaning::Mov { ip, .. } => ip,
-                        Meaning::Syscall { ip, number } => {
-                            self.at_syscall(regs, ip, number)?;
-                            ip
-                        }
-                        Meaning::Between | Meaning::Runtime => at,
-                    };
-                    passes.hit(self, Hit::Pass(ip))?;
-                    return Ok(Reason::Breakpoint(ip));
+                    let ip = self.program_ip(at);
+                    self.leave_jump(regs)?;
+                    return Ok(passes
+                        .arrive(self, &[], Some(ip), false)?
+                        .unwrap_or(Reason::Breakpoint(ip)));
                 }
             }
         }
+    }
+
+    /// The program's address of what is executed at `at`.
+    fn program_ip(&self, at: u64) -> u64 {
+        match self.map.meaning(at) {
+            Meaning::Program(ip) | Meaning::Mov { ip, .. } | Meaning::Syscall { ip, .. } => ip,
+            Meaning::Between | Meaning::Runtime => at,
+        }
+    }
+
+    /// The process stands on a jump that is in a `syscall`'s place: to the `syscall`.
+    fn leave_jump(&self, regs: libc::user_regs_struct) -> Result<()> {
+        match self.map.meaning(regs.rip) {
+            Meaning::Syscall { ip, number } => self.at_syscall(regs, ip, number),
+            _ => Ok(()),
+        }
+    }
+
+    /// The breakpoint that the program has come to behind a change, if there is one.
+    fn pass_of(&self, stops: &Stops, ip: u64) -> Option<u64> {
+        Some(ip).filter(|ip| stops.breakpoints.contains(ip) && !self.repeats(*ip))
     }
 
     // ------------------------------------------------------------- watching
@@ -493,16 +590,24 @@ impl Travel {
         region.map_or(addr, |r| r.copy(addr))
     }
 
-    fn set_watches(&self, stops: &Stops) -> Result<()> {
-        if stops.watches.is_empty() {
+    /// The watches, and breakpoints at `hard`.
+    fn set_debug_registers(&self, stops: &Stops, hard: &[u64]) -> Result<()> {
+        if stops.watches.is_empty() && hard.is_empty() {
             return Ok(());
         }
         let mut control = 0;
+        // What they hold may not become something else while it is on.
+        self.process.tracee.set_debug_register(7, 0)?;
         for (n, watch) in stops.watches.iter().enumerate().take(4) {
             // Length - 1, but 8 is 2; on writes (SDM vol. 3, 18.2.4).
             let len = if watch.len == 8 { 2 } else { watch.len - 1 };
             control |= 1 << (2 * n) | (1 | len << 2) << (16 + 4 * n);
             let at = self.seen_at(watch.addr);
+            self.process.tracee.set_debug_register(n, at)?;
+        }
+        for (n, &at) in (stops.watches.len()..).zip(hard) {
+            // One byte, when it is executed.
+            control |= 1 << (2 * n);
             self.process.tracee.set_debug_register(n, at)?;
         }
         self.process.tracee.set_debug_register(6, 0)?;
@@ -530,14 +635,7 @@ impl Travel {
         passes: &mut Passes,
         inserted: &mut Inserted,
     ) -> Result<Option<Reason>> {
-        let hit = self.process.tracee.debug_register(6)?;
         self.process.tracee.set_debug_register(6, 0)?;
-        let Some(&written) = (0..4)
-            .find(|n| hit >> n & 1 == 1)
-            .and_then(|n| stops.watches.get(n))
-        else {
-            return Ok(None);
-        };
         let ip = self.process.tracee.regs()?.rip;
         self.remove(inserted)?;
         self.process.tell_breakpoints(&[]);
@@ -559,23 +657,17 @@ impl Travel {
             }
             self.reach_boundary(exits, None)?;
         }
+        let changes = changes(known, &self.watched(stops)?, stops);
+        let pass = match self.process.place() {
+            Place::Program => self.pass_of(stops, self.regs()?.rip),
+            _ => None,
+        };
         if by_runtime {
             let (session, id) = (&*self.session, self.recording());
             let event = event::containing(session, id, before)?;
             self.here = self.behind(event.map_or(before, |e| e.offset))?;
         }
-        // An instruction may have changed several, and have stored to others what was there.
-        let changed = changed(known, &self.watched(stops)?, stops);
-        let watch = changed.first().copied().unwrap_or(written);
-        if !by_runtime {
-            passes.hit(self, Hit::Change(watch))?;
-        }
-        if !by_runtime || !self.here.legs.is_empty() {
-            let counted = usize::from(!by_runtime);
-            passes.note(self, changed.iter().skip(counted).map(|&w| Hit::Change(w)))?;
-        }
-        self.note_pass(stops, passes)?;
-        Ok(Some(Reason::Watch(watch)))
+        passes.arrive(self, &changes, pass, by_runtime)
     }
 
     // ------------------------------------------------------------- legs
@@ -607,19 +699,23 @@ impl Travel {
                 (stops, n)
             }
         };
-        let mut passes = Passes::new(self)?;
-        while n > 0 {
-            match self.run_counting(&stops, &mut passes)? {
-                Reason::Breakpoint(_) | Reason::Watch(_) => n -= 1,
-                _ => return Err(TravelError::End.into()),
-            }
+        if n == 0 {
+            return Ok(());
         }
-        Ok(())
+        let mut passes = Passes::new(self)?;
+        let reason = self.run_over(&stops, &mut passes, &mut |_, _, _| {
+            n -= 1;
+            n == 0
+        })?;
+        match reason {
+            Reason::Breakpoint(_) | Reason::Watch(_) => Ok(()),
+            _ => Err(TravelError::End.into()),
+        }
     }
 }
 
 /// Which memory that is watched has changed.
-fn changed(before: &[u64], after: &[u64], stops: &Stops) -> Vec<Watch> {
+fn changes(before: &[u64], after: &[u64], stops: &Stops) -> Vec<Watch> {
     let pairs = before.iter().zip(after).zip(&stops.watches);
     pairs
         .filter(|((a, b), _)| a != b)
@@ -634,12 +730,30 @@ enum Hit {
     Change(Watch),
 }
 
+impl From<Hit> for Reason {
+    fn from(hit: Hit) -> Self {
+        match hit {
+            Hit::Pass(ip) => Self::Breakpoint(ip),
+            Hit::Change(watch) => Self::Watch(watch),
+        }
+    }
+}
+
 /// Counts what was hit since the run began, or since the last event.
+///
+/// All that is hit at a place is counted, whatever is told as the reason: somebody
+/// else who goes there may look for one of them only.
 pub(super) struct Passes {
     start: Instant,
     start_offset: u64,
     offset: u64,
     counts: Vec<(Hit, u64)>,
+    /// Behind the last event before `offset`, once it was asked for.
+    behind: Option<Instant>,
+    /// What there was where it stopped last.
+    last: Vec<Hit>,
+    /// Who wanted to know of hits was told of that, and wants to stop.
+    asked: bool,
 }
 
 impl Passes {
@@ -653,47 +767,86 @@ impl Passes {
             start_offset: if before { u64::MAX } else { offset },
             offset,
             counts: Vec::new(),
+            behind: None,
+            last: Vec::new(),
+            asked: false,
         })
     }
 
-    /// Counts hits, whatever else the run stops for there: who goes for one of them alone
-    /// comes by each. How often the last one was.
-    fn note(&mut self, travel: &Travel, hits: impl IntoIterator<Item = Hit>) -> Result<u64> {
+    /// Whether that was hit where it stopped last.
+    pub(super) fn met(&self, reason: Reason) -> bool {
+        self.last.iter().any(|&hit| Reason::from(hit) == reason)
+    }
+
+    /// The program has come to an instruction, after these changes; tells why to stop,
+    /// if so, and how to get there. What an event changed is none of the program's
+    /// changes: `travel.here` says already how to get behind it.
+    fn arrive(
+        &mut self,
+        travel: &mut Travel,
+        changes: &[Watch],
+        pass: Option<u64>,
+        by_event: bool,
+    ) -> Result<Option<Reason>> {
+        let changes = changes.iter().map(|&w| Hit::Change(w));
+        self.last = changes.chain(pass.map(Hit::Pass)).collect();
         let offset = travel.process.offset()?;
         if self.offset != offset {
             self.counts.clear();
+            self.behind = None;
             self.offset = offset;
         }
-        let mut last = 0;
-        for hit in hits {
-            if !self.counts.iter().any(|(h, _)| *h == hit) {
-                self.counts.push((hit, 0));
+        for &hit in &self.last {
+            if by_event && matches!(hit, Hit::Change(_)) {
+                continue;
             }
-            if let Some((_, n)) = self.counts.iter_mut().find(|(h, _)| *h == hit) {
-                *n += 1;
-                last = *n;
+            match self.counts.iter_mut().find(|(h, _)| *h == hit) {
+                Some((_, n)) => *n += 1,
+                None => self.counts.push((hit, 1)),
             }
         }
-        Ok(last)
+        let Some(&first) = self.last.first() else {
+            return Ok(None);
+        };
+        if !(by_event && matches!(first, Hit::Change(_))) {
+            travel.here = self.way(travel, first)?;
+        }
+        Ok(Some(first.into()))
     }
 
-    /// The program has come there: so that is where it is.
-    fn hit(&mut self, travel: &mut Travel, hit: Hit) -> Result<()> {
-        let offset = travel.process.offset()?;
-        let n = self.note(travel, [hit])?;
-        let mut base = self.start.clone();
-        let arrived = offset != self.start_offset;
-        if arrived {
-            let (session, id) = (&*travel.session, travel.recording());
-            let last = event::before(session, id, offset)?;
-            base = travel.behind(last.map_or(0, |p| p.event.offset))?;
-            // From before the event's instruction on, which is none of the hits.
-            base.legs.clear();
-        }
-        travel.here = base.and(match hit {
+    /// Whether the process goes on over what it has come to.
+    fn passes_over(
+        &mut self,
+        travel: &Travel,
+        on: &mut Option<&mut OnHit<'_>>,
+        reason: Reason,
+    ) -> Result<bool> {
+        let Some(on) = on else { return Ok(false) };
+        travel.process.check_interrupt()?;
+        self.asked = on(travel, self, reason);
+        Ok(!self.asked)
+    }
+
+    /// How to get to where `hit` was just counted.
+    fn way(&mut self, travel: &Travel, hit: Hit) -> Result<Instant> {
+        let count = self.counts.iter().find(|(h, _)| *h == hit);
+        let n = count.map_or(1, |&(_, n)| n);
+        let arrived = self.offset != self.start_offset;
+        let base = match &self.behind {
+            _ if !arrived => self.start.clone(),
+            Some(behind) => behind.clone(),
+            None => {
+                let (session, id) = (&*travel.session, travel.recording());
+                let last = event::before(session, id, self.offset)?;
+                let mut base = travel.behind(last.map_or(0, |p| p.event.offset))?;
+                // From before the event's instruction on, which is none of the hits.
+                base.legs.clear();
+                self.behind.insert(base).clone()
+            }
+        };
+        Ok(base.and(match hit {
             Hit::Pass(ip) => Leg::Pass { ip, n, arrived },
             Hit::Change(watch) => Leg::Change { watch, n },
-        });
-        Ok(())
+        }))
     }
 }

@@ -183,7 +183,7 @@ impl Process {
     }
 
     /// Fails if somebody wants to interrupt what goes on.
-    fn check_interrupt(&self) -> Result<()> {
+    pub fn check_interrupt(&self) -> Result<()> {
         if self.interrupt.swap(false, Ordering::Relaxed) {
             return Err(TravelError::Interrupted.into());
         }

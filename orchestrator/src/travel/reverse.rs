@@ -227,25 +227,32 @@ impl Travel {
         };
         let mut passes = Passes::new(self)?;
         let mut last = None;
-        while left > 0 {
-            match self.run_counting(&stops, &mut passes)? {
-                reason if reason == end => left -= 1,
-                Reason::Breakpoint(ip) => {
-                    let mut here = self.here.clone();
-                    // Positions count from the event on, whatever the program came from.
-                    if let Some(Leg::Pass {
-                        n,
-                        arrived: from_event,
-                        ..
-                    }) = here.legs.last_mut()
-                        && !*from_event
-                    {
-                        *from_event = true;
-                        *n += u64::from(arrived.contains(&ip));
-                    }
-                    last = Some((here, left));
+        if left > 0 {
+            let reason = self.run_over(&stops, &mut passes, &mut |travel, passes, reason| {
+                if passes.met(end) {
+                    left -= 1;
+                    return left == 0;
                 }
-                _ => return Err(TravelError::End.into()),
+                let mut here = travel.here.clone();
+                // Positions count from the event on, whatever the program came from.
+                if let Some(Leg::Pass {
+                    n,
+                    arrived: from_event,
+                    ..
+                }) = here.legs.last_mut()
+                    && !*from_event
+                {
+                    *from_event = true;
+                    *n += arrived
+                        .iter()
+                        .filter(|&&ip| reason == Reason::Breakpoint(ip))
+                        .count() as u64;
+                }
+                last = Some((here, left));
+                false
+            })?;
+            if matches!(reason, Reason::Limit | Reason::End) {
+                return Err(TravelError::End.into());
             }
         }
         let rest = |n| match *leg {
@@ -339,13 +346,15 @@ impl Travel {
             stops.breakpoints.push(ip);
         }
         let (mut run, mut passes) = (Passes::new(self)?, 0);
-        while left > 0 {
-            let reason = self.run_counting(&stops, &mut run)?;
-            if reason == Reason::End {
+        if left > 0 {
+            let reason = self.run_over(&stops, &mut run, &mut |_, run, _| {
+                left -= u64::from(run.met(end));
+                passes += u64::from(run.met(Reason::Breakpoint(ip)));
+                left == 0
+            })?;
+            if matches!(reason, Reason::Limit | Reason::End) {
                 return Err(TravelError::End.into());
             }
-            left -= u64::from(reason == end);
-            passes += u64::from(self.regs()?.rip == ip);
         }
         Ok(passes)
     }
@@ -357,7 +366,9 @@ impl Travel {
     /// If the process cannot be replayed, or somebody interrupts: then it is where it was.
     pub fn run_back(&mut self, stops: &Stops) -> Result<Reason> {
         let here = self.here.clone();
-        match self.search_back(stops, &here) {
+        let found = self.search_back(stops, &here);
+        self.forget_waypoints();
+        match found {
             Ok(reason) => Ok(reason),
             Err(e) => {
                 self.go(here)?;
@@ -376,6 +387,11 @@ impl Travel {
                 }
                 return Ok(reason);
             }
+            self.run_to_event(from)?;
+            if let Some((instant, reason)) = self.stands_on(stops)? {
+                self.here = instant;
+                return Ok(reason);
+            }
             until = Instant::event(from);
         }
         self.run_to_event(0)?;
@@ -390,34 +406,24 @@ impl Travel {
         stops: &Stops,
     ) -> Result<Option<(Instant, Reason)>> {
         let mut last = None;
-        self.run_to_event(from)?;
-        let mut passes = Passes::new(self)?;
         if from != until.at {
-            let stops = Stops {
-                limit: Some(until.at),
-                ..stops.clone()
-            };
-            loop {
-                match self.run_counting(&stops, &mut passes)? {
-                    Reason::Limit | Reason::End => break,
-                    reason => last = Some((self.here.clone(), reason)),
-                }
-            }
-            // The last of them may be the very place: not before it.
-            let regs = self.regs()?;
-            // What changed just before it is behind one, though.
+            last = self.last_until(from, until.at, stops)?;
+            // The last of them may be the very place: not before it. (A change that has led
+            // to the place is: it is left behind by going back before it.)
             if let Some((instant, Reason::Breakpoint(_))) = &last
                 && until.legs.is_empty()
             {
                 let instant = instant.clone();
-                self.go(instant)?;
+                self.run_to_event(until.at)?;
+                let regs = self.regs()?;
+                self.go(instant.clone())?;
                 if self.regs()? == regs && self.same_as(until)? {
-                    last = self.last_but_one(from, until, &stops)?;
+                    last = self.last_hit(from, &instant, stops)?;
                 }
             }
-            self.run_to_event(until.at)?;
-            passes = Passes::new(self)?;
         }
+        self.run_to_event(until.at)?;
+        let mut passes = Passes::new(self)?;
         // Along the rest of the way.
         for (n, leg) in until.legs.iter().enumerate() {
             self.hits_along(
@@ -431,6 +437,70 @@ impl Travel {
         Ok(last)
     }
 
+    /// The last hit between where the process stops for `from` and for `until`.
+    ///
+    /// What is hit often is not followed all the way: after some hits the search goes
+    /// on from half the way to the end, and comes back only if nothing is hit there.
+    fn last_until(
+        &mut self,
+        from: u64,
+        until: u64,
+        stops: &Stops,
+    ) -> Result<Option<(Instant, Reason)>> {
+        const HITS: u32 = 256;
+        /// Bytes of events that are not worth another checkpoint.
+        const SHORT: u64 = 16 << 10;
+        let stops = Stops {
+            limit: Some(until),
+            ..stops.clone()
+        };
+        self.run_to_event(from)?;
+        let mut passes = Passes::new(self)?;
+        let (mut last, mut hits) = (None, 0);
+        let reason = self.run_over(&stops, &mut passes, &mut |travel, _, reason| {
+            last = Some((travel.here.clone(), reason));
+            hits += 1;
+            // Bytes that are left.
+            let rest = || until.saturating_sub(travel.process.offset().unwrap_or(until));
+            hits % HITS == 0 && rest() >= SHORT
+        })?;
+        if matches!(reason, Reason::Limit | Reason::End) {
+            return Ok(last);
+        }
+        let at = self.process.offset()?;
+        let middle = at + (until - at) / 2;
+        self.run_to_event(middle)?;
+        if self.process.is_there(until)? {
+            return self.last_of_all(from, &stops);
+        }
+        self.keep_waypoint(middle)?;
+        let here = self.stands_on(&stops)?;
+        if let Some(found) = self.last_until(middle, until, &stops)? {
+            return Ok(Some(found));
+        }
+        if here.is_some() {
+            return Ok(here);
+        }
+        let found = self.last_until(from, middle, &stops)?;
+        Ok(found.or(last))
+    }
+
+    /// Whether a breakpoint is where an event that is over has led: what runs on from
+    /// there does not count it, nor does what runs up to there.
+    fn stands_on(&self, stops: &Stops) -> Result<Option<(Instant, Reason)>> {
+        let ip = self.regs()?.rip;
+        if !stops.breakpoints.contains(&ip) || !self.has_arrived(ip)? {
+            return Ok(None);
+        }
+        let arrived = Leg::Pass {
+            ip,
+            n: 1,
+            arrived: true,
+        };
+        let instant = Instant::event(self.here.at).and(arrived);
+        Ok(Some((instant, Reason::Breakpoint(ip))))
+    }
+
     /// Whether the process is where it stops for `until`.
     fn same_as(&mut self, until: &Instant) -> Result<bool> {
         let offset = self.process.offset()?;
@@ -441,26 +511,19 @@ impl Travel {
         Ok(same)
     }
 
-    fn last_but_one(
-        &mut self,
-        from: u64,
-        until: &Instant,
-        stops: &Stops,
-    ) -> Result<Option<(Instant, Reason)>> {
-        let _ = until;
+    /// The last hit of `stops` before their limit, of all that there are.
+    fn last_of_all(&mut self, from: u64, stops: &Stops) -> Result<Option<(Instant, Reason)>> {
         self.run_to_event(from)?;
-        let mut passes = Passes::new(self)?;
-        let (mut last, mut before) = (None, None);
-        loop {
-            match self.run_counting(stops, &mut passes)? {
-                Reason::Limit | Reason::End => return Ok(before),
-                reason => before = last.replace((self.here.clone(), reason)),
-            }
-        }
+        let (mut passes, mut last) = (Passes::new(self)?, None);
+        self.run_over(stops, &mut passes, &mut |travel, _, reason| {
+            last = Some((travel.here.clone(), reason));
+            false
+        })?;
+        Ok(last)
     }
 
-    /// Follows a leg and notes the hits on its way; that the last one ends on a breakpoint is
-    /// no hit.
+    /// Follows a leg and notes the hits on its way; a breakpoint where the last one ends
+    /// is no hit.
     fn hits_along(
         &mut self,
         leg: &Leg,
@@ -479,9 +542,7 @@ impl Travel {
                     let changed = before.iter().zip(&after).position(|(a, b)| a != b);
                     if let Some(n) = changed {
                         *last = Some((self.here.clone(), Reason::Watch(stops.watches[n])));
-                    } else if is_last && i == n {
-                        break;
-                    } else if stops.breakpoints.contains(&ip) {
+                    } else if stops.breakpoints.contains(&ip) && !(is_last && i == n) {
                         *last = Some((self.here.clone(), Reason::Breakpoint(ip)));
                     }
                 }
@@ -505,35 +566,20 @@ impl Travel {
             }
         };
         all.limit = None;
-        while left > 0 {
-            let before = self.values(&all.watches);
-            let reason = self.run_counting(&all, passes)?;
-            let after = self.values(&all.watches);
-            let mut changed = all.watches.iter().zip(before.iter().zip(&after));
-            // It is told that something has changed, but not what else, and not what one
-            // stands on then: the leg may count that.
-            let on_its_way = match (end, reason) {
-                (_, Reason::End | Reason::Limit) => {
-                    anyhow::bail!("the way to this instant is lost; please report it")
-                }
-                (Reason::Watch(own), _) => changed.any(|(w, (a, b))| *w == own && a != b),
-                (Reason::Breakpoint(ip), Reason::Watch(_)) => {
-                    self.process.place() == Place::Program && self.regs()?.rip == ip
-                }
-                _ => reason == end,
-            };
-            left -= u64::from(on_its_way);
-            let wanted = match reason {
-                Reason::Breakpoint(ip) => {
-                    stops.breakpoints.contains(&ip) && !(is_last && left == 0)
-                }
-                Reason::Watch(watch) => stops.watches.contains(&watch),
-                _ => false,
-            };
-            if wanted {
-                *last = Some((self.here.clone(), reason));
-            }
+        if left == 0 {
+            return Ok(());
         }
+        self.run_over(&all, passes, &mut |travel, passes, _| {
+            left -= u64::from(passes.met(end));
+            let watches = stops.watches.iter().map(|&w| Reason::Watch(w));
+            let breakpoints = stops.breakpoints.iter().map(|&ip| Reason::Breakpoint(ip));
+            let wanted = watches.chain(breakpoints).find(|&r| passes.met(r));
+            let here = is_last && left == 0;
+            if let Some(reason) = wanted.filter(|r| !here || matches!(r, Reason::Watch(_))) {
+                *last = Some((travel.here.clone(), reason));
+            }
+            left == 0
+        })?;
         *passes = Passes::new(self)?;
         Ok(())
     }

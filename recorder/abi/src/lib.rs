@@ -7,6 +7,7 @@
 #![no_std]
 
 pub mod access;
+pub mod digest;
 pub mod layout;
 pub mod record;
 pub mod shared;

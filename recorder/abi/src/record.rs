@@ -3,6 +3,8 @@
 //! A record is a [`Head`] and a payload of `len` bytes, a multiple of 8, all
 //! little-endian. docs/trace-format.md says how they are kept on disk.
 
+use crate::digest::Digest;
+
 /// First 16 bytes of every record.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -274,10 +276,8 @@ pub struct Exit {
     pub status: i32,
     /// 1: the whole process; 0: this thread; 2: a vfork child.
     pub whole: u32,
-    /// Digest of all memory; 0 where none was taken.
-    pub digest: u64,
-    /// Pages that went into the digest.
-    pub pages: u64,
+    /// Digest of all memory; zeros where none was taken.
+    pub memory: Digest,
 }
 
 /// Payload of [`Kind::Point`].
@@ -306,16 +306,6 @@ pub struct Forked {
     pub pid: u32,
     /// Tick of the [`Kind::Spawn`] record in the parent's recording.
     pub tick: u64,
-}
-
-/// Payload of [`Kind::Digest`].
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Digest {
-    /// The digest.
-    pub digest: u64,
-    /// Pages that went into it.
-    pub pages: u64,
 }
 
 /// Payload of [`Kind::Ended`].

@@ -8,8 +8,9 @@ use crate::sys::{call, nr};
 use crate::thread::Thread;
 use crate::{log, replay};
 use core::sync::atomic::Ordering;
+use orch_abi::digest::{Difference, Digest, PARTS};
 use orch_abi::layout::{PAGE, is_ours};
-use orch_abi::record::{Digest, Kind};
+use orch_abi::record::Kind;
 use orch_abi::shared::option;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -51,7 +52,7 @@ pub fn check(t: &mut Thread) {
     let recorded = log::read::<Digest>();
     let here = of_memory();
     if recorded != here {
-        report(t, recorded.pages, here.pages);
+        report(t, &recorded, &here);
     }
 }
 
@@ -112,8 +113,7 @@ fn add_page(d: &mut Digest, at: u64, address: u64) {
     }
     // SAFETY: the same memory as bytes.
     let bytes = unsafe { core::slice::from_raw_parts(at as *const u8, PAGE as usize) };
-    d.digest = d.digest.wrapping_add(xxh3_64_with_seed(bytes, address));
-    d.pages += 1;
+    d.add(address, xxh3_64_with_seed(bytes, address));
 }
 
 /// Calls `f` for each writable private mapping of the program.
@@ -165,11 +165,30 @@ fn hex(s: &[u8]) -> Option<(u64, usize)> {
     (n > 0).then_some((v, n))
 }
 
-/// Reports that memory differs although every event matched.
-pub fn report(t: &Thread, recorded: u64, here: u64) -> ! {
+/// Reports that memory differs although every event matched, and where.
+pub fn report(t: &Thread, recorded: &Digest, here: &Digest) -> ! {
+    let places = Places(recorded.differences(here));
+    let (n, m) = (here.pages, recorded.pages);
     replay::diverge_at(
         t,
         Kind::Digest,
-        format_args!("memory differs ({here} non-zero writable pages here, {recorded} recorded)"),
+        format_args!("memory differs{places} ({n} non-zero writable pages here, {m} recorded)"),
     )
+}
+
+/// Pages that differ, as part of a sentence.
+struct Places([Option<Difference>; PARTS]);
+
+impl core::fmt::Display for Places {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let mut sep = " in ";
+        for d in self.0.iter().flatten() {
+            match d {
+                Difference::Page(at) => write!(f, "{sep}the page at {at:#x}")?,
+                Difference::Several => write!(f, "{sep}several pages")?,
+            }
+            sep = ", ";
+        }
+        Ok(())
+    }
 }

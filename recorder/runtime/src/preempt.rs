@@ -226,7 +226,7 @@ fn identify(t: &mut Thread, all: bool) -> Point {
     };
     if all {
         let d = digest::of_memory_up_to(16 << 10);
-        (p.digest, p.pages) = (d.digest, d.pages);
+        (p.digest, p.pages) = (d.sum(), d.pages);
     }
     p
 }
@@ -395,7 +395,7 @@ fn is_the_place(t: &mut Thread) -> bool {
         return true;
     }
     let d = digest::of_memory_up_to(16 << 10);
-    (d.digest, d.pages) == (s.point.digest, s.point.pages)
+    (d.sum(), d.pages) == (s.point.digest, s.point.pages)
 }
 
 /// The stub found all registers and some words of memory as they were recorded.

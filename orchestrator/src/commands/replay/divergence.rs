@@ -38,6 +38,13 @@ struct Actual {
     text: String,
 }
 
+impl Actual {
+    /// Whether it is no event, but the memory there.
+    fn is_memory(&self) -> bool {
+        self.event == describe::event_name(Kind::Digest)
+    }
+}
+
 /// A value that is another than in the recording.
 #[derive(Serialize)]
 struct Difference {
@@ -58,11 +65,15 @@ struct Place {
 impl Explained {
     /// Looks the place up in the recording.
     pub fn new(session: &Session, id: RecordingId, d: &Divergence) -> Self {
-        let (place, why) = match look_up(session, id, d) {
+        let (mut place, why) = match look_up(session, id, d) {
             Ok(place) => (place, d.why.clone()),
             Err(e) => (Place::default(), format!("{}; and {e}", d.why)),
         };
         let actual = actual(d);
+        if actual.is_memory() {
+            // All events were the same up to here, the next one too perhaps.
+            place.expected = None;
+        }
         let differs = differences(&place, d, &actual);
         let last = place.expected.as_ref().or(place.before.back());
         let tick = last.map_or(0, |line| line.tick);
@@ -88,16 +99,15 @@ impl Explained {
             out.style(Style::Bad, &head),
             self.thread
         )?;
-        let expected = self
-            .expected
-            .as_ref()
-            .map_or("the end of the recording", |l| &l.text);
-        writeln!(out, "  recorded  {expected}")?;
-        writeln!(
-            out,
-            "  replayed  {} at ip {}",
-            self.actual.text, self.actual.ip
-        )?;
+        if !self.actual.is_memory() {
+            let expected = self
+                .expected
+                .as_ref()
+                .map_or("the end of the recording", |l| &l.text);
+            let Actual { text, ip, .. } = &self.actual;
+            writeln!(out, "  recorded  {expected}")?;
+            writeln!(out, "  replayed  {text} at ip {ip}")?;
+        }
         for Difference {
             what,
             recorded,

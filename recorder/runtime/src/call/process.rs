@@ -551,15 +551,13 @@ fn exit(t: &mut Thread, c: &Call, args: &[u64; 6], last: bool) -> Outcome {
         }
     }
     if last {
-        let d = digest::of_memory();
         log_exit(
             t,
             c,
             Exit {
                 status,
                 whole: 1,
-                digest: d.digest,
-                pages: d.pages,
+                memory: digest::of_memory(),
             },
         );
         if !log::recording() {
@@ -620,7 +618,7 @@ fn log_exit(t: &mut Thread, c: &Call, e: Exit) {
             format_args!("exit status {} here, {} recorded", e.status, r.status),
         );
     }
-    if r.digest != 0 && e.digest != 0 && (r.digest, r.pages) != (e.digest, e.pages) {
-        digest::report(t, r.pages, e.pages);
+    if r.memory.pages != 0 && e.memory.pages != 0 && r.memory != e.memory {
+        digest::report(t, &r.memory, &e.memory);
     }
 }

@@ -1,9 +1,10 @@
 //! Records as bytes, for who makes them outside a tracee.
 
 use super::Plain;
+use orch_abi::digest::Digest;
 use orch_abi::record::{
-    Chunk, Data, Digest, Ended, Exit, Forked, Head, Insn, Kind, MAX_DATA, MAX_PAYLOAD, Map, Object,
-    Shared, Signal, Spawn, Start, Store, Switch, Syscall, View, flag, pad8,
+    Chunk, Data, Ended, Exit, Forked, Head, Insn, Kind, MAX_DATA, MAX_PAYLOAD, Map, Object, Shared,
+    Signal, Spawn, Start, Store, Switch, Syscall, View, flag, pad8,
 };
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

@@ -9,8 +9,9 @@ pub use view::{ChunkView, Chunks, SharedView, SignalView, StartView, StoreView, 
 
 use super::bytes::Input;
 use super::codec::{CodecError, split_head};
+use orch_abi::digest::Digest;
 use orch_abi::record::{
-    Boot, Data, Digest, Ended, Exit, Forked, Head, Insn, Kind, Map, Point, Spawn, Switch, View,
+    Boot, Data, Ended, Exit, Forked, Head, Insn, Kind, Map, Point, Spawn, Switch, View,
 };
 
 /// One record of a recording.

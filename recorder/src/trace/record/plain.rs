@@ -1,9 +1,10 @@
 //! The fixed parts of payloads: bytes to structures and back, without `unsafe`.
 
 use crate::trace::bytes::Input;
+use orch_abi::digest::{Digest, PARTS};
 use orch_abi::record::{
-    Boot, Chunk, Data, Digest, Ended, Exit, Forked, Head, Insn, Map, Object, Point, Regs, Shared,
-    Signal, Spawn, Start, Store, Switch, Syscall, View,
+    Boot, Chunk, Data, Ended, Exit, Forked, Head, Insn, Map, Object, Point, Regs, Shared, Signal,
+    Spawn, Start, Store, Switch, Syscall, View,
 };
 
 /// A structure whose bytes in a record are those it has in memory, little-endian.
@@ -43,12 +44,12 @@ macro_rules! number {
 number!(u8, u16, u32, i32, u64, i64);
 
 #[expect(private_interfaces, reason = "implemented here only")]
-impl Plain for [u64; 6] {
-    const LEN: usize = 48;
+impl<const N: usize> Plain for [u64; N] {
+    const LEN: usize = 8 * N;
 
     #[inline]
     fn read(input: &mut Input<'_>) -> Option<Self> {
-        let mut words = [0; 6];
+        let mut words = [0; N];
         for word in &mut words {
             *word = input.u64()?;
         }
@@ -109,10 +110,10 @@ plain! {
     Signal { ip: u64, sp: u64, fault: u32, fatal: u32 }
     Insn { ip: u64, tsc: u64, aux: u64 }
     Spawn { what: u32, child: u32 }
-    Exit { status: i32, whole: u32, digest: u64, pages: u64 }
+    Exit { status: i32, whole: u32, memory: Digest }
     Point { regs: Regs, accesses: u64, pages: u64, near: u64, digest: u64 }
     Forked { parent: u32, pid: u32, tick: u64 }
-    Digest { digest: u64, pages: u64 }
+    Digest { pages: u64, hashes: [u64; PARTS], weighted: [u64; PARTS] }
     Ended { how: u32, value: u32 }
     Shared { ip: u64, ordinal: u64, caller: u64 }
     Object { id: u64, what: u64, dev: u64, ino: u64 }
