@@ -88,3 +88,51 @@ fn the_stack_of_code_without_unwinding_information() -> Result<()> {
         "-g0",
     ])
 }
+
+/// Variables of a program that has aborted, as its source has them.
+#[test]
+fn variables_are_what_the_source_says() -> Result<()> {
+    for level in ["-O0", "-O2", "-O0 -gdwarf-4"] {
+        let place = Place::new(User::Own)?;
+        let program = place.path().join("prog");
+        let flags: Vec<String> = format!("-g {level}")
+            .split(' ')
+            .map(str::to_owned)
+            .collect();
+        fixture::build("processes/variables.c", None, &flags, &program)?;
+        let program = program.to_str().context("UTF-8")?;
+        let recorded = run::run(&mut place.record(&[program]), LIMIT)?;
+        ensure!(recorded.code() == Some(134), "{recorded}");
+        let outcome = place.read(&["inspect", "p1@exit", "--locals"], LIMIT)?;
+        ensure!(outcome.code() == Some(0), "{outcome}");
+        let always = ["  small = -5\n", "  counter = -300\n"];
+        // A compiler that optimizes keeps what is needed; of the rest it is said why not.
+        let without_optimization = [
+            "  point.x = 42\n",
+            "  point.y = 2.25\n",
+            "  point.label.name = \"seven\"\n",
+            "  point.label.text = 0x",
+            " \"a text \"quoted\"\"\n",
+            "  big = 18364758544493064720\n",
+            "  numbers = {1, -2, 3, -4}\n",
+            "  colour = GREEN\n",
+            "  yes = true\n",
+            "  half = -0.5\n",
+            "  nothing = null\n",
+            "  copy.x = 42\n",
+            "  round = 2\n",
+        ];
+        let wanted = match level {
+            "-O2" => always.to_vec(),
+            _ => [&always[..], &without_optimization].concat(),
+        };
+        for text in wanted {
+            ensure!(
+                outcome.stdout.contains(text),
+                "{level}: no {text:?} in\n{}",
+                outcome.stdout
+            );
+        }
+    }
+    Ok(())
+}

@@ -142,6 +142,39 @@ fn blame_of_private_memory() -> Result<()> {
     Ok(())
 }
 
+/// Stores by neighbouring instructions, and one to all that is watched.
+#[test]
+fn neighbours_are_told_apart() -> Result<()> {
+    let place = Place::new(User::Own)?;
+    let program = place.path().join("prog");
+    fixture::build("memory/neighbours.c", None, &[], &program)?;
+    let program = program.to_str().context("UTF-8")?;
+    let recorded = run::run(&mut place.record(&[program]), LIMIT)?;
+    ensure!(recorded.code() == Some(0), "{recorded}");
+    let found = changes(&place, &["last", "p1:pair", "--len", "16", "-n", "50"])?;
+    let value = |hex: &str| Ok::<_, anyhow::Error>((number(&hex[..16])?, number(&hex[16..])?));
+    let told = found.iter().map(|c| Ok((value(&c.old)?, value(&c.new)?)));
+    let told: Vec<_> = told.collect::<Result<_>>()?;
+    let stores = [
+        (0, 0),
+        (1, 0),
+        (1, 1),
+        (2, 1),
+        (2, 2),
+        (3, 2),
+        (3, 3),
+        (4, 3),
+        (4, 4),
+        (5, 5),
+        (6, 5),
+        (6, 6),
+    ];
+    let pairs = stores.windows(2).map(|w| (w[0], w[1]));
+    let expected: Vec<_> = pairs.rev().collect();
+    ensure!(told == expected, "{told:?}");
+    Ok(())
+}
+
 #[test]
 fn what_changes_often() -> Result<()> {
     let place = recorded_of("memory/often.c")?;

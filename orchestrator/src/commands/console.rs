@@ -40,11 +40,11 @@ pub struct Args {
 const LONGEST: usize = 16 << 10;
 
 /// What one call wrote to the console.
-struct Written<'a> {
-    fd: u64,
-    bytes: &'a [u8],
+pub(super) struct Written<'a> {
+    pub fd: u64,
+    pub bytes: &'a [u8],
     /// Bytes that were written and not kept.
-    lost: u64,
+    pub lost: u64,
 }
 
 /// A line whose end has not yet been written.
@@ -99,7 +99,7 @@ pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
 }
 
 /// What `record` says was written to the console, if it says so.
-fn written<'a>(record: &Record<'a>) -> Option<Written<'a>> {
+pub(super) fn written<'a>(record: &Record<'a>) -> Option<Written<'a>> {
     let is_one = record.head.kind == Kind::Syscall as u8 && record.head.flags & flag::CONSOLE != 0;
     let view = record.syscall().ok().filter(|_| is_one)?;
     let count = u64::try_from(view.call.result).ok().filter(|&n| n > 0)?;

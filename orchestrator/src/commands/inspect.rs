@@ -26,6 +26,7 @@ Examples:
   orch inspect p3@exit --backtrace --limit 100   the whole stack when it ended
   orch inspect p3@18402+57 --mem '$rsp:64' --mem counters
   orch inspect p3@50% --disasm --syntax intel
+  orch inspect p3@exit --locals                  variables of all functions of the stack
   orch inspect p3@end --threads --maps
   orch inspect @18402 --backtrace                what every process did at that moment
   orch inspect p3@~12.5s --json | jq -r '.frames[].function'
@@ -37,7 +38,7 @@ the one that they are in.
 
 With --json, each position is an object with position, recording, pid, program, thread,
 tid, threads, event, and as far as asked for: source, frames, cut (why the stack may go
-on), registers, disassembly, memory, thread_list, maps; and hint (what is missing).
+on), locals (by level of the stack), registers, disassembly, memory, thread_list, maps; and hint (what is missing).
 If memory cannot be read, the exit code is 1.")]
 pub struct Args {
     /// Where: p3@18402, p3@18402+57, p3@start, p3@exit, p3@~12.5s, p3@50%, or @18402 for all.
@@ -49,6 +50,9 @@ pub struct Args {
     /// The functions that have not returned.
     #[arg(short, long)]
     backtrace: bool,
+    /// Parameters and variables of these functions, where debugging information tells them.
+    #[arg(short, long)]
+    locals: bool,
     /// Memory: ADDR:LEN; may be given several times.
     #[arg(short, long, value_name = "ADDR[:LEN]", value_parser = range)]
     mem: Vec<Range>,

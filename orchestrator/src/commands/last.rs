@@ -1,7 +1,7 @@
 //! `orch last`.
 
-mod search;
-mod show;
+pub(super) mod search;
+pub(super) mod show;
 mod spot;
 
 use search::Search;
@@ -98,7 +98,7 @@ pub fn tell(
     show: &Show,
 ) -> Result<bool> {
     let from = position(session, spot.recording, before)?;
-    let mut search = Search::begin(session, from, &spot.address, len)?;
+    let mut search = Search::begin(session, from, &spot.address, len, |_| ())?;
     let mut out = Output::new();
     let mut any = false;
     for _ in 0..count {

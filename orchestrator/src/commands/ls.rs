@@ -1,7 +1,7 @@
 //! `orch ls`.
 
 mod json;
-mod tree;
+pub(super) mod tree;
 
 use crate::output::{self, Output, Style, cut};
 use anyhow::Result;
@@ -33,7 +33,7 @@ pub struct Args {
 /// How far a session has come.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum State {
+pub(super) enum State {
     Ended,
     Running,
     CutOff,
@@ -58,7 +58,7 @@ pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
     Ok(super::found(!rows.is_empty()))
 }
 
-fn state(meta: &Meta) -> State {
+pub(super) fn state(meta: &Meta) -> State {
     match (meta.clean, meta.running()) {
         (true, _) => State::Ended,
         (false, Some(_)) => State::Running,
@@ -67,7 +67,7 @@ fn state(meta: &Meta) -> State {
 }
 
 /// How it ended, in words.
-fn ending(summary: &Summary, state: State) -> (Style, String) {
+pub(super) fn ending(summary: &Summary, state: State) -> (Style, String) {
     match summary.end {
         Some(End::Exited(0)) => (Style::Plain, "exit 0".to_owned()),
         Some(End::Exited(code)) => (Style::Warn, format!("exit {code}")),

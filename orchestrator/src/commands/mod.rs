@@ -20,6 +20,7 @@ mod serve;
 pub mod sessions;
 mod shm;
 pub mod tether;
+mod tui;
 mod ublame;
 mod walk;
 
@@ -87,6 +88,8 @@ enum Command {
     Graph(graph::Args),
     /// Show a process as it was: its stack, source, registers and memory.
     Inspect(inspect::Args),
+    /// Look at all of it on the terminal: processes, source, who wrote what, back and forth.
+    Tui(tui::Args),
     /// Say what changed memory last, of one process: a variable, its heap, its stack.
     Last(last::Args),
     /// Print values wherever recorded processes came to a line: print statements after the fact.
@@ -218,6 +221,7 @@ impl Cli {
             Command::Inspect(args) => inspect::run(session, &args),
             Command::Last(args) => last::run(session, &args),
             Command::Log(args) => log::run(session, &args),
+            Command::Tui(args) => tui::run(session, &args),
             Command::Replay(args) => replay::run(session, &args),
             Command::Gdb(args) => gdb::run(session, &args),
             Command::Serve(args) => serve::run(session, &args),

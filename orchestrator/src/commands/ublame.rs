@@ -1,8 +1,8 @@
 //! `orch ublame`, also `ublame`.
 
-mod find;
+pub(super) mod find;
 pub(super) mod row;
-mod table;
+pub(super) mod table;
 pub(super) mod value;
 
 use super::last::{self, Show, Spot};

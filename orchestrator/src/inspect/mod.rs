@@ -14,6 +14,7 @@ pub mod registers;
 mod replayed;
 pub mod source;
 pub mod unwind;
+pub mod variables;
 
 #[cfg(test)]
 pub mod tests;

@@ -61,7 +61,8 @@ impl Travel {
             let len = usize::try_from(len).unwrap_or(usize::MAX).min(rest);
             let n = self.process.tracee.read(from, &mut to[done..done + len]);
             done += n;
-            if n < len {
+            // At the end of the address space, there is nothing left to be read.
+            if n < len || len == 0 {
                 break;
             }
         }

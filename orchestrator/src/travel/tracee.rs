@@ -145,7 +145,10 @@ impl Tracee {
     pub fn read(&self, addr: u64, to: &mut [u8]) -> usize {
         let mut done = 0;
         while done < to.len() {
-            match self.memory.read_at(&mut to[done..], addr + done as u64) {
+            match self
+                .memory
+                .read_at(&mut to[done..], addr.wrapping_add(done as u64))
+            {
                 Ok(n) if n > 0 => done += n,
                 // Not all of a range that crosses into nothing is refused.
                 _ => break,

@@ -7,6 +7,7 @@ use crate::inspect::backtrace::{Backtrace, Call, backtrace};
 use crate::inspect::code::{self, around};
 use crate::inspect::registers::{Registers, flags};
 use crate::inspect::unwind::{By, Unwinder};
+use crate::inspect::variables::{Variable, Variables};
 use crate::inspect::{Mapping, Still, Thread, known, mapping, memory, source};
 use crate::position::{At, Position};
 use anyhow::Result;
@@ -42,6 +43,8 @@ pub struct Picture {
     /// Why the stack may go on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cut: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locals: Option<Vec<Locals>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registers: Option<Values>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,6 +118,25 @@ pub struct Memory {
     pub lines: Vec<String>,
 }
 
+/// The variables of a function.
+#[derive(Serialize)]
+pub struct Locals {
+    /// Which of the stack: 0 is the innermost.
+    pub level: usize,
+    pub function: Option<String>,
+    pub variables: Vec<Local>,
+}
+
+/// A variable, or a member of one.
+#[derive(Serialize)]
+pub struct Local {
+    pub name: String,
+    pub value: String,
+    /// Where it is in memory, if it is.
+    pub address: Option<String>,
+    pub size: Option<u64>,
+}
+
 /// A thread.
 #[derive(Serialize)]
 pub struct ThreadRow {
@@ -172,6 +194,7 @@ impl Picture {
         };
         let nothing = !(args.regs
             || args.backtrace
+            || args.locals
             || args.source
             || args.disasm
             || args.threads
@@ -202,6 +225,7 @@ impl Picture {
                 .flatten(),
             cut: stack.cut.clone().filter(|_| wanted(args.backtrace)),
             frames: wanted(args.backtrace).then(|| stack.calls.iter().map(frame).collect()),
+            locals: args.locals.then(|| look.locals(&stack)),
             registers: wanted(args.regs).then(|| look.registers(regs, thread.fs_base)),
             disassembly: args.disasm.then(|| look.disassembly(regs, args)),
             memory: args
@@ -267,6 +291,27 @@ impl<S: Still> Look<'_, S> {
     fn stack(&mut self, regs: &Regs, limit: usize) -> Backtrace {
         let (symbols, unwinder) = (&mut self.symbols, &mut self.unwinder);
         backtrace(self.still, &self.maps, symbols, unwinder, regs, limit)
+    }
+
+    /// The variables of all functions that have some.
+    fn locals(&mut self, stack: &Backtrace) -> Vec<Locals> {
+        let mut finder = Variables::default();
+        let of = |(level, call): (usize, &Call)| {
+            let found = finder.of(self.still, &mut self.symbols, &stack.calls, level);
+            let local = |v: Variable| Local {
+                name: v.name,
+                value: v.value,
+                address: v.place.map(|(addr, _)| format!("{addr:#x}")),
+                size: v.place.map(|(_, size)| size),
+            };
+            Locals {
+                level,
+                function: call.function.clone(),
+                variables: found.into_iter().map(local).collect(),
+            }
+        };
+        let all = stack.calls.iter().enumerate().map(of);
+        all.filter(|l| !l.variables.is_empty()).collect()
     }
 
     /// The source of the innermost function whose source is there; where there is none, why.

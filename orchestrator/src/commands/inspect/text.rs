@@ -16,6 +16,15 @@ pub fn print(out: &mut Output, picture: &Picture) -> io::Result<()> {
         writeln!(out)?;
         stack(out, frames, picture.cut.as_deref())?;
     }
+    for function in picture.locals.iter().flatten() {
+        writeln!(out)?;
+        let name = safe(function.function.as_deref().unwrap_or("?").as_bytes());
+        let level = format!("#{} {name}", function.level);
+        writeln!(out, "{}", out.style(Style::Bold, &level))?;
+        for local in &function.variables {
+            writeln!(out, "  {} = {}", safe(local.name.as_bytes()), local.value)?;
+        }
+    }
     if let Some(instructions) = &picture.disassembly {
         writeln!(out)?;
         disassembly(out, instructions)?;

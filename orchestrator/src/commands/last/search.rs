@@ -12,6 +12,8 @@ use crate::travel::{Reason, Stops, Travel, Watch};
 use anyhow::{Context as _, Result};
 use orch_blame::symbols::Symbols;
 use orch_recorder::session::Session;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Bytes, where nothing says how many.
 const DEFAULT: u64 = 8;
@@ -46,14 +48,17 @@ pub struct Search<'s> {
 }
 
 impl<'s> Search<'s> {
-    /// For `len` bytes at `address`, as that is understood at `from`.
+    /// For `len` bytes at `address`, as that is understood at `from`; `begun` gets what
+    /// ends it early, when it is set.
     pub fn begin(
         session: &'s Session,
         from: Position,
         address: &Address,
         len: Option<u64>,
+        begun: impl FnOnce(&Arc<AtomicBool>),
     ) -> Result<Self> {
         let mut travel = Travel::open(session.clone(), from.recording)?;
+        begun(&travel.interrupter());
         let there = travel.go_to(&from);
         there.with_context(|| format!("cannot go to {from}"))?;
         let maps = Still::maps(&travel)?;

@@ -109,7 +109,7 @@ impl Show {
 
 /// The function that the change is put down to: of a library's, the one of the program
 /// that called it; of one that a header of the system brought, where that is used.
-fn written<'c>(calls: &'c [Call], program: &str) -> Option<&'c Call> {
+pub fn written<'c>(calls: &'c [Call], program: &str) -> Option<&'c Call> {
     let own = |call: &&Call| call.module.as_ref().is_some_and(|m| m.path == program);
     let written_here = |call: &&Call| !call.file.as_deref().is_some_and(is_of_the_system);
     let mut all = calls.iter().filter(own);

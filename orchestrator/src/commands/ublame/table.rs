@@ -240,7 +240,7 @@ fn change(old: &str, new: &str) -> String {
 }
 
 /// Seconds since the session began.
-fn seconds(nanos: u64) -> String {
+pub fn seconds(nanos: u64) -> String {
     let (whole, micros) = (nanos / 1_000_000_000, nanos / 1000 % 1_000_000);
     match whole {
         0..1000 => format!("{whole}.{micros:06}"),
@@ -268,7 +268,7 @@ fn code(code: &Code) -> String {
 
 /// A function of libc without what tells for which processors it was made
 /// (`__memcpy_avx_unaligned_erms`: glibc, sysdeps/x86_64/multiarch).
-fn plain(function: &str) -> &str {
+pub fn plain(function: &str) -> &str {
     const MADE_FOR: [&str; 4] = ["_sse", "_avx", "_evex", "_erms"];
     let cuts = MADE_FOR.iter().filter_map(|suffix| function.find(suffix));
     match (function.strip_prefix("__"), cuts.min()) {

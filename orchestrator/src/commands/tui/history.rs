@@ -1,0 +1,261 @@
+//! Who accessed shared memory.
+
+use super::private;
+use super::worker::Job;
+use crate::commands::ublame::find::{Missing, find};
+use crate::commands::ublame::row::{Rows, kind_name};
+use crate::commands::ublame::table::{plain, seconds};
+use crate::commands::ublame::value::{Format, show, show_old};
+use crate::describe::safe;
+use crate::output::cut;
+use crate::position::Position;
+use anyhow::{Result, bail};
+use orch_blame::access::{Access, Kind, Old};
+use orch_blame::index::{Index, Query};
+use orch_blame::place::{self, Place};
+use orch_recorder::session::Session;
+use orch_recorder::trace::{RecordingId, Tick};
+use orch_tui::data::{self, FORMATS, History, Near};
+
+/// Rows that are shown: the last ones.
+const MOST: usize = 20_000;
+/// Characters of a value that a row has room for.
+const LONGEST: usize = 20;
+/// Accesses that are offered to choose from.
+const NEAR: usize = 40;
+
+/// A place as the user writes it, and maybe a number of bytes behind it.
+fn parse(text: &str) -> Result<(Place, Option<u64>)> {
+    let split = text.trim().rsplit_once(char::is_whitespace);
+    let (place, len) = match split.and_then(|(place, len)| Some((place, place::number(len)?))) {
+        Some((place, len)) => (place.trim(), Some(len)),
+        None => (text.trim(), None),
+    };
+    if len == Some(0) {
+        bail!("write a number of bytes, 1 or more");
+    }
+    Ok((place.parse()?, len))
+}
+
+/// Who accessed a place; an address means what it did at the position `from`, if that is
+/// of the same recording.
+pub fn history(
+    session: &Session,
+    index: &Index,
+    job: &Job,
+    text: &str,
+    from: Option<&str>,
+) -> Result<History> {
+    let (place, len) = parse(text)?;
+    let from: Option<Position> = from.and_then(|from| from.parse().ok());
+    let from = from.filter(|from| match &place {
+        Place::Address { recording, .. } | Place::Symbol { recording, .. } => {
+            *recording == from.recording
+        }
+        Place::Object { .. } => false,
+    });
+    let before = from.map(|from| from.tick(session)).transpose()?;
+    let mut rows = Rows::new(session, index.catalog());
+    let found = match find(session, &mut rows, &place, before)? {
+        Ok(found) => found,
+        Err(Missing::Other(why)) => bail!("{why}"),
+        Err(Missing::Private {
+            recording,
+            addr,
+            len: own,
+            ..
+        }) => {
+            let len = len.or(own).unwrap_or(8);
+            return private::history(session, job, (recording, addr, len), from);
+        }
+    };
+    let query = Query {
+        object: found.object,
+        offset: found.offset,
+        len: len.or(found.len).unwrap_or(8),
+        after: None,
+        before: None,
+        recordings: Vec::new(),
+        stores: false,
+        last: Some(MOST),
+    };
+    let mut all = Vec::new();
+    index.query(&query, &mut |access| -> Result<()> {
+        job.go_on()?;
+        all.push(row(&mut rows, &access));
+        Ok(())
+    })?;
+    let mut note = mappers(&rows, &query);
+    if all.len() == MOST {
+        note = format!("the last {MOST} only; {note}");
+    }
+    Ok(History {
+        place: rows.range(&query),
+        note,
+        rows: all,
+    })
+}
+
+fn mappers(rows: &Rows<'_>, query: &Query) -> String {
+    const MOST: usize = 6;
+    let mut who: Vec<String> = Vec::new();
+    for m in place::mapped(rows.catalog, query.object) {
+        if query
+            .offset
+            .checked_sub(m.offset)
+            .is_some_and(|d| d < m.len)
+        {
+            let program = rows.program(m.recording).unwrap_or("?");
+            let one = format!("{} {program}", m.recording);
+            if !who.contains(&one) {
+                who.push(one);
+            }
+        }
+    }
+    let more = who.len().saturating_sub(MOST);
+    who.truncate(MOST);
+    if more > 0 {
+        who.push(format!("{more} more"));
+    }
+    match who.is_empty() {
+        true => "nobody maps these bytes".to_owned(),
+        false => format!("mapped by {}", safe(who.join(", ").as_bytes())),
+    }
+}
+
+fn row(rows: &mut Rows<'_>, access: &Access) -> data::Access {
+    let site = rows.site(access);
+    let recorded = site.kind.is_recorded();
+    let position = rows.position(access).to_string();
+    let code = rows.code(access);
+    let frame = code.main().cloned().unwrap_or_default();
+    let mut function = frame.function.unwrap_or_default();
+    if let Some(called) = code.called().and_then(|f| f.function.as_deref()) {
+        function += &format!(" ({})", plain(called));
+    }
+    let file = frame.file.as_deref().and_then(|f| f.rsplit('/').next());
+    let file = match (file, frame.line) {
+        (Some(file), Some(line)) => format!("{file}:{line}"),
+        (Some(file), None) => file.to_owned(),
+        _ => String::new(),
+    };
+    let program = rows.program(site.recording).filter(|_| recorded);
+    let time = rows.clock.at(access.tick);
+    let by_page = if site.by_page { "~" } else { "" };
+    data::Access {
+        position,
+        tick: access.tick.0,
+        recording: site.recording.0,
+        time: time.map_or_else(|| "?".to_owned(), |t| seconds(t.nanos)),
+        program: safe(program.unwrap_or("-").as_bytes()),
+        kind: match site.kind {
+            Kind::CallStore => "syscall",
+            kind => kind_name(kind),
+        },
+        place: format!("{:+#x}/{}{by_page}", access.offset, access.new.len()),
+        values: (0..FORMATS.len())
+            .map(|n| value(n, site.kind, access))
+            .collect(),
+        function: safe(function.as_bytes()),
+        file: safe(file.as_bytes()),
+    }
+}
+
+/// The values in one of [`FORMATS`].
+fn value(format: usize, kind: Kind, access: &Access) -> String {
+    match kind {
+        Kind::Load | Kind::CallLoad => {
+            format!("sees {}", cut(&one(format, &access.new), 2 * LONGEST))
+        }
+        Kind::Initial => cut(&one(format, &access.new), 2 * LONGEST),
+        _ => value_of(format, access.old.as_ref(), &access.new),
+    }
+}
+
+/// A change in one of [`FORMATS`].
+pub fn value_of(format: usize, old: Option<&Old>, bytes: &[u8]) -> String {
+    let new = one(format, bytes);
+    let shown = |old: &Old| match FORMATS.get(format) {
+        Some(&("int8" | "int16" | "int32")) if old.known.is_empty() => one(format, &old.bytes),
+        Some(&"text") => show_old(Format::Text, bytes, old),
+        Some(&"hex") => show_old(Format::Hex, bytes, old),
+        Some(&"float") => show_old(Format::Float, bytes, old),
+        Some(&"auto") => show_old(Format::Auto, bytes, old),
+        _ => show_old(Format::Int, bytes, old),
+    };
+    match old {
+        Some(old) => format!("{} → {}", cut(&shown(old), LONGEST), cut(&new, LONGEST)),
+        None => format!("? → {}", cut(&new, 2 * LONGEST)),
+    }
+}
+
+fn one(format: usize, bytes: &[u8]) -> String {
+    let words = |size: usize| {
+        let words = bytes
+            .chunks(size)
+            .take(16)
+            .map(|word| show(Format::Int, word));
+        words.collect::<Vec<_>>().join(" ")
+    };
+    match FORMATS.get(format) {
+        Some(&"int") => show(Format::Int, bytes),
+        Some(&"int8") => words(1),
+        Some(&"int16") => words(2),
+        Some(&"int32") => words(4),
+        Some(&"hex") => show(Format::Hex, bytes),
+        Some(&"text") => show(Format::Text, bytes),
+        Some(&"float") => show(Format::Float, bytes),
+        _ => show(Format::Auto, bytes),
+    }
+}
+
+/// What a recording accessed until a tick, the last first, each place once.
+pub fn near(session: &Session, index: &Index, id: u32, tick: u64) -> Result<Vec<Near>> {
+    let catalog = index.catalog();
+    let mut rows = Rows::new(session, catalog);
+    let recording = RecordingId(id);
+    let mut found: Vec<(u64, Access)> = Vec::new();
+    for object in &catalog.objects {
+        if !object.traffic.iter().any(|t| t.recording == recording) {
+            continue;
+        }
+        let query = Query {
+            object: object.id,
+            offset: 0,
+            len: object.size.max(1),
+            after: None,
+            before: Some(Tick(tick.saturating_add(1))),
+            recordings: vec![recording],
+            stores: false,
+            last: Some(NEAR),
+        };
+        index.query(&query, &mut |access| -> Result<()> {
+            found.push((object.id, access));
+            Ok(())
+        })?;
+    }
+    found.sort_by_key(|(_, access)| std::cmp::Reverse(access.tick));
+    let mut near: Vec<Near> = Vec::new();
+    for (object, access) in found {
+        if !rows.site(&access).kind.is_recorded() {
+            continue;
+        }
+        let name = rows.object(object);
+        let place = format!("{name}+{:#x} {}", access.offset, access.new.len());
+        if near.iter().any(|n| n.place == place) {
+            continue;
+        }
+        let row = row(&mut rows, &access);
+        let (kind, function, file) = (row.kind, &row.function, &row.file);
+        let value = row.values.first().cloned().unwrap_or_default();
+        let text = format!(
+            "{:<9} {kind:<7} {place:<28} {value:<30} {function} {file}",
+            row.position
+        );
+        near.push(Near { place, text });
+        if near.len() == NEAR {
+            break;
+        }
+    }
+    Ok(near)
+}

@@ -1,0 +1,322 @@
+//! A process at a position: one is replayed at a time, and moved from where it stands.
+
+use super::worker::Job;
+use super::{lines, motion};
+use crate::commands::inspect::picture::frame as frame_of;
+use crate::describe::{self, safe};
+use crate::inspect::address::Range;
+use crate::inspect::backtrace::{Call, backtrace};
+use crate::inspect::code::{self, Syntax, around};
+use crate::inspect::registers::{Registers, flags};
+use crate::inspect::unwind::Unwinder;
+use crate::inspect::variables::{Variable, Variables};
+use crate::inspect::{self, Mapping, Still, mapping, memory};
+use crate::position::{At, Position, When};
+use crate::travel::Travel;
+use anyhow::{Context as _, Result};
+use orch_abi::record::Regs;
+use orch_blame::symbols::{Symbols, is_of_the_system};
+use orch_recorder::files::FileStore;
+use orch_recorder::session::Session;
+use orch_tui::data::{self, Frame, Instruction, Memory, Picture};
+use orch_tui::event::Request;
+use std::path::PathBuf;
+
+/// Functions of the stack that are shown at most.
+pub(super) const FRAMES: usize = 60;
+/// So many of them with their variables: to find these takes time at each step.
+const WITH_VARIABLES: usize = 16;
+/// Instructions before and behind the next one.
+const AROUND: (usize, usize) = (40, 60);
+
+/// What replays.
+pub struct Traveller {
+    pub(super) session: Session,
+    pub(super) travel: Option<Travel>,
+    pub(super) symbols: Symbols,
+    pub(super) unwinder: Unwinder,
+    variables: Variables,
+    files: Option<FileStore>,
+    sources: Vec<PathBuf>,
+    /// It may stand elsewhere than where the user was told.
+    astray: bool,
+}
+
+impl Traveller {
+    /// Nowhere yet.
+    pub fn new(session: Session, sources: Vec<PathBuf>) -> Self {
+        Self {
+            symbols: Symbols::of(session.files().ok()),
+            files: session.files().ok(),
+            unwinder: Unwinder::default(),
+            variables: Variables::default(),
+            travel: None,
+            astray: false,
+            session,
+            sources,
+        }
+    }
+
+    /// Goes there, and looks.
+    pub fn answer(&mut self, job: &Job, request: &Request) -> Result<Picture> {
+        let astray = std::mem::replace(&mut self.astray, true);
+        let (position, memory) = match request {
+            Request::Move(from, step, memory) => {
+                let from: Position = from.parse()?;
+                let there = self.travel.as_ref().map(Travel::recording);
+                if astray || there != Some(from.recording) {
+                    self.go(job, from)?;
+                }
+                job.interrupt_by(&self.travel()?.interrupter());
+                motion::step(self, job, *step, from)?;
+                (self.travel()?.position()?, memory)
+            }
+            Request::Visit(text, memory) => {
+                let position = self.meant(text)?;
+                self.go(job, position)?;
+                (position, memory)
+            }
+            _ => anyhow::bail!("this is for the other thread"),
+        };
+        let picture = self.picture(position, memory)?;
+        self.astray = false;
+        Ok(picture)
+    }
+
+    /// Of a moment of all recordings, the first that runs then.
+    fn meant(&self, text: &str) -> Result<Position> {
+        let when: When = text.parse()?;
+        let positions = when.positions(&self.session)?;
+        let first = positions.first().copied();
+        first.with_context(|| format!("nothing runs at {text}"))
+    }
+
+    fn go(&mut self, job: &Job, to: Position) -> Result<()> {
+        if self.travel.as_ref().map(Travel::recording) != Some(to.recording) {
+            // One at a time: the old one's processes end first.
+            self.travel = None;
+            self.travel = Some(Travel::open(self.session.clone(), to.recording)?);
+        }
+        let there = self.travel()?;
+        job.interrupt_by(&there.interrupter());
+        let gone = there.go_to(&to);
+        gone.with_context(|| format!("cannot go to {to}"))
+    }
+
+    /// The process that is replayed.
+    pub(super) fn travel(&mut self) -> Result<&mut Travel> {
+        self.travel.as_mut().context("nothing is replayed")
+    }
+
+    fn picture(&mut self, position: Position, wanted: &str) -> Result<Picture> {
+        let Some(travel) = &mut self.travel else {
+            anyhow::bail!("nothing is replayed")
+        };
+        let maps = Still::maps(travel)?;
+        let regs = travel.regs()?;
+        let threads = Still::threads(travel)?;
+        let (symbols, unwinder) = (&mut self.symbols, &mut self.unwinder);
+        let stack = backtrace(travel, &maps, symbols, unwinder, &regs, FRAMES);
+        let code = around(travel, &maps, symbols, regs.rip, AROUND, Syntax::default());
+        let memory = memory_of(travel, &maps, symbols, &regs, wanted);
+        let listed = threads.iter().map(|t| listed(t, &maps, symbols)).collect();
+        let known = (0..stack.calls.len().min(WITH_VARIABLES)).map(|n| {
+            let all = self.variables.of(&*travel, symbols, &stack.calls, n);
+            all.into_iter().map(variable).collect()
+        });
+        let known: Vec<Vec<data::Variable>> = known.collect();
+        let registers = registers(&maps, symbols, &regs);
+        let thread = threads.iter().find(|t| t.running).or(threads.first());
+        let thread = match thread.filter(|_| threads.len() > 1) {
+            Some(t) => format!(", thread {} of {} (tid {})", t.index, threads.len(), t.tid),
+            None => String::new(),
+        };
+        let (pid, program) = crate::commands::process(&self.session, position.recording);
+        let pid = pid.map_or_else(String::new, |pid| format!(", pid {pid}"));
+        let event = describe::at(&self.session, position);
+        let event = event.map_or_else(String::new, |e| {
+            format!("{} {}", relation(position.at), e.text)
+        });
+        let mut frames: Vec<Frame> = stack.calls.iter().map(|call| self.frame(call)).collect();
+        for (frame, variables) in frames.iter_mut().zip(known) {
+            frame.variables = variables;
+        }
+        let has_source = |f: &Frame| f.source.as_ref().is_some_and(|s| !s.lines.is_empty());
+        let is_own = |f: &Frame| {
+            has_source(f)
+                && f.source
+                    .as_ref()
+                    .is_some_and(|s| !is_of_the_system(&s.file))
+        };
+        let frame = frames.iter().position(is_own);
+        let frame = frame
+            .or_else(|| frames.iter().position(has_source))
+            .unwrap_or(0);
+        Ok(Picture {
+            position: position.to_string(),
+            recording: position.recording.0,
+            tick: position.tick(&self.session)?.0,
+            title: format!("{}{pid}{thread}", safe(program.as_bytes())),
+            event: safe(event.as_bytes()),
+            frame,
+            frames,
+            cut: stack.cut.clone().map(|_| "there may be more".to_owned()),
+            code: code
+                .into_iter()
+                .map(|line| instruction(line, regs.rip))
+                .collect(),
+            registers,
+            threads: listed,
+            memory,
+            hint: self.hint(stack.calls.first()),
+        })
+    }
+
+    fn frame(&self, call: &Call) -> Frame {
+        let known = frame_of(call);
+        let place = match (&call.file, call.line, &call.module) {
+            (Some(file), Some(line), _) => format!("{file}:{line}"),
+            (Some(file), None, _) => file.clone(),
+            (None, _, Some(module)) => module.path.clone(),
+            _ => String::new(),
+        };
+        let mut function = call.function.clone().unwrap_or(match &call.module {
+            Some(module) => format!("{:#x}", module.vaddr),
+            None => known.text,
+        });
+        if call.trampoline {
+            "<signal handler called>".clone_into(&mut function);
+        }
+        if call.inlined {
+            function += " (inlined)";
+        }
+        Frame {
+            pc: call.pc,
+            function: safe(function.as_bytes()),
+            place: safe(place.as_bytes()),
+            source: lines::of(call, self.files.as_ref(), &self.sources),
+            variables: Vec::new(),
+        }
+    }
+
+    /// What would bring source lines, if the innermost code has none.
+    fn hint(&mut self, call: Option<&Call>) -> Option<String> {
+        let call = call.filter(|call| call.line.is_none())?;
+        let module = call.module.as_ref()?;
+        let looked = self.symbols.missing(module.file)?;
+        let looked = looked.first().map_or_else(String::new, |path| {
+            format!(" (looked for {})", path.display())
+        });
+        let path = &module.path;
+        Some(format!(
+            "{path} has no debugging information{looked}. Compiled with -g it has; of \
+             distributions' programs it is in packages of its own (Debian: PACKAGE-dbgsym or -dbg)."
+        ))
+    }
+}
+
+const fn relation(at: At) -> &'static str {
+    match at {
+        At::Start => "before",
+        At::Tick {
+            pass: None,
+            instructions: 0,
+            ..
+        } => "at",
+        _ => "behind",
+    }
+}
+
+fn instruction(line: code::Line, rip: u64) -> Instruction {
+    let target = line
+        .target
+        .map_or_else(String::new, |(_, name)| format!("  <{name}>"));
+    Instruction {
+        addr: line.addr,
+        current: line.addr == rip,
+        function: safe(line.function.unwrap_or_default().as_bytes()),
+        text: safe(format!("{}{target}", line.text).as_bytes()),
+    }
+}
+
+fn registers(
+    maps: &[Mapping],
+    symbols: &mut Symbols,
+    regs: &Regs,
+) -> Vec<(&'static str, u64, String)> {
+    let mut values: Vec<(&'static str, u64, String)> = Vec::new();
+    for (name, value) in Registers::from(regs).iter() {
+        let value = value.unwrap_or(0);
+        let meaning = mapping(maps, value).map_or_else(String::new, |map| {
+            let code = map
+                .is_code()
+                .then(|| code::name(maps, symbols, value))
+                .flatten();
+            let what = code.unwrap_or_else(|| match map.has(regs.rsp) {
+                true => "stack".to_owned(),
+                false => memory::what(map, symbols),
+            });
+            what.rsplit('/').next().unwrap_or_default().to_owned()
+        });
+        values.push((name, value, safe(meaning.as_bytes())));
+    }
+    values.push(("rflags", regs.rflags, flags(regs.rflags)));
+    values
+}
+
+fn memory_of(
+    travel: &Travel,
+    maps: &[Mapping],
+    symbols: &mut Symbols,
+    regs: &Regs,
+    text: &str,
+) -> Memory {
+    /// What is behind what was asked for is shown too: some screens full.
+    const SHOWN: u64 = 1024;
+    let range = text.parse::<Range>().map_err(|e| e.to_string());
+    let found = range.and_then(|range| {
+        let found = range.resolve(&Registers::from(regs), maps, symbols);
+        found.map_err(|e| e.to_string())
+    });
+    let what = text.to_owned();
+    match found {
+        Ok((addr, _)) => {
+            let read = memory::read(travel, addr, SHOWN);
+            let end = addr.wrapping_add(read.bytes.len() as u64);
+            let problem = (!read.whole).then(|| memory::unreadable(maps, symbols, end));
+            Memory {
+                what,
+                addr,
+                bytes: read.bytes,
+                problem,
+            }
+        }
+        Err(why) => Memory {
+            what,
+            problem: Some(why),
+            ..Memory::default()
+        },
+    }
+}
+
+fn variable(variable: Variable) -> data::Variable {
+    data::Variable {
+        name: safe(variable.name.as_bytes()),
+        value: variable.value,
+        place: variable.place,
+    }
+}
+
+fn listed(thread: &inspect::Thread, maps: &[Mapping], symbols: &mut Symbols) -> data::Thread {
+    let place = code::name(maps, symbols, thread.regs.rip);
+    data::Thread {
+        index: thread.index,
+        tid: thread.tid,
+        running: thread.running,
+        place: safe(
+            place
+                .unwrap_or_else(|| format!("{:#x}", thread.regs.rip))
+                .as_bytes(),
+        ),
+    }
+}

@@ -1,0 +1,269 @@
+//! What is read of recordings, without replaying them.
+
+use super::worker::Job;
+use crate::commands::console::written;
+use crate::commands::ls::{self, State, tree};
+use crate::describe::{self, safe};
+use crate::merge::Merge;
+use crate::output;
+use crate::position::Position;
+use anyhow::Result;
+use orch_abi::record::Kind;
+use orch_recorder::session::Session;
+use orch_recorder::trace::{Block, End as Ending, RecordingId, Tick};
+use orch_tui::data::{End, Lane, Lanes, Line, Lines, Overview, Process};
+use std::collections::HashMap;
+
+/// The processes.
+pub fn overview(session: &Session) -> Result<Overview> {
+    let meta = session.meta();
+    let state = ls::state(meta);
+    let rows = tree::rows(session)?;
+    let processes = rows
+        .iter()
+        .map(|row| process(row, state, session))
+        .collect();
+    let mut note = output::date(meta.started);
+    if let Some(end) = meta.ended {
+        note += &format!(
+            ", took {}",
+            output::duration(end.saturating_sub(meta.started))
+        );
+    }
+    note += match state {
+        State::Ended => "",
+        State::Running => ", still being recorded",
+        State::CutOff => ", the recorder was killed",
+    };
+    if let Some(code) = meta.exit_status {
+        note += &format!(", exit {code}");
+    }
+    Ok(Overview {
+        command: tree::shell_words("", &meta.command),
+        note,
+        processes,
+    })
+}
+
+fn process(row: &tree::Row, state: State, session: &Session) -> Process {
+    let (_, program) = crate::commands::process(session, row.id);
+    let program = program.rsplit('/').next().unwrap_or_default();
+    let mut process = Process {
+        id: row.id.0,
+        branch: row.branch.clone(),
+        program: safe(program.as_bytes()),
+        command: row.command.clone(),
+        ..Process::default()
+    };
+    match &row.summary {
+        Ok(summary) => {
+            process.pid = tree::pid(summary);
+            process.span = (summary.first_tick.0, summary.last_tick.0);
+            process.events = summary.events;
+            process.ending = ls::ending(summary, state).1;
+            process.end = match summary.end {
+                Some(Ending::Killed(_)) => End::Crashed,
+                Some(Ending::Exited(0)) => End::Good,
+                Some(Ending::Exited(_) | Ending::Unknown) => End::Failed,
+                Some(Ending::Execed(_)) => End::Exec,
+                None if state == State::Running => End::Good,
+                None => End::Failed,
+            };
+        }
+        Err(e) => {
+            process.ending = safe(e.as_bytes());
+            process.end = End::Failed;
+        }
+    }
+    process
+}
+
+/// Parts that the time of a session is cut into.
+const PARTS: u64 = 2048;
+/// Signals that are kept of a recording.
+const SIGNALS: usize = 2000;
+
+/// How much happened when.
+pub fn lanes(session: &Session, job: &Job) -> Result<Lanes> {
+    let ids = session.recordings()?;
+    let spans = ids.iter().filter_map(|&id| {
+        let summary = session.summary(id).ok()?;
+        Some((summary.first_tick.0, summary.last_tick.0))
+    });
+    let span = spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+    let span = span.unwrap_or((0, 1));
+    let len = span.1 - span.0 + 1;
+    let mut lanes = Vec::new();
+    for (n, &id) in ids.iter().enumerate() {
+        job.go_on()?;
+        job.tell(format!("{n} of {} recordings", ids.len()));
+        let mut lane = Lane {
+            recording: id.0,
+            density: vec![0; usize::try_from(PARTS.min(len))?],
+            signals: Vec::new(),
+        };
+        // One that cannot be read is said to be so elsewhere.
+        let Ok(mut reader) = session.reader(id) else {
+            continue;
+        };
+        let mut block = Block::default();
+        while reader.next_block_into(&mut block).is_ok_and(|more| more) {
+            job.go_on()?;
+            for record in block.records().flatten() {
+                if describe::is_internal(&record) {
+                    continue;
+                }
+                let tick = record.head.tick;
+                let at = u128::from(tick.saturating_sub(span.0)) * u128::from(PARTS.min(len));
+                if let Some(count) = lane.density.get_mut((at / u128::from(len)) as usize) {
+                    *count = count.saturating_add(1);
+                }
+                if record.head.kind == Kind::Signal as u8 && lane.signals.len() < SIGNALS {
+                    lane.signals.push(tick);
+                }
+            }
+        }
+        lanes.push(lane);
+    }
+    Ok(Lanes { span, lanes })
+}
+
+/// Lines that are shown at most.
+const MOST: usize = 200_000;
+
+/// All that was printed, in the order of the lines' first bytes.
+pub fn console(session: &Session, job: &Job) -> Result<Lines> {
+    let ids = session.recordings()?;
+    let mut merge = Merge::new(session, &ids, Tick(0), Tick(u64::MAX));
+    let mut partial: HashMap<RecordingId, (u64, Vec<u8>)> = HashMap::new();
+    let mut found = Lines::default();
+    for n in 0_u64.. {
+        if n.is_multiple_of(4096) {
+            job.go_on()?;
+        }
+        match merge.next() {
+            Ok(None) => break,
+            Ok(Some((id, record))) => {
+                let Some(written) = written(&record) else {
+                    continue;
+                };
+                for piece in written.bytes.split_inclusive(|&b| b == b'\n') {
+                    let new = || (record.head.tick, Vec::new());
+                    let line = partial.entry(id).or_insert_with(new);
+                    line.1.extend_from_slice(piece);
+                    if piece.ends_with(b"\n")
+                        && let Some((tick, bytes)) = partial.remove(&id)
+                    {
+                        found.lines.push(printed(id, tick, &bytes));
+                    }
+                }
+            }
+            Err(e) => found.note = Some(format!("damaged: {e:#}")),
+        }
+        if found.lines.len() >= MOST {
+            found.note = Some(format!("the first {MOST}; `orch console` shows all"));
+            break;
+        }
+    }
+    let mut left: Vec<_> = partial.into_iter().collect();
+    left.sort_by_key(|(id, line)| (line.0, *id));
+    let left = left
+        .iter()
+        .map(|(id, (tick, bytes))| printed(*id, *tick, bytes));
+    found.lines.extend(left);
+    Ok(found)
+}
+
+fn printed(id: RecordingId, tick: u64, bytes: &[u8]) -> Line {
+    let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    let text = text.strip_suffix(b"\r").unwrap_or(text);
+    Line {
+        position: Position::event(id, tick).to_string(),
+        tick,
+        recording: id.0,
+        thread: None,
+        text: safe(text),
+        bad: false,
+    }
+}
+
+/// Events that are shown on either side of the cursor.
+const AROUND: usize = 2000;
+
+/// What happened around a tick.
+pub fn events(session: &Session, job: &Job, only: Option<u32>, tick: u64) -> Result<Lines> {
+    let ids = match only {
+        Some(id) => vec![RecordingId(id)],
+        None => session.recordings()?,
+    };
+    let mut lines = Lines::default();
+    // Ticks of one recording may lie far from each other.
+    let mut back = 4 * AROUND as u64;
+    let mut before = loop {
+        let from = tick.saturating_sub(back);
+        let found = some(session, job, &ids, (from, tick), usize::MAX)?;
+        if from == 0 || found.len() >= AROUND {
+            break found;
+        }
+        back = back.saturating_mul(64);
+    };
+    if before.len() > AROUND {
+        before.drain(..before.len() - AROUND);
+        lines.note = Some(format!("around @{tick}"));
+    }
+    let behind = some(
+        session,
+        job,
+        &ids,
+        (tick.saturating_add(1), u64::MAX),
+        AROUND,
+    )?;
+    if behind.len() == AROUND {
+        lines.note = Some(format!("around @{tick}"));
+    }
+    lines.lines = before;
+    lines.lines.extend(behind);
+    Ok(lines)
+}
+
+fn some(
+    session: &Session,
+    job: &Job,
+    ids: &[RecordingId],
+    (from, to): (u64, u64),
+    most: usize,
+) -> Result<Vec<Line>> {
+    let mut merge = Merge::new(session, ids, Tick(from), Tick(to));
+    let mut threads: HashMap<RecordingId, u32> = HashMap::new();
+    let mut lines = Vec::new();
+    for n in 0_u64.. {
+        if n.is_multiple_of(1024) {
+            job.go_on()?;
+        }
+        // Behind what is damaged it goes on.
+        let Ok(next) = merge.next() else {
+            continue;
+        };
+        let Some((id, record)) = next.filter(|_| lines.len() < most) else {
+            break;
+        };
+        if record.head.kind == Kind::Switch as u8
+            && let Ok(switch) = record.switch()
+        {
+            threads.insert(id, switch.thread);
+        }
+        if describe::is_internal(&record) {
+            continue;
+        }
+        let line = describe::describe(id, &record);
+        lines.push(Line {
+            position: line.position().to_string(),
+            tick: line.tick,
+            recording: id.0,
+            thread: threads.get(&id).copied(),
+            bad: line.refused || line.error.is_some() || line.event == "signal",
+            text: line.text,
+        });
+    }
+    Ok(lines)
+}

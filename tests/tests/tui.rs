@@ -1,0 +1,337 @@
+//! `orch tui` on a real recording: the job-queue example is solved by keys alone, without
+//! a terminal and in one. The terminal is tmux's.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use orch_tests::orch::{Place, User};
+use orch_tests::run::{self, Outcome};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+const LIMIT: Duration = Duration::from_secs(120);
+/// From the first screen to the culprit: the process that crashed; who wrote what it has
+/// read; the failures; the access before; there.
+const KEYS: [&str; 6] = ["Enter", "b", "Down", "Enter", "Up", "Enter"];
+
+/// The job-queue example, recorded.
+fn recorded() -> Result<Place> {
+    let place = Place::new(User::Own)?;
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/job-queue");
+    let dir = place.path().join("job-queue");
+    let copied = Command::new("cp")
+        .arg("-r")
+        .args([&source, &dir])
+        .status()?;
+    ensure!(copied.success(), "cannot copy the example");
+    let made = Command::new("make").arg("-s").current_dir(&dir).status()?;
+    ensure!(made.success(), "cannot build the example");
+    let launch = dir.join("launch.sh");
+    let name = format!(
+        "/queue-tui-{}",
+        place.path().file_name().context("a name")?.display()
+    );
+    let mut command = place.record(&[launch.to_str().context("UTF-8")?]);
+    let recorded = run::run(command.env("QUEUE", name), LIMIT)?;
+    ensure!(recorded.stderr.contains("Assertion"), "{recorded}");
+    Ok(place)
+}
+
+/// The line of `submit` that writes over the next job, as the current one of its source.
+fn is_culprit(screen: &str) -> bool {
+    let here = screen.lines().find(|l| l.trim_start().starts_with("▶ 16 "));
+    screen.contains("submit.cpp:16") && here.is_some_and(|l| l.contains("std::memcpy(job.title"))
+}
+
+fn render(place: &Place, script: &str, size: &str) -> Result<Outcome> {
+    let outcome = place.read(&["tui", "--render", script, "--size", size], LIMIT)?;
+    ensure!(outcome.code() == Some(0), "{script}: {outcome}");
+    Ok(outcome)
+}
+
+#[test]
+fn the_culprit_by_keys() -> Result<()> {
+    let place = recorded()?;
+    assert!(KEYS.len() <= 12);
+    let script = KEYS.join(" ");
+    for size in ["120x36", "80x24", "200x50"] {
+        let outcome = render(&place, &script, size)?;
+        ensure!(is_culprit(&outcome.stdout), "at {size}: {}", outcome.stdout);
+    }
+    let outcome = render(&place, &format!("{script} Bksp Bksp"), "120x36")?;
+    ensure!(
+        outcome.stdout.contains("report.cpp:15"),
+        "back: {}",
+        outcome.stdout
+    );
+    Ok(())
+}
+
+/// Each line on the console leads to the write that printed it, and its steps to the events
+/// and lines around; a variable and a byte to who changed them.
+#[test]
+fn from_a_printed_line_on() -> Result<()> {
+    let place = recorded()?;
+    let there = "4 / 'Assertion' Enter Enter";
+    let screen = render(&place, there, "160x50")?.stdout;
+    for text in [
+        "at write(2, \"report: report.cpp:15",
+        "main",
+        "job.failures",
+        "-1700862316",
+    ] {
+        ensure!(screen.contains(text), "no {text:?}: {screen}");
+    }
+    let next = render(&place, &format!("{there} e show E"), "160x50")?.stdout;
+    ensure!(
+        next.contains("at write(2, \"report: report.cpp:15"),
+        "there and back: {next}"
+    );
+    let before = render(&place, &format!("{there} N"), "160x50")?.stdout;
+    let is_main = |l: &&str| l.contains("▶") && (l.contains(" main ") || l.contains("report.cpp"));
+    ensure!(
+        before.lines().any(|l| is_main(&l)),
+        "a line back, of main: {before}"
+    );
+    // What is shared has a history of all processes, by its name in one of them.
+    let all = format!("{there} w End");
+    let screen = render(&place, &all, "160x50")?.stdout;
+    let ups = rows_above(&screen, "job.failures").with_context(|| screen.clone())?;
+    let script = format!("{all} {} b", "Up ".repeat(ups));
+    let history = render(&place, &script, "160x50")?.stdout;
+    for text in [
+        "create.cpp:7",
+        "submit.cpp:16",
+        "report.cpp:12",
+        "3 accesses",
+    ] {
+        ensure!(history.contains(text), "no {text:?}: {history}");
+    }
+    // What is its own is found by replaying it backwards.
+    let own = render(&place, &format!("{there} w w b"), "160x50")?.stdout;
+    ensure!(own.contains("replayed backwards"), "{own}");
+    ensure!(
+        own.lines()
+            .any(|l| l.contains(" change ") || l.contains(" syscall ")),
+        "{own}"
+    );
+    Ok(())
+}
+
+/// How many rows a variable is above the selected one.
+fn rows_above(screen: &str, name: &str) -> Option<usize> {
+    let mut lines = screen.lines().skip_while(|l| !l.contains("Variables"));
+    let title = lines.next()?;
+    // Source is to the left of them.
+    let column = title.chars().count() - title.split("Variables").last()?.chars().count();
+    let right = |l: &str| {
+        l.chars()
+            .skip(column.saturating_sub(14))
+            .collect::<String>()
+    };
+    let rows: Vec<String> = lines.map(right).collect();
+    let row = rows.iter().position(|l| l.contains(&format!(" {name} ")))?;
+    rows.iter().position(|l| l.contains('▶'))?.checked_sub(row)
+}
+
+#[test]
+fn bad_input_is_explained() -> Result<()> {
+    let place = recorded()?;
+    for (script, text) in [
+        ("@ 'p99@1' Enter", "p99"),
+        ("@ 'rubbish' Enter", "rubbish"),
+        ("b 'nowhere+8' Enter", "nowhere"),
+        ("Enter m 'nonsense' Enter", "nonsense"),
+    ] {
+        let screen = render(&place, script, "120x36")?.stdout;
+        let last: Vec<&str> = screen.lines().rev().take(16).collect();
+        ensure!(last.iter().any(|l| l.contains(text)), "{script}: {screen}");
+    }
+    let small = render(&place, "Enter", "30x8")?.stdout;
+    ensure!(small.contains("30x8 is too small"), "{small}");
+    let none = place.read(&["tui"], LIMIT)?;
+    ensure!(
+        none.code() == Some(2) && none.stderr.contains("--render"),
+        "{none}"
+    );
+    Ok(())
+}
+
+/// A terminal with a shell in it.
+struct Terminal<'p> {
+    place: &'p Place,
+}
+
+impl<'p> Terminal<'p> {
+    fn open(place: &'p Place) -> Result<Self> {
+        let terminal = Self { place };
+        let shell = [
+            "new-session",
+            "-d",
+            "-x",
+            "120",
+            "-y",
+            "36",
+            "env PS1='ready> ' bash --norc --noprofile",
+        ];
+        terminal.tmux(&shell)?;
+        terminal.wait("the shell", |s| s.contains("ready>"))?;
+        Ok(terminal)
+    }
+
+    fn tmux(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = self.place.command("tmux");
+        let socket = self.place.path().join("tmux");
+        command
+            .arg("-S")
+            .arg(socket)
+            .args(["-f", "/dev/null", "-u"])
+            .args(arguments);
+        let output = command
+            .env("TERM", "xterm-256color")
+            .output()
+            .context("tmux")?;
+        ensure!(output.status.success(), "tmux {arguments:?}: {output:?}");
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    fn key(&self, key: &str) -> Result<()> {
+        self.tmux(&["send-keys", key]).map(drop)
+    }
+
+    /// A command line.
+    fn command(&self, text: &str) -> Result<()> {
+        self.tmux(&["send-keys", "-l", text])?;
+        self.key("Enter")
+    }
+
+    fn screen(&self) -> Result<String> {
+        self.tmux(&["capture-pane", "-p"])
+    }
+
+    fn wait(&self, what: &str, is_there: impl Fn(&str) -> bool) -> Result<String> {
+        let end = Instant::now() + LIMIT;
+        loop {
+            let screen = self.screen()?;
+            if is_there(&screen) {
+                return Ok(screen);
+            }
+            if Instant::now() > end {
+                bail!("{what} did not come:\n{screen}");
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// The program that the shell has started.
+    fn child(&self) -> Result<Pid> {
+        let shell = self.tmux(&["display-message", "-p", "#{pane_pid}"])?;
+        let shell = shell.trim();
+        let children = fs::read_to_string(format!("/proc/{shell}/task/{shell}/children"))?;
+        let child = children
+            .split_whitespace()
+            .next()
+            .context("it runs nothing")?;
+        Ok(Pid::from_raw(child.parse()?))
+    }
+
+    /// That the shell has its terminal back, as it was.
+    fn is_as_before(&self) -> Result<()> {
+        self.command("clear; stty -g >after; cmp before after && echo same")?;
+        self.wait("the same terminal", |s| s.lines().any(|l| l == "same"))?;
+        let modes = "#{alternate_on}#{mouse_any_flag}#{cursor_flag}";
+        let modes = self.tmux(&["display-message", "-p", modes])?;
+        ensure!(
+            modes.trim() == "001",
+            "alternate screen, mouse, cursor: {modes}"
+        );
+        Ok(())
+    }
+}
+
+impl Drop for Terminal<'_> {
+    fn drop(&mut self) {
+        let _ = self.tmux(&["kill-server"]);
+    }
+}
+
+#[test]
+fn in_a_terminal() -> Result<()> {
+    let place = recorded()?;
+    let terminal = Terminal::open(&place)?;
+    let command = format!(
+        "{} -s {} tui",
+        place.orch().display(),
+        place.session().display()
+    );
+    terminal.command("stty -g >before")?;
+    terminal.command(&command)?;
+    terminal.wait("the tour", |s| s.contains("A tour in five lines"))?;
+    terminal.key("Space")?;
+    // What each key leads to; a person would wait for it, too.
+    let reached: [fn(&str) -> bool; 6] = [
+        |s| s.contains("report.cpp:15") && s.contains("job.failures"),
+        |s| s.contains("+0x88 4"),
+        |_| true,
+        |s| s.contains("3 accesses"),
+        |_| true,
+        is_culprit,
+    ];
+    terminal.wait("the processes", |s| s.contains("killed by SIGABRT"))?;
+    for (key, reached) in KEYS.into_iter().zip(reached) {
+        terminal.key(key)?;
+        terminal.wait(key, reached)?;
+    }
+
+    // What changed a byte of its stack takes seconds to find: that can be given up.
+    for key in ["w", "w", "b"] {
+        terminal.key(key)?;
+    }
+    terminal.wait("its work, or its end", |s| {
+        s.contains("Esc cancels") || s.contains("replayed backwards")
+    })?;
+    terminal.key("Escape")?;
+    terminal.wait("its end", |s| !s.contains("Esc cancels"))?;
+    terminal.key("BSpace")?;
+    terminal.wait("the same screen", is_culprit)?;
+    terminal.key("s")?;
+    terminal.wait("a step behind it", |s| {
+        s.lines()
+            .any(|l| l.contains("+1 ") && l.contains("/submit"))
+    })?;
+    terminal.key("S")?;
+    terminal.wait("where it was", |s| is_culprit(s) && !s.contains("+1 "))?;
+
+    terminal.key("C-z")?;
+    terminal.wait("the shell", |s| s.contains("Stopped") && !is_culprit(s))?;
+    terminal.is_as_before()?;
+    terminal.command("fg")?;
+    terminal.wait("the same screen", is_culprit)?;
+
+    terminal.tmux(&["resize-window", "-x", "30", "-y", "8"])?;
+    terminal.wait("a word on its size", |s| s.contains("30x8 is too small"))?;
+    terminal.tmux(&["resize-window", "-x", "100", "-y", "30"])?;
+    terminal.wait("the same screen, smaller", is_culprit)?;
+
+    kill(terminal.child()?, Signal::SIGTERM)?;
+    terminal.wait("the shell", |s| !is_culprit(s) && s.contains("ready>"))?;
+    terminal.command("echo code $?")?;
+    terminal.wait("its exit code", |s| s.contains("code 143"))?;
+    terminal.is_as_before()?;
+
+    // The tour is for the first time only; q ends it, whatever it does.
+    terminal.command(&format!("{command} p11@exit"))?;
+    terminal.wait("the position", |s| {
+        s.contains("quit") && !s.contains("A tour")
+    })?;
+    terminal.key("q")?;
+    terminal.wait("the shell", |s| {
+        s.contains("ready>") && !s.contains("2 Recording")
+    })?;
+    terminal.command("echo code $?")?;
+    terminal.wait("its exit code", |s| s.contains("code 0"))?;
+    terminal.is_as_before()
+}

@@ -1,0 +1,522 @@
+//! From keys and the mouse to what they do.
+
+use crate::data::FORMATS;
+use crate::event::{Effect, Key, Request};
+use crate::keys::{self, Action, COMMANDS, fuzzy};
+use crate::layout;
+use crate::panes::{self, Pane};
+use crate::prompt::{Ask, Choice, Prompt};
+use crate::state::{Overlay, Place, State, View};
+
+/// A key.
+pub fn key(state: &mut State, key: Key) -> Vec<Effect> {
+    state.message = None;
+    if key == Key::Ctrl('c') {
+        return quit(state);
+    }
+    if key == Key::Ctrl('z') {
+        return vec![Effect::Suspend];
+    }
+    if state.prompt.is_some() {
+        return in_prompt(state, key);
+    }
+    if let Some(overlay) = state.overlay {
+        state.overlay = match (overlay, key) {
+            (Overlay::Help(n), Key::Down | Key::Char('j')) => Some(Overlay::Help(n + 1)),
+            (Overlay::Help(n), Key::Up | Key::Char('k')) => {
+                Some(Overlay::Help(n.saturating_sub(1)))
+            }
+            _ => None,
+        };
+        return Vec::new();
+    }
+    if key == Key::Esc {
+        return escape(state);
+    }
+    if state.view == View::Recording
+        && state.pane == Pane::Memory
+        && let Some(effects) = panes::in_memory(state, key)
+    {
+        return effects;
+    }
+    match keys::find(state.view, key) {
+        Some(action) => act(state, action),
+        None => {
+            let text = "this key does nothing here; ? shows what keys do".to_owned();
+            state.message = Some((text, false));
+            Vec::new()
+        }
+    }
+}
+
+/// What is being worked at is given up; else a filter.
+fn escape(state: &mut State) -> Vec<Effect> {
+    if !state.pending.is_empty() {
+        return state.cancel();
+    }
+    if let Some(rows) = state.list() {
+        rows.filter.clear();
+    }
+    Vec::new()
+}
+
+fn quit(state: &mut State) -> Vec<Effect> {
+    state.over = true;
+    vec![Effect::Quit]
+}
+
+/// Does something.
+pub fn act(state: &mut State, action: Action) -> Vec<Effect> {
+    match action {
+        Action::Show(view) => show(state, view),
+        Action::Next => neighbour(state, 1),
+        Action::Previous => neighbour(state, View::ALL.len() - 1),
+        Action::Rows(by) => move_by(state, by.into()),
+        Action::Pages(by) => {
+            let height = i64::from(layout::list(state).height).max(2) - 1;
+            move_by(state, i64::from(by) * height)
+        }
+        Action::Top => move_by(state, i64::MIN / 2),
+        Action::Bottom => move_by(state, i64::MAX / 2),
+        Action::Enter => enter(state),
+        Action::Back => back(state),
+        Action::Filter => {
+            let filter = state.list().map(|rows| rows.filter.clone());
+            state.prompt = filter.map(|text| Prompt::new(Ask::Filter, &text));
+            Vec::new()
+        }
+        Action::Format => {
+            state.format = (state.format + 1) % FORMATS.len();
+            Vec::new()
+        }
+        Action::Blame => blame(state),
+        Action::Goto => prompt(state, Ask::Position, ""),
+        Action::Memory => {
+            let text = state.memory.clone();
+            prompt(state, Ask::Memory, &text)
+        }
+        Action::Code => {
+            state.code = !state.code;
+            Vec::new()
+        }
+        Action::Pane => {
+            state.pane = state.pane.next();
+            Vec::new()
+        }
+        Action::Step(mut motion) => {
+            motion.frame = state.frame;
+            // Keys that are held down do not pile up.
+            if state.travels() {
+                return Vec::new();
+            }
+            match &state.picture {
+                Some(p) => {
+                    let from = p.position.clone();
+                    let memory = state.memory.clone();
+                    state.ask(Request::Move(from, motion, memory))
+                }
+                None => nowhere(state),
+            }
+        }
+        Action::ZoomIn => zoom(state, 1, 2),
+        Action::ZoomOut => zoom(state, 2, 1),
+        Action::Pan(by) => pan(state, by),
+        Action::Fit => {
+            state.zoom = None;
+            Vec::new()
+        }
+        Action::Only => {
+            state.only = !state.only;
+            state.load_view()
+        }
+        Action::Help => {
+            state.overlay = Some(Overlay::Help(0));
+            Vec::new()
+        }
+        Action::Tour => {
+            state.overlay = Some(Overlay::Tour);
+            Vec::new()
+        }
+        Action::Palette => {
+            let mut prompt = Prompt::new(Ask::Command, "");
+            prompt.choices = commands(state.view, "");
+            prompt.chosen = Some(0);
+            state.prompt = Some(prompt);
+            Vec::new()
+        }
+        Action::Theme => {
+            state.theme.light = !state.theme.light;
+            Vec::new()
+        }
+        Action::Suspend => vec![Effect::Suspend],
+        Action::Quit => quit(state),
+    }
+}
+
+fn show(state: &mut State, view: View) -> Vec<Effect> {
+    state.view = view;
+    state.load_view()
+}
+
+fn neighbour(state: &mut State, by: usize) -> Vec<Effect> {
+    let at = View::ALL.iter().position(|&v| v == state.view).unwrap_or(0);
+    show(state, View::ALL[(at + by) % View::ALL.len()])
+}
+
+fn move_by(state: &mut State, rows: i64) -> Vec<Effect> {
+    let len = state.count();
+    if state.view == View::Recording && state.pane == Pane::Variables {
+        state.variable.move_by(rows, len);
+    } else if let Some(list) = state.list() {
+        list.list.move_by(rows, len);
+    } else {
+        state.variable.selected = 0;
+        let at = i64::try_from(state.frame).unwrap_or(0).saturating_add(rows);
+        state.frame = usize::try_from(at.max(0))
+            .unwrap_or(0)
+            .min(len.saturating_sub(1));
+    }
+    Vec::new()
+}
+
+fn nowhere(state: &mut State) -> Vec<Effect> {
+    let text = "no position yet: choose a row of another view with Enter, or type one with @";
+    state.message = Some((text.to_owned(), false));
+    Vec::new()
+}
+
+fn prompt(state: &mut State, ask: Ask, text: &str) -> Vec<Effect> {
+    state.prompt = Some(Prompt::new(ask, text));
+    Vec::new()
+}
+
+/// Asks for a place; what the recording has just accessed is there to choose.
+fn blame(state: &mut State) -> Vec<Effect> {
+    if state.view == View::Recording && state.pane != Pane::Stack {
+        return match state.pointed() {
+            Some(place) => search(state, place),
+            None => {
+                let text = "this is in no memory: there is no history of it";
+                state.message = Some((text.to_owned(), false));
+                Vec::new()
+            }
+        };
+    }
+    let mut prompt = Prompt::new(Ask::Blame, "");
+    // What is selected among the processes counts there, wherever one was before.
+    let selected = match state.view {
+        View::System => {
+            let processes = state.processes();
+            let process = processes.get(state.system.list.selected);
+            process.map(|p| (p.id, p.span.1))
+        }
+        _ => None,
+    };
+    let shown = state.picture.as_ref().map(|p| (p.recording, p.tick));
+    let Some((recording, tick)) = selected.or(shown) else {
+        "Where a process is shown, what it has accessed is offered".clone_into(&mut prompt.note);
+        state.prompt = Some(prompt);
+        return Vec::new();
+    };
+    state.prompt = Some(prompt);
+    state.ask(Request::Near(recording, tick))
+}
+
+/// Shows who accessed a place, as seen from here.
+fn search(state: &mut State, place: String) -> Vec<Effect> {
+    remember(state);
+    state.view = View::History;
+    let from = state.picture.as_ref().map(|p| p.position.clone());
+    state.ask(Request::Blame(place, from))
+}
+
+/// So that one can return here.
+fn remember(state: &mut State) {
+    /// Nobody goes back so often.
+    const MOST: usize = 200;
+    if state.back.len() == MOST {
+        state.back.remove(0);
+    }
+    let history = state.history.as_ref().map(std::sync::Arc::clone);
+    state.back.push(Place {
+        view: state.view,
+        position: state.picture.as_ref().map(|p| p.position.clone()),
+        history: history.map(|history| (history, state.accesses.clone())),
+    });
+}
+
+/// The position that the selected row means.
+fn target(state: &State) -> Option<String> {
+    Some(match state.view {
+        View::System => {
+            let processes = state.processes();
+            let process = processes.get(state.system.list.selected)?;
+            format!("p{}@exit", process.id)
+        }
+        View::Recording => return None,
+        View::History => {
+            let rows = state.rows();
+            rows.get(state.accesses.list.selected)?.position.clone()
+        }
+        View::Console => {
+            let lines = state.lines(View::Console);
+            lines.get(state.printed.list.selected)?.position.clone()
+        }
+        View::Events => {
+            let lines = state.lines(View::Events);
+            lines.get(state.happened.list.selected)?.position.clone()
+        }
+    })
+}
+
+fn enter(state: &mut State) -> Vec<Effect> {
+    match target(state) {
+        Some(position) => visit(state, position),
+        // The memory of a variable.
+        None if state.view == View::Recording && state.pane == Pane::Variables => {
+            let selected = state.variables().get(state.variable.selected);
+            match selected.and_then(|v| v.place) {
+                Some((addr, _)) => {
+                    state.byte = 0;
+                    state.look_at(format!("{addr:#x}"))
+                }
+                None => Vec::new(),
+            }
+        }
+        None => Vec::new(),
+    }
+}
+
+/// Goes to a position, and remembers where one was.
+pub fn visit(state: &mut State, position: String) -> Vec<Effect> {
+    remember(state);
+    state.view = View::Recording;
+    let memory = state.memory.clone();
+    state.ask(Request::Visit(position, memory))
+}
+
+fn back(state: &mut State) -> Vec<Effect> {
+    let Some(place) = state.back.pop() else {
+        state.message = Some(("this is where you began".to_owned(), false));
+        return Vec::new();
+    };
+    state.view = place.view;
+    if let Some((history, rows)) = place.history {
+        (state.history, state.accesses) = (Some(history), rows);
+    }
+    let now = state.picture.as_ref().map(|p| &p.position);
+    match place.position {
+        Some(position) if Some(&position) != now => {
+            let memory = state.memory.clone();
+            state.ask(Request::Visit(position, memory))
+        }
+        _ => state.load_view(),
+    }
+}
+
+/// The ticks that the system view shows.
+pub fn shown(state: &State) -> (u64, u64) {
+    let all = state.lanes.as_ref().map(|l| l.span).or_else(|| {
+        let processes = &state.overview.as_ref()?.processes;
+        let first = processes.iter().map(|p| p.span.0).min()?;
+        Some((first, processes.iter().map(|p| p.span.1).max()?))
+    });
+    let all = all.unwrap_or((0, 1));
+    state.zoom.unwrap_or(all)
+}
+
+fn zoom(state: &mut State, times: u64, of: u64) -> Vec<Effect> {
+    let (from, to) = shown(state);
+    state.zoom = None;
+    let all = shown(state);
+    let len = ((to - from) / of).saturating_mul(times).max(10);
+    let tick = state.picture.as_ref().map(|p| p.tick);
+    let middle = tick
+        .filter(|t| (from..=to).contains(t))
+        .unwrap_or(from.midpoint(to));
+    if len < all.1.saturating_sub(all.0) {
+        let from = middle.saturating_sub(len / 2).max(all.0).min(all.1 - len);
+        state.zoom = Some((from, from + len));
+    }
+    Vec::new()
+}
+
+fn pan(state: &mut State, by: i32) -> Vec<Effect> {
+    let Some((from, to)) = state.zoom.take() else {
+        let text = "all of the session is shown; + shows less of it".to_owned();
+        state.message = Some((text, false));
+        return Vec::new();
+    };
+    let all = shown(state);
+    let (len, step) = (to - from, (to - from) / 4 + 1);
+    let from = match by < 0 {
+        true => from.saturating_sub(step).max(all.0),
+        false => from.saturating_add(step).min(all.1.saturating_sub(len)),
+    };
+    state.zoom = Some((from, from + len));
+    Vec::new()
+}
+
+/// The commands that have the characters, best first.
+fn commands(view: View, pattern: &str) -> Vec<Choice> {
+    let here = COMMANDS
+        .iter()
+        .enumerate()
+        .filter(|(_, c)| c.works_in(view) && c.action != Action::Palette);
+    let mut found: Vec<(i32, usize)> = here
+        .filter_map(|(n, c)| Some((fuzzy(pattern, c.help)?, n)))
+        .collect();
+    found.sort_by_key(|&(score, n)| (-score, n));
+    let choice = |&(_, n): &(i32, usize)| Choice {
+        value: n.to_string(),
+        text: COMMANDS[n].help.to_owned(),
+        key: COMMANDS[n].shown.to_owned(),
+    };
+    found.iter().map(choice).collect()
+}
+
+fn in_prompt(state: &mut State, key: Key) -> Vec<Effect> {
+    let view = state.view;
+    let Some(prompt) = &mut state.prompt else {
+        return Vec::new();
+    };
+    let leaves = key == Key::Esc || key == Key::Backspace && prompt.text.is_empty();
+    if leaves {
+        let filter = prompt.ask == Ask::Filter;
+        state.prompt = None;
+        if let Some(rows) = state.list().filter(|_| filter) {
+            rows.filter.clear();
+        }
+        return Vec::new();
+    }
+    if key != Key::Enter {
+        let text = prompt.text.clone();
+        prompt.edit(key);
+        if prompt.text != text {
+            let text = prompt.text.clone();
+            match prompt.ask {
+                Ask::Command => {
+                    prompt.choices = commands(view, &text);
+                    prompt.chosen = Some(0).filter(|_| !prompt.choices.is_empty());
+                }
+                Ask::Filter => {
+                    if let Some(rows) = state.list() {
+                        rows.filter = text;
+                    }
+                }
+                _ => {}
+            }
+        }
+        return Vec::new();
+    }
+    let (ask, value) = (prompt.ask, prompt.value().to_owned());
+    state.prompt = None;
+    answer(state, ask, value)
+}
+
+fn answer(state: &mut State, ask: Ask, value: String) -> Vec<Effect> {
+    match ask {
+        Ask::Filter => Vec::new(),
+        Ask::Blame if !value.is_empty() => search(state, value),
+        Ask::Position if !value.is_empty() => visit(state, value),
+        Ask::Memory => {
+            if state.picture.is_none() {
+                return nowhere(state);
+            }
+            state.byte = 0;
+            state.pane = Pane::Memory;
+            let value = if value.is_empty() {
+                "$rsp".to_owned()
+            } else {
+                value
+            };
+            state.look_at(value)
+        }
+        Ask::Command => match value.parse().ok().and_then(|n: usize| COMMANDS.get(n)) {
+            Some(command) => act(state, command.action),
+            None => {
+                state.message = Some(("no command is called so".to_owned(), true));
+                Vec::new()
+            }
+        },
+        _ => Vec::new(),
+    }
+}
+
+/// A click selects a view or a row; one on the selected row goes there.
+pub fn click(state: &mut State, x: u16, y: u16) -> Vec<Effect> {
+    state.message = None;
+    if state.prompt.take().is_some() || state.overlay.take().is_some() {
+        return Vec::new();
+    }
+    if y == 0 {
+        let hit = layout::tabs(state).into_iter().find(|t| t.1.contains(&x));
+        return hit.map_or_else(Vec::new, |(view, _)| show(state, view));
+    }
+    if state.view == View::Recording {
+        return in_recording(state, x, y);
+    }
+    let area = layout::list(state);
+    let inside = (area.x..area.right()).contains(&x) && (area.y..area.bottom()).contains(&y);
+    if !inside {
+        return Vec::new();
+    }
+    let row = usize::from(y - area.y);
+    let len = state.count();
+    if let Some(rows) = state.list() {
+        let at = rows.list.top + row;
+        if at >= len {
+            return Vec::new();
+        }
+        if rows.list.selected == at {
+            return enter(state);
+        }
+        rows.list.select(at, len);
+    }
+    Vec::new()
+}
+
+/// A click selects a function, a variable or a byte; a second one on a variable shows
+/// its memory.
+fn in_recording(state: &mut State, x: u16, y: u16) -> Vec<Effect> {
+    let at = ratatui::layout::Position { x, y };
+    let panes = layout::recording(state);
+    let row = |area: ratatui::layout::Rect| usize::from(y.saturating_sub(area.y + 1));
+    let Some(picture) = &state.picture else {
+        return Vec::new();
+    };
+    let frames = picture.frames.len();
+    if panes.stack.contains(at) {
+        let top = layout::stack_top(state);
+        state.pane = Pane::Stack;
+        state.variable.selected = 0;
+        state.frame = (top + row(panes.stack)).min(frames.saturating_sub(1));
+    } else if panes.variables.contains(at) {
+        let (old, was) = (state.variable.selected, state.pane);
+        state.pane = Pane::Variables;
+        let len = state.variables().len();
+        state
+            .variable
+            .select(state.variable.top + row(panes.variables), len);
+        if was == Pane::Variables && state.variable.selected == old {
+            return enter(state);
+        }
+    } else if panes.memory.contains(at) {
+        state.pane = Pane::Memory;
+        let top = layout::memory_top(state);
+        if let Some(column) = layout::byte_at(x.saturating_sub(panes.memory.x)) {
+            state.byte = (top + row(panes.memory)) * panes::ROW as usize + column;
+        }
+    }
+    Vec::new()
+}
+
+/// The wheel moves by three rows.
+pub fn scroll(state: &mut State, by: i8) -> Vec<Effect> {
+    if let Some(Overlay::Help(n)) = state.overlay {
+        let to = if by < 0 { n.saturating_sub(3) } else { n + 3 };
+        state.overlay = Some(Overlay::Help(to));
+        return Vec::new();
+    }
+    move_by(state, i64::from(by) * 3)
+}

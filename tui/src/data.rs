@@ -1,0 +1,254 @@
+//! What the screens show, as plain data: whoever reads recordings fills it.
+
+/// The session in a few lines, and its processes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overview {
+    /// The command that was recorded.
+    pub command: String,
+    /// When, how long, how it ended.
+    pub note: String,
+    /// All recordings, children below their parents.
+    pub processes: Vec<Process>,
+}
+
+/// A recording.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Process {
+    /// Its number: 3 of `p3`.
+    pub id: u32,
+    /// Lines that show its place in the tree.
+    pub branch: String,
+    /// Process id.
+    pub pid: Option<u32>,
+    /// Last part of the program's path.
+    pub program: String,
+    /// The command line.
+    pub command: String,
+    /// First and last tick.
+    pub span: (u64, u64),
+    /// How it ended, in words.
+    pub ending: String,
+    /// How bad that is.
+    pub end: End,
+    /// How many events it has.
+    pub events: u64,
+}
+
+/// How a recording ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum End {
+    /// As it should, or nobody knows.
+    #[default]
+    Good,
+    /// It goes on in another recording.
+    Exec,
+    /// With an exit code that is not 0.
+    Failed,
+    /// By a signal.
+    Crashed,
+}
+
+/// What happened when, of all recordings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lanes {
+    /// First and last tick of the session.
+    pub span: (u64, u64),
+    /// By recording.
+    pub lanes: Vec<Lane>,
+}
+
+/// One recording's part of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lane {
+    /// Which.
+    pub recording: u32,
+    /// Events in equal parts of the session's span.
+    pub density: Vec<u32>,
+    /// Ticks of signals.
+    pub signals: Vec<u64>,
+}
+
+/// A way to show the bytes of an access.
+pub const FORMATS: [&str; 8] = [
+    "auto", "int", "int8", "int16", "int32", "hex", "text", "float",
+];
+
+/// Who accessed some memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// What was asked for, in full.
+    pub place: String,
+    /// What else is to be said of the place.
+    pub note: String,
+    /// In the order in which they happened.
+    pub rows: Vec<Access>,
+}
+
+/// A row of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// `p3@18402`.
+    pub position: String,
+    /// Its tick.
+    pub tick: u64,
+    /// Whose, or who noticed.
+    pub recording: u32,
+    /// Seconds since the session began.
+    pub time: String,
+    /// Program.
+    pub program: String,
+    /// `store`, `load`, `syscall`, `outside`, `initial`.
+    pub kind: &'static str,
+    /// Offset and size.
+    pub place: String,
+    /// By [`FORMATS`].
+    pub values: Vec<String>,
+    /// Function.
+    pub function: String,
+    /// File and line.
+    pub file: String,
+}
+
+/// A shared access that a recording has just made: what may be asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Near {
+    /// The place, as it is typed: `/dev/shm/q+0x40:4`.
+    pub place: String,
+    /// The access in words.
+    pub text: String,
+}
+
+/// A process as it was.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Picture {
+    /// Where.
+    pub position: String,
+    /// Which recording.
+    pub recording: u32,
+    /// Tick of the event that it is at or behind.
+    pub tick: u64,
+    /// Program, process, thread.
+    pub title: String,
+    /// The event, and how the position is related to it.
+    pub event: String,
+    /// Functions that have not returned, innermost first.
+    pub frames: Vec<Frame>,
+    /// The one whose source is shown first.
+    pub frame: usize,
+    /// Why there may be more.
+    pub cut: Option<String>,
+    /// Instructions around the next one.
+    pub code: Vec<Instruction>,
+    /// Names, values, what is there.
+    pub registers: Vec<(&'static str, u64, String)>,
+    /// Its threads.
+    pub threads: Vec<Thread>,
+    /// Memory that was asked for.
+    pub memory: Memory,
+    /// What would show more.
+    pub hint: Option<String>,
+}
+
+/// A line of the stack.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Frame {
+    /// Address where it goes on.
+    pub pc: u64,
+    /// Function.
+    pub function: String,
+    /// File and line, or the program.
+    pub place: String,
+    /// Source lines.
+    pub source: Option<Source>,
+    /// Parameters and local variables, and their members.
+    pub variables: Vec<Variable>,
+}
+
+/// A variable of a function.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Variable {
+    /// Its name; a member's with those of what it is in.
+    pub name: String,
+    /// Its value, or why there is none.
+    pub value: String,
+    /// First byte and size, if it is in memory.
+    pub place: Option<(u64, u64)>,
+}
+
+/// A thread.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Thread {
+    /// Its number in the recording.
+    pub index: u32,
+    /// Kernel thread id.
+    pub tid: u32,
+    /// Whether it runs; the others wait.
+    pub running: bool,
+    /// The function that it is in.
+    pub place: String,
+}
+
+/// Source lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Source {
+    /// Path.
+    pub file: String,
+    /// The line that is meant.
+    pub line: u32,
+    /// Numbers and texts; none if the file cannot be read.
+    pub lines: Vec<(u32, String)>,
+    /// Why it cannot, or may be another.
+    pub problem: Option<String>,
+}
+
+/// An instruction.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Instruction {
+    /// Address.
+    pub addr: u64,
+    /// Whether it is the next one.
+    pub current: bool,
+    /// Function and offset.
+    pub function: String,
+    /// As assembly.
+    pub text: String,
+}
+
+/// Some memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// What was asked for.
+    pub what: String,
+    /// Address of the first byte.
+    pub addr: u64,
+    /// As far as they can be read.
+    pub bytes: Vec<u8>,
+    /// Why there are no more.
+    pub problem: Option<String>,
+}
+
+/// What was printed, or what happened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Line {
+    /// `p3@18402`.
+    pub position: String,
+    /// Its tick.
+    pub tick: u64,
+    /// Whose.
+    pub recording: u32,
+    /// Thread, where there are several.
+    pub thread: Option<u32>,
+    /// The text.
+    pub text: String,
+    /// Whether something failed.
+    pub bad: bool,
+}
+
+/// Lines in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lines {
+    /// Them.
+    pub lines: Vec<Line>,
+    /// What is missing.
+    pub note: Option<String>,
+}

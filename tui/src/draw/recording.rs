@@ -1,0 +1,252 @@
+//! A process at a position.
+
+use super::canvas::{Canvas, width};
+use super::syntax::{self, Language};
+use super::{memory, variables};
+use crate::data::{Picture, Source};
+use crate::layout::{self, below};
+use crate::panes::Pane;
+use crate::state::State;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+/// Draws it.
+pub fn draw(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
+    let theme = canvas.theme;
+    let Some(picture) = &state.picture else {
+        canvas.rule(body, "A recording at a position", "");
+        let text = match state.travels() {
+            true => "The process is replayed to this position.",
+            false => {
+                "Choose a process in 1 System, a line in 4 Console or an access in 3 History \
+                 with Enter, or press @ and type a position."
+            }
+        };
+        let area = Rect::new(2, body.y + 2, body.width.saturating_sub(4), body.height - 2);
+        canvas.wrapped(area, text, theme.dim());
+        return;
+    };
+    let style = theme.recording(picture.recording).patch(theme.bold());
+    let x = canvas.text(1, body.y, body.width, &picture.position, style);
+    canvas.text(x + 1, body.y, body.width, &picture.title, Style::new());
+    canvas.text(1, body.y + 1, body.width - 1, &picture.event, theme.dim());
+    let parts = layout::recording(state);
+    if state.code {
+        code(canvas, picture, parts.source);
+    } else {
+        source(canvas, picture, state.frame, parts.source);
+    }
+    stack(canvas, state, picture, parts.stack);
+    threads(canvas, picture, parts.threads);
+    variables::draw(state, canvas, parts.variables);
+    registers(canvas, state, picture, parts.registers);
+    memory::draw(state, canvas, picture, parts.memory);
+}
+
+fn source(canvas: &mut Canvas<'_>, picture: &Picture, frame: usize, area: Rect) {
+    let source = picture.frames.get(frame).and_then(|f| f.source.as_ref());
+    let Some(source) = source else {
+        canvas.rule(area, "Source", "");
+        let text = match (&picture.hint, frame) {
+            (Some(hint), 0) => hint.clone(),
+            _ => "This function has no line: it was built without -g.".to_owned(),
+        };
+        let text = format!("{text}\nd shows its instructions, ↓ the caller's source.");
+        let area = below(area, 2);
+        let area = Rect::new(2, area.y, area.width.saturating_sub(4), area.height);
+        canvas.wrapped(area, &text, canvas.theme.dim());
+        return;
+    };
+    let (name, dir) = match source.file.rsplit_once('/') {
+        Some((dir, name)) => (name, dir),
+        None => (&source.file[..], ""),
+    };
+    canvas.rule(area, &format!("{name}:{}", source.line), dir);
+    let mut area = below(area, 1);
+    if let Some(problem) = &source.problem {
+        let inside = Rect::new(2, area.y, area.width.saturating_sub(4), area.height);
+        let used = canvas.wrapped(inside, problem, canvas.theme.warn());
+        area = below(area, used);
+    }
+    source_lines(canvas, source, area);
+}
+
+fn source_lines(canvas: &mut Canvas<'_>, source: &Source, area: Rect) {
+    let theme = canvas.theme;
+    let here = source.lines.iter().position(|l| l.0 == source.line);
+    let height = usize::from(area.height);
+    let here = here.unwrap_or(0);
+    let top = here.saturating_sub(height / 2);
+    let top = top.min(source.lines.len().saturating_sub(height));
+    let last = source.lines.last().map_or(0, |l| l.0);
+    let number_width = width(&last.to_string());
+    let language = Language::of(&source.file);
+    let mut inside = false;
+    for (_, text) in source.lines.iter().take(top) {
+        syntax::pieces(language, text, &mut inside);
+    }
+    for ((number, text), y) in source.lines.iter().skip(top).take(height).zip(area.y..) {
+        let text = &text.replace('\t', "    ");
+        let shift = number_width - width(&number.to_string());
+        canvas.text(
+            area.x + 3 + shift,
+            y,
+            number_width,
+            &number.to_string(),
+            theme.dim(),
+        );
+        let x = area.x + 5 + number_width;
+        let room = area.right().saturating_sub(x + 1);
+        canvas.text(x, y, room, text, Style::new());
+        for (piece, kind) in syntax::pieces(language, text, &mut inside) {
+            let from = width(&text[..piece.start]).min(room);
+            let to = width(&text[..piece.end]).min(room);
+            let style = syntax::style(theme, kind);
+            canvas.fill(Rect::new(x + from, y, to - from, 1), style);
+        }
+        if *number == source.line {
+            canvas.text(area.x + 1, y, 1, "▶", theme.key());
+            canvas.fill(Rect::new(area.x, y, area.width - 1, 1), theme.here());
+        }
+    }
+}
+
+fn code(canvas: &mut Canvas<'_>, picture: &Picture, area: Rect) {
+    let theme = canvas.theme;
+    let function = picture
+        .code
+        .iter()
+        .find(|i| i.current)
+        .map(|i| i.function.as_str());
+    canvas.rule(area, "Instructions", function.unwrap_or_default());
+    let area = below(area, 1);
+    let height = usize::from(area.height);
+    let here = picture.code.iter().position(|i| i.current).unwrap_or(0);
+    let top = here.saturating_sub(height / 2);
+    let top = top.min(picture.code.len().saturating_sub(height));
+    for (i, y) in picture.code.iter().skip(top).take(height).zip(area.y..) {
+        let x = canvas.text(area.x + 3, y, 14, &format!("{:#x}", i.addr), theme.dim());
+        let most = area.right().saturating_sub(x + 3);
+        canvas.text(x + 2, y, most, &i.text, Style::new());
+        if i.current {
+            canvas.text(area.x + 1, y, 1, "▶", theme.key());
+            canvas.fill(Rect::new(area.x, y, area.width - 1, 1), theme.here());
+        }
+    }
+}
+
+fn stack(canvas: &mut Canvas<'_>, state: &State, picture: &Picture, area: Rect) {
+    if area.height == 0 {
+        return;
+    }
+    let (theme, selected) = (canvas.theme, state.frame);
+    let note = format!(
+        "{} of {}",
+        (selected + 1).min(picture.frames.len()),
+        picture.frames.len()
+    );
+    canvas.pane(area, "Stack", &note, state.pane == Pane::Stack);
+    let area = below(area, 1);
+    let height = usize::from(area.height);
+    let top = layout::stack_top(state);
+    let shown = picture.frames.iter().enumerate().skip(top).take(height);
+    for ((n, frame), y) in shown.zip(area.y..) {
+        let level = format!("{n:>2}");
+        let x = canvas.text(area.x + 2, y, 3, &level, theme.dim()) + 1;
+        let x = canvas.text(
+            x,
+            y,
+            area.right().saturating_sub(x + 1),
+            &frame.function,
+            Style::new(),
+        ) + 2;
+        let room = area.right().saturating_sub(x + 1);
+        if room > 8 {
+            let place = super::canvas::cut_front(&frame.place, room);
+            canvas.text(x, y, room, &place, theme.dim());
+        }
+        if n == selected {
+            canvas.fill(Rect::new(area.x, y, area.width, 1), theme.selected());
+            canvas.text(area.x + 1, y, 1, "▶", theme.key());
+        }
+    }
+    let y = area.y
+        + u16::try_from(picture.frames.len())
+            .unwrap_or(u16::MAX)
+            .min(area.height);
+    if let Some(cut) = picture.cut.as_ref().filter(|_| y < area.bottom()) {
+        let most = area.width.saturating_sub(4);
+        canvas.text(area.x + 3, y, most, &format!("… {cut}"), theme.dim());
+    }
+}
+
+/// Where there are several; the one that runs first.
+fn threads(canvas: &mut Canvas<'_>, picture: &Picture, area: Rect) {
+    if area.height == 0 {
+        return;
+    }
+    let theme = canvas.theme;
+    canvas.rule(area, "Threads", &picture.threads.len().to_string());
+    let area = below(area, 1);
+    let mut all: Vec<_> = picture.threads.iter().collect();
+    all.sort_by_key(|t| (!t.running, t.index));
+    for (thread, y) in all.into_iter().zip(area.y..area.bottom()) {
+        let style = if thread.running {
+            theme.bold()
+        } else {
+            theme.dim()
+        };
+        let what = if thread.running { "runs " } else { "waits" };
+        let text = format!("{:>2} {} {what} {}", thread.index, thread.tid, thread.place);
+        canvas.text(area.x + 2, y, area.width.saturating_sub(3), &text, style);
+    }
+}
+
+/// In columns; those that the last step changed are marked.
+fn registers(canvas: &mut Canvas<'_>, state: &State, picture: &Picture, area: Rect) {
+    if area.height == 0 || area.width == 0 {
+        return;
+    }
+    let theme = canvas.theme;
+    let before = state.before.as_ref().map(|p| &p.registers);
+    let changed = |name: &str, value: u64| {
+        let old = before.and_then(|b| b.iter().find(|r| r.0 == name));
+        old.is_some_and(|old| old.1 != value)
+    };
+    let count = picture
+        .registers
+        .iter()
+        .filter(|r| changed(r.0, r.1))
+        .count();
+    let note = match before {
+        None => String::new(),
+        Some(_) => format!("{count} changed (*)"),
+    };
+    canvas.rule(area, "Registers", &note);
+    let area = below(area, 1);
+    let rows = usize::from(area.height).max(1);
+    let wanted = picture.registers.len().div_ceil(rows);
+    // The narrowest column has room for a name and 16 digits.
+    let most = usize::from(area.width / 20).max(1);
+    let columns = wanted.clamp(1, most);
+    let wide = (area.width / u16::try_from(columns).unwrap_or(1)).min(60);
+    for (n, (name, value, meaning)) in picture.registers.iter().enumerate() {
+        let (column, row) = (n / rows, n % rows);
+        if column >= columns {
+            break;
+        }
+        let x = area.x + u16::try_from(column).unwrap_or(0) * wide;
+        let y = area.y + u16::try_from(row).unwrap_or(0);
+        let is_new = changed(name, *value);
+        let style = if is_new { theme.warn() } else { Style::new() };
+        // The flags' name is longer; what they mean says more.
+        let name = if *name == "rflags" { "flg" } else { name };
+        canvas.text(x, y, 3, name, theme.dim());
+        canvas.text(x + 3, y, 1, if is_new { "*" } else { " " }, style);
+        let end = canvas.text(x + 4, y, 16, &format!("{value:x}"), style);
+        let room = (x + wide).saturating_sub(end + 2);
+        if room > 6 {
+            canvas.text(end + 1, y, room, meaning, theme.dim());
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! All processes over time.
+
+use super::canvas::{Canvas, Column, widths};
+use crate::act::shown;
+use crate::data::{End, Lane, Process};
+use crate::layout;
+use crate::state::State;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+const fn column(name: &'static str, most: u16, right: bool, from: u16) -> Column {
+    Column {
+        name,
+        most,
+        right,
+        from,
+    }
+}
+
+const COLUMNS: [Column; 5] = [
+    column("RECORDING", 22, false, 0),
+    column("PROGRAM", 18, false, 0),
+    column("PID", 8, true, 100),
+    column("EVENTS", 9, true, 140),
+    column("ENDED", 20, false, 0),
+];
+
+const BARS: [&str; 8] = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
+
+/// Draws it.
+pub fn draw(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
+    let theme = canvas.theme;
+    let Some(overview) = &state.overview else {
+        canvas.rule(body, "Session", "");
+        return;
+    };
+    let rows = state.processes();
+    let all = overview.processes.len();
+    let note = match rows.len() == all {
+        true => overview.note.clone(),
+        false => format!("filter “{}”: {} of {all}", state.system.filter, rows.len()),
+    };
+    canvas.rule(body, &overview.command, &note);
+    let area = layout::list(state);
+    let visible = rows
+        .iter()
+        .skip(state.system.list.top)
+        .take(area.height.into());
+    let cells: Vec<Vec<String>> = visible.clone().map(|p| cells(p)).collect();
+    let mut widths = widths(&COLUMNS, &cells, body.width);
+    let ends = cells.iter().map(|c| super::canvas::width(&c[4])).max();
+    widths[4] = ends.unwrap_or(0).clamp(5, 20);
+    let taken: u16 = widths.iter().filter(|&&w| w > 0).map(|w| w + 2).sum();
+    let lanes = Rect::new(
+        2 + taken,
+        area.y,
+        (body.width).saturating_sub(taken + 3),
+        area.height,
+    );
+    let heads: Vec<String> = COLUMNS.iter().map(|c| c.name.to_owned()).collect();
+    let y = area.y - 1;
+    canvas.row((2, y), &COLUMNS, &widths, &heads, |_| theme.dim());
+    axis(state, canvas, Rect::new(lanes.x, y, lanes.width, 1));
+    for (n, ((process, cells), y)) in visible.zip(&cells).zip(area.y..).enumerate() {
+        canvas.row((2, y), &COLUMNS, &widths, cells, |column| {
+            match (column, process.end) {
+                (0 | 1, _) => theme.recording(process.id),
+                (4, End::Crashed) => theme.bad(),
+                (4, End::Failed) => theme.warn(),
+                (4, End::Good) => Style::new(),
+                _ => theme.dim(),
+            }
+        });
+        lane(
+            state,
+            canvas,
+            process,
+            Rect::new(lanes.x, y, lanes.width, 1),
+        );
+        if state.system.list.top + n == state.system.list.selected {
+            canvas.fill(Rect::new(0, y, body.width, 1), theme.selected());
+            canvas.text(0, y, 1, "▶", theme.key());
+        }
+    }
+    let last = area.y + u16::try_from(cells.len()).unwrap_or(area.height);
+    if last < area.bottom() && lanes.width > 50 {
+        let legend = "▁▃▅█ events   ! signal   > exec   ✗ crash   │ cursor";
+        canvas.text(lanes.x, area.bottom() - 1, lanes.width, legend, theme.dim());
+    }
+}
+
+fn cells(process: &Process) -> Vec<String> {
+    vec![
+        format!("{}p{}", process.branch, process.id),
+        process.program.clone(),
+        process.pid.map_or_else(String::new, |pid| pid.to_string()),
+        process.events.to_string(),
+        process.ending.clone(),
+    ]
+}
+
+/// The column of a tick, if it is shown.
+fn at(state: &State, area: Rect, tick: u64) -> Option<u16> {
+    let (from, to) = shown(state);
+    if area.width == 0 || tick < from || tick > to {
+        return None;
+    }
+    let part =
+        u128::from(tick - from) * u128::from(area.width - 1) / u128::from((to - from).max(1));
+    Some(area.x + u16::try_from(part).unwrap_or(0))
+}
+
+/// Ticks above the lanes.
+fn axis(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
+    let (from, to) = shown(state);
+    let theme = canvas.theme;
+    let (first, last) = (format!("@{from}"), format!("@{to}"));
+    if area.width < 24 {
+        return;
+    }
+    canvas.text(area.x, area.y, area.width, &first, theme.dim());
+    let x = area.right().saturating_sub(super::canvas::width(&last));
+    canvas.text(x, area.y, area.width, &last, theme.dim());
+    if let Some(x) = state.picture.as_ref().and_then(|p| at(state, area, p.tick)) {
+        let text = state
+            .picture
+            .as_ref()
+            .map_or(String::new(), |p| format!("@{}", p.tick));
+        let wide = super::canvas::width(&text);
+        let x = x.min(area.right().saturating_sub(wide));
+        canvas.blank(Rect::new(x.saturating_sub(1), area.y, wide + 2, 1));
+        canvas.text(x, area.y, area.width, &text, theme.key());
+    }
+}
+
+/// The life of a process, and how much it did when.
+fn lane(state: &State, canvas: &mut Canvas<'_>, process: &Process, area: Rect) {
+    let theme = canvas.theme;
+    let (from, to) = shown(state);
+    let (first, last) = process.span;
+    let lane = state.lanes.as_ref().and_then(|l| {
+        let found = l.lanes.iter().find(|lane| lane.recording == process.id)?;
+        Some((l.span, found))
+    });
+    let style = theme.recording(process.id);
+    if first <= to && last >= from {
+        let start = at(state, area, first.max(from)).unwrap_or(area.x);
+        let end = at(state, area, last.min(to)).unwrap_or(area.right() - 1);
+        for x in start..=end {
+            let part = |x: u16| {
+                from + ((u128::from(x - area.x) * u128::from(to - from + 1))
+                    / u128::from(area.width)) as u64
+            };
+            let bar = lane.and_then(|(span, lane)| bar(span, lane, part(x), part(x + 1)));
+            canvas.text(x, area.y, 1, bar.unwrap_or("─"), style);
+        }
+        if last <= to {
+            match process.end {
+                End::Crashed => canvas.text(end, area.y, 1, "✗", theme.bad()),
+                End::Exec => canvas.text(end, area.y, 1, ">", style),
+                _ => end,
+            };
+        }
+    }
+    if let Some((_, lane)) = lane {
+        for &tick in &lane.signals {
+            if let Some(x) = at(state, area, tick)
+                && !(process.end == End::Crashed && at(state, area, last) == Some(x))
+            {
+                canvas.text(x, area.y, 1, "!", theme.warn());
+            }
+        }
+    }
+    if let Some(picture) = &state.picture
+        && let Some(x) = at(state, area, picture.tick)
+    {
+        let own = picture.recording == process.id;
+        let style = if own { theme.key() } else { theme.dim() };
+        canvas.text(x, area.y, 1, "│", style);
+    }
+}
+
+/// How high a column is: events between two ticks.
+fn bar(span: (u64, u64), lane: &Lane, from: u64, to: u64) -> Option<&'static str> {
+    let parts = lane.density.len() as u64;
+    let len = (span.1.saturating_sub(span.0) + 1).max(1);
+    let part = |tick: u64| tick.saturating_sub(span.0).saturating_mul(parts) / len;
+    let (first, last) = (part(from), part(to).max(part(from) + 1));
+    let slice = lane
+        .density
+        .get(first as usize..(last.min(parts)) as usize)?;
+    let most = slice.iter().copied().max().filter(|&n| n > 0)?;
+    let all = lane.density.iter().copied().max().unwrap_or(1).max(1);
+    // A column with one event is to be seen beside one with thousands.
+    let (a, b) = (f64::from(most).ln_1p(), f64::from(all).ln_1p());
+    let height = ((a / b) * 8.0).ceil() as usize;
+    BARS.get(height.clamp(1, 8) - 1).copied()
+}

@@ -1,0 +1,167 @@
+//! What comes to the state, and what it asks for.
+
+use crate::data::{History, Lanes, Lines, Near, Overview, Picture};
+
+/// A key, as far as the screens know keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// A character.
+    Char(char),
+    /// With Ctrl.
+    Ctrl(char),
+    /// Return.
+    Enter,
+    /// Escape.
+    Esc,
+    /// Backspace.
+    Backspace,
+    /// Delete.
+    Delete,
+    /// Tabulator.
+    Tab,
+    /// Shift and tabulator.
+    BackTab,
+    /// Arrow.
+    Up,
+    /// Arrow.
+    Down,
+    /// Arrow.
+    Left,
+    /// Arrow.
+    Right,
+    /// To the start.
+    Home,
+    /// To the end.
+    End,
+    /// A page up.
+    PageUp,
+    /// A page down.
+    PageDown,
+}
+
+/// Something happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A key was pressed.
+    Key(Key),
+    /// The first mouse button, column and row.
+    Click(u16, u16),
+    /// The wheel: up is negative.
+    Scroll(u16, u16, i8),
+    /// The terminal has so many columns and rows.
+    Resize(u16, u16),
+    /// A request is answered.
+    Loaded(u64, Box<Loaded>),
+    /// A request is worked at: what is done.
+    Progress(u64, String),
+}
+
+/// An answer; an error is a text for the user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Loaded {
+    /// To [`Request::Overview`].
+    Overview(Result<Overview, String>),
+    /// To [`Request::Lanes`].
+    Lanes(Result<Lanes, String>),
+    /// To [`Request::Blame`].
+    History(Result<History, String>),
+    /// To [`Request::Near`].
+    Near(Result<Vec<Near>, String>),
+    /// To [`Request::Visit`] and [`Request::Move`].
+    Picture(Result<Box<Picture>, String>),
+    /// To [`Request::Console`].
+    Console(Result<Lines, String>),
+    /// To [`Request::Events`].
+    Events(Result<Lines, String>),
+}
+
+/// What the state wants to know. Those of a lane are done one after another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// The processes.
+    Overview,
+    /// When they did how much.
+    Lanes,
+    /// Who accessed a place (text of the user's), as seen from a position.
+    Blame(String, Option<String>),
+    /// Shared accesses of a recording until a tick, the last first.
+    Near(u32, u64),
+    /// A process at a position (text of the user's), with some memory of it.
+    Visit(String, String),
+    /// The same a step on from a position.
+    Move(String, Motion, String),
+    /// All that was printed.
+    Console,
+    /// Events around a tick, of one recording or of all.
+    Events(Option<u32>, u64),
+}
+
+/// A step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Motion {
+    /// By what.
+    pub by: By,
+    /// Backwards.
+    pub back: bool,
+    /// Of which function of the stack: 0 is the innermost.
+    pub frame: usize,
+}
+
+/// What a step is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// One instruction, or the event that is next.
+    Instruction,
+    /// To another source line of the function or its caller.
+    Line,
+    /// To the next event that people care for.
+    Event,
+}
+
+/// Who works at a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worker {
+    /// Replays.
+    Travel,
+    /// Reads.
+    Search,
+}
+
+impl Request {
+    /// Who works at it.
+    #[must_use]
+    pub const fn worker(&self) -> Worker {
+        match self {
+            Self::Visit(..) | Self::Move(..) => Worker::Travel,
+            _ => Worker::Search,
+        }
+    }
+
+    /// What is being done, in words.
+    #[must_use]
+    pub fn note(&self) -> String {
+        match self {
+            Self::Overview => "reading the session".to_owned(),
+            Self::Lanes => "counting events".to_owned(),
+            Self::Blame(place, _) => format!("searching who accessed {place}"),
+            Self::Near(..) => "searching what it accessed".to_owned(),
+            Self::Visit(position, _) => format!("replaying to {position}"),
+            Self::Move(..) => "replaying".to_owned(),
+            Self::Console => "reading what was printed".to_owned(),
+            Self::Events(..) => "reading events".to_owned(),
+        }
+    }
+}
+
+/// What the state has asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Work at this, and answer with its ticket.
+    Ask(u64, Request),
+    /// Nobody waits for these tickets any more.
+    Cancel(Vec<u64>),
+    /// The program is to stop, until the shell has it go on.
+    Suspend,
+    /// The end.
+    Quit,
+}

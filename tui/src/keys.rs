@@ -1,0 +1,484 @@
+//! All commands, as a table: what keys do, the last line, help and the palette are made from it.
+
+use crate::event::{By, Key, Motion};
+use crate::state::View;
+
+/// What a command does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Shows a view.
+    Show(View),
+    /// The view to the right.
+    Next,
+    /// The view to the left.
+    Previous,
+    /// Moves in the list by so many rows.
+    Rows(i32),
+    /// Moves in the list by pages.
+    Pages(i32),
+    /// To the first row.
+    Top,
+    /// To the last row.
+    Bottom,
+    /// Goes to what is selected.
+    Enter,
+    /// Returns to where one was before.
+    Back,
+    /// Asks for a filter.
+    Filter,
+    /// Another format of values.
+    Format,
+    /// Asks for a place to blame.
+    Blame,
+    /// Asks for a position.
+    Goto,
+    /// Asks for memory to show.
+    Memory,
+    /// Source or instructions.
+    Code,
+    /// The next part of the recording view.
+    Pane,
+    /// A step of the process.
+    Step(Motion),
+    /// Shows a shorter time.
+    ZoomIn,
+    /// Shows a longer time.
+    ZoomOut,
+    /// Shows a time before or after.
+    Pan(i32),
+    /// Shows all the time.
+    Fit,
+    /// Events of one recording, or of all.
+    Only,
+    /// What keys do.
+    Help,
+    /// All commands.
+    Palette,
+    /// The tour of the first start.
+    Tour,
+    /// Light or dark.
+    Theme,
+    /// Stops until the shell has it go on.
+    Suspend,
+    /// Ends.
+    Quit,
+}
+
+/// A command.
+#[derive(Debug)]
+pub struct Command {
+    /// What it does.
+    pub action: Action,
+    /// Keys that do it.
+    pub keys: &'static [Key],
+    /// How they are written.
+    pub shown: &'static str,
+    /// In a word or two, for the last line; empty: not shown there.
+    pub label: &'static str,
+    /// In a sentence.
+    pub help: &'static str,
+    /// Where; empty: everywhere.
+    pub views: &'static [View],
+}
+
+const fn step(by: By, back: bool) -> Action {
+    Action::Step(Motion { by, back, frame: 0 })
+}
+
+const RECORDING: &[View] = &[View::Recording];
+const SYSTEM: &[View] = &[View::System];
+const LISTS: &[View] = &[View::History, View::System, View::Console, View::Events];
+
+use Key::Char;
+
+/// All of them; in the last line in this order.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        action: Action::Enter,
+        keys: &[Key::Enter],
+        shown: "Enter",
+        label: "go there",
+        help: "Go to the recording and position of the selected row",
+        views: LISTS,
+    },
+    Command {
+        action: step(By::Instruction, true),
+        keys: &[Key::Left, Char('h'), Char('S')],
+        shown: "←/→",
+        label: "instr",
+        help: "Step one instruction back (where the cursor is in memory: S)",
+        views: RECORDING,
+    },
+    Command {
+        action: step(By::Instruction, false),
+        keys: &[Key::Right, Char('l'), Char('s')],
+        shown: "→",
+        label: "",
+        help: "Step one instruction forward (where the cursor is in memory: s)",
+        views: RECORDING,
+    },
+    Command {
+        action: step(By::Line, false),
+        keys: &[Char('n')],
+        shown: "n/N",
+        label: "line",
+        help: "Step to the next source line of the selected function, over calls",
+        views: RECORDING,
+    },
+    Command {
+        action: step(By::Line, true),
+        keys: &[Char('N'), Char('p')],
+        shown: "N",
+        label: "",
+        help: "Step to the source line before, of the selected function, over calls",
+        views: RECORDING,
+    },
+    Command {
+        action: step(By::Event, false),
+        keys: &[Char('e')],
+        shown: "e/E",
+        label: "event",
+        help: "Go to the next event",
+        views: RECORDING,
+    },
+    Command {
+        action: step(By::Event, true),
+        keys: &[Char('E')],
+        shown: "E",
+        label: "",
+        help: "Go to the event before",
+        views: RECORDING,
+    },
+    Command {
+        action: Action::Blame,
+        keys: &[Char('b')],
+        shown: "b",
+        label: "who wrote?",
+        help: "Blame: who accessed some memory (type a place, or choose one)",
+        views: &[],
+    },
+    Command {
+        action: Action::Back,
+        keys: &[Key::Backspace],
+        shown: "Bksp",
+        label: "return",
+        help: "Return to where you were before",
+        views: &[],
+    },
+    Command {
+        action: Action::Filter,
+        keys: &[Char('/')],
+        shown: "/",
+        label: "filter",
+        help: "Show only rows with some text, while you type",
+        views: LISTS,
+    },
+    Command {
+        action: Action::Format,
+        keys: &[Char('f')],
+        shown: "f",
+        label: "format",
+        help: "Show values in another format: auto, integers, hex, text, float",
+        views: &[View::History],
+    },
+    Command {
+        action: Action::Only,
+        keys: &[Char('o')],
+        shown: "o",
+        label: "one/all",
+        help: "Events of the current recording, or of all",
+        views: &[View::Events],
+    },
+    Command {
+        action: Action::Code,
+        keys: &[Char('d')],
+        shown: "d",
+        label: "disasm",
+        help: "Show instructions in place of source, or source again",
+        views: RECORDING,
+    },
+    Command {
+        action: Action::Enter,
+        keys: &[Key::Enter],
+        shown: "Enter",
+        label: "",
+        help: "Where the cursor is on a variable: show its memory",
+        views: RECORDING,
+    },
+    Command {
+        action: Action::Pane,
+        keys: &[Char('w')],
+        shown: "w",
+        label: "pane",
+        help: "Cursor to the stack, the variables or the memory; b there: who wrote this?",
+        views: RECORDING,
+    },
+    Command {
+        action: Action::Memory,
+        keys: &[Char('m')],
+        shown: "m",
+        label: "memory",
+        help: "Show memory: an address, a register ($rsp) or a variable",
+        views: RECORDING,
+    },
+    Command {
+        action: Action::ZoomIn,
+        keys: &[Char('+'), Char('=')],
+        shown: "+/-",
+        label: "zoom",
+        help: "Show a shorter time, around the cursor",
+        views: SYSTEM,
+    },
+    Command {
+        action: Action::ZoomOut,
+        keys: &[Char('-')],
+        shown: "-",
+        label: "",
+        help: "Show a longer time",
+        views: SYSTEM,
+    },
+    Command {
+        action: Action::Pan(-1),
+        keys: &[Key::Left, Char('h')],
+        shown: "←/→",
+        label: "pan",
+        help: "Show an earlier time",
+        views: SYSTEM,
+    },
+    Command {
+        action: Action::Pan(1),
+        keys: &[Key::Right, Char('l')],
+        shown: "→",
+        label: "",
+        help: "Show a later time",
+        views: SYSTEM,
+    },
+    Command {
+        action: Action::Fit,
+        keys: &[Char('0')],
+        shown: "0",
+        label: "fit",
+        help: "Show the whole session",
+        views: SYSTEM,
+    },
+    Command {
+        action: Action::Goto,
+        keys: &[Char('@')],
+        shown: "@",
+        label: "position",
+        help: "Go to a position: p3@18402, p3@exit, p3@50%, p3@~1.5s",
+        views: &[],
+    },
+    Command {
+        action: Action::Show(View::System),
+        keys: &[Char('1')],
+        shown: "1",
+        label: "",
+        help: "System: all processes over time",
+        views: &[],
+    },
+    Command {
+        action: Action::Show(View::Recording),
+        keys: &[Char('2')],
+        shown: "2",
+        label: "",
+        help: "Recording: a process at a position",
+        views: &[],
+    },
+    Command {
+        action: Action::Show(View::History),
+        keys: &[Char('3')],
+        shown: "3",
+        label: "",
+        help: "History: who wrote some memory",
+        views: &[],
+    },
+    Command {
+        action: Action::Show(View::Console),
+        keys: &[Char('4')],
+        shown: "4",
+        label: "",
+        help: "Console: what was printed",
+        views: &[],
+    },
+    Command {
+        action: Action::Show(View::Events),
+        keys: &[Char('5')],
+        shown: "5",
+        label: "",
+        help: "Events: what happened, as strace would show it",
+        views: &[],
+    },
+    Command {
+        action: Action::Next,
+        keys: &[Key::Tab],
+        shown: "Tab",
+        label: "",
+        help: "The view to the right",
+        views: &[],
+    },
+    Command {
+        action: Action::Previous,
+        keys: &[Key::BackTab],
+        shown: "S-Tab",
+        label: "",
+        help: "The view to the left",
+        views: &[],
+    },
+    Command {
+        action: Action::Rows(1),
+        keys: &[Key::Down, Char('j')],
+        shown: "↓ j",
+        label: "",
+        help: "Down a row (in a recording: to the caller)",
+        views: &[],
+    },
+    Command {
+        action: Action::Rows(-1),
+        keys: &[Key::Up, Char('k')],
+        shown: "↑ k",
+        label: "",
+        help: "Up a row (in a recording: to what was called)",
+        views: &[],
+    },
+    Command {
+        action: Action::Pages(1),
+        keys: &[Key::PageDown, Key::Ctrl('d')],
+        shown: "PgDn C-d",
+        label: "",
+        help: "Down a page",
+        views: &[],
+    },
+    Command {
+        action: Action::Pages(-1),
+        keys: &[Key::PageUp, Key::Ctrl('u')],
+        shown: "PgUp C-u",
+        label: "",
+        help: "Up a page",
+        views: &[],
+    },
+    Command {
+        action: Action::Top,
+        keys: &[Key::Home, Char('g')],
+        shown: "Home g",
+        label: "",
+        help: "To the first row",
+        views: &[],
+    },
+    Command {
+        action: Action::Bottom,
+        keys: &[Key::End, Char('G')],
+        shown: "End G",
+        label: "",
+        help: "To the last row",
+        views: &[],
+    },
+    Command {
+        action: Action::Palette,
+        keys: &[Char(':')],
+        shown: ":",
+        label: "commands",
+        help: "Search all commands",
+        views: &[],
+    },
+    Command {
+        action: Action::Theme,
+        keys: &[],
+        shown: "",
+        label: "",
+        help: "Colours for a light or a dark terminal",
+        views: &[],
+    },
+    Command {
+        action: Action::Tour,
+        keys: &[],
+        shown: "",
+        label: "",
+        help: "Show the tour of the first start",
+        views: &[],
+    },
+    Command {
+        action: Action::Suspend,
+        keys: &[Key::Ctrl('z')],
+        shown: "C-z",
+        label: "",
+        help: "Suspend; the shell's fg goes on",
+        views: &[],
+    },
+    Command {
+        action: Action::Help,
+        keys: &[Char('?')],
+        shown: "?",
+        label: "help",
+        help: "What keys do here",
+        views: &[],
+    },
+    Command {
+        action: Action::Quit,
+        keys: &[Char('q'), Key::Ctrl('c')],
+        shown: "q",
+        label: "quit",
+        help: "Quit",
+        views: &[],
+    },
+];
+
+impl Command {
+    /// Whether it works in a view.
+    #[must_use]
+    pub fn works_in(&self, view: View) -> bool {
+        self.views.is_empty() || self.views.contains(&view)
+    }
+}
+
+/// What a key does in a view.
+#[must_use]
+pub fn find(view: View, key: Key) -> Option<Action> {
+    let mut all = COMMANDS.iter().filter(|c| c.works_in(view));
+    all.find(|c| c.keys.contains(&key)).map(|c| c.action)
+}
+
+/// How well `text` has the characters of `pattern`, in order: words' beginnings and
+/// neighbours count more. `None` if it has not.
+#[must_use]
+pub fn fuzzy(pattern: &str, text: &str) -> Option<i32> {
+    let text: Vec<char> = text.to_lowercase().chars().collect();
+    let (mut score, mut at) = (0, 0);
+    for c in pattern
+        .to_lowercase()
+        .chars()
+        .filter(|c| !c.is_whitespace())
+    {
+        let found = at + text.get(at..)?.iter().position(|&t| t == c)?;
+        let begins = found == 0 || !text[found - 1].is_alphanumeric();
+        score += if begins { 8 } else { 0 };
+        score += if found == at && at > 0 { 6 } else { 0 };
+        score -= i32::try_from(found - at).unwrap_or(99).min(5);
+        at = found + 1;
+    }
+    Some(score)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_does_two_things_in_a_view() {
+        for view in View::ALL {
+            let here = COMMANDS.iter().filter(|c| c.works_in(view));
+            let mut keys: Vec<Key> = here.flat_map(|c| c.keys.iter().copied()).collect();
+            let all = keys.len();
+            keys.sort_by_key(|k| format!("{k:?}"));
+            keys.dedup();
+            assert_eq!(keys.len(), all, "{view:?}");
+        }
+    }
+
+    #[test]
+    fn words_are_found_by_their_beginnings() {
+        assert_eq!(fuzzy("xyz", "Step one instruction"), None);
+        assert!(fuzzy("sb", "Step back") > fuzzy("sb", "rows below"));
+        assert_eq!(fuzzy("", "anything"), Some(0));
+    }
+}

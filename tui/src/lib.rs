@@ -1,0 +1,41 @@
+//! The screens of orch, as a library: [`State`] and what events do to it, and drawing,
+//! which is a function of the state. What is shown is plain data ([`data`]); whoever reads
+//! recordings answers [`event::Request`]s (a [`Backend`]). It knows no recording and no
+//! replay: `orchestrator` has the commands, and depends on this crate.
+
+mod act;
+pub mod data;
+mod draw;
+pub mod event;
+pub mod keys;
+mod layout;
+mod list;
+mod panes;
+mod prompt;
+pub mod script;
+mod state;
+pub mod svg;
+pub mod terminal;
+mod theme;
+
+pub use draw::draw;
+pub use list::List;
+pub use panes::Pane;
+pub use prompt::{Ask, Choice, Prompt};
+pub use state::{Overlay, Pending, Place, Rows, State, View};
+pub use theme::Theme;
+
+use event::{Event, Request};
+use std::sync::mpsc::Receiver;
+
+/// Who works at requests, in the background.
+pub trait Backend {
+    /// Works at a request; answers come as events with its ticket.
+    fn ask(&mut self, ticket: u64, request: Request);
+
+    /// Nobody waits for these tickets any more.
+    fn cancel(&mut self, tickets: &[u64]);
+
+    /// Where answers come.
+    fn answers(&self) -> &Receiver<Event>;
+}

@@ -1,0 +1,132 @@
+//! The line in which the user types.
+
+use crate::event::Key;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// A place to blame.
+    Blame,
+    /// A filter.
+    Filter,
+    /// A position.
+    Position,
+    /// Memory to show.
+    Memory,
+    /// A command.
+    Command,
+}
+
+/// Something to choose.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// What it stands for: the text that is typed, or a command's number.
+    pub value: String,
+    /// What is shown.
+    pub text: String,
+    /// To the right of it.
+    pub key: String,
+}
+
+/// A line, and what may be chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prompt {
+    /// What for.
+    pub ask: Ask,
+    /// What is typed.
+    pub text: String,
+    /// Where, in characters.
+    pub at: usize,
+    /// What may be chosen in place of typing.
+    pub choices: Vec<Choice>,
+    /// Why there is nothing to choose.
+    pub note: String,
+    /// Which one is: none if what is typed counts.
+    pub chosen: Option<usize>,
+}
+
+impl Prompt {
+    /// An empty one, or with `text`.
+    #[must_use]
+    pub fn new(ask: Ask, text: &str) -> Self {
+        Self {
+            ask,
+            text: text.to_owned(),
+            at: text.chars().count(),
+            choices: Vec::new(),
+            note: String::new(),
+            chosen: None,
+        }
+    }
+
+    /// What is asked, in words.
+    #[must_use]
+    pub const fn question(&self) -> &'static str {
+        match self.ask {
+            Ask::Blame => "who wrote (OBJECT+OFFSET, p3:VARIABLE or p3:0xADDRESS, then bytes): ",
+            Ask::Filter => "filter: ",
+            Ask::Position => "position (p3@18402, p3@exit, p3@50%): ",
+            Ask::Memory => "memory ($rsp:64, counters, 0x7f0012345678:16): ",
+            Ask::Command => "command: ",
+        }
+    }
+
+    /// Edits the line, or moves in the choices; `false` if the key does neither.
+    pub fn edit(&mut self, key: Key) -> bool {
+        let place = |at: usize, text: &str| {
+            let mut all = text.char_indices();
+            all.nth(at).map_or(text.len(), |(n, _)| n)
+        };
+        let len = self.text.chars().count();
+        match key {
+            Key::Char(c) if !c.is_control() => {
+                self.text.insert(place(self.at, &self.text), c);
+                self.at += 1;
+                self.chosen = None;
+            }
+            Key::Backspace if self.at > 0 => {
+                self.at -= 1;
+                self.text.remove(place(self.at, &self.text));
+            }
+            Key::Delete if self.at < len => {
+                self.text.remove(place(self.at, &self.text));
+            }
+            Key::Ctrl('u') => {
+                self.text.clear();
+                self.at = 0;
+            }
+            Key::Ctrl('w') => {
+                let kept = self.text.trim_end().rfind(' ').map_or(0, |n| n + 1);
+                self.text.truncate(kept);
+                self.at = self.text.chars().count();
+            }
+            Key::Left => self.at = self.at.saturating_sub(1),
+            Key::Right => self.at = (self.at + 1).min(len),
+            Key::Home | Key::Ctrl('a') => self.at = 0,
+            Key::End | Key::Ctrl('e') => self.at = len,
+            Key::Up | Key::BackTab | Key::Ctrl('p') => self.choose(-1),
+            Key::Down | Key::Tab | Key::Ctrl('n') => self.choose(1),
+            Key::Backspace | Key::Delete => {}
+            _ => return false,
+        }
+        true
+    }
+
+    fn choose(&mut self, by: i32) {
+        let last = self.choices.len().saturating_sub(1);
+        if !self.choices.is_empty() {
+            self.chosen = Some(match self.chosen {
+                None => 0,
+                Some(n) if by < 0 => n.saturating_sub(1),
+                Some(n) => (n + 1).min(last),
+            });
+        }
+    }
+
+    /// What was chosen, or else typed.
+    #[must_use]
+    pub fn value(&self) -> &str {
+        let chosen = self.chosen.and_then(|n| self.choices.get(n));
+        chosen.map_or(self.text.trim(), |c| &c.value)
+    }
+}

@@ -1,0 +1,228 @@
+//! Keys without a terminal: for tests and for documentation.
+
+use crate::Backend;
+use crate::event::{Effect, Event, Key};
+use crate::state::State;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
+
+/// A step of a script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A key.
+    Key(Key),
+    /// A click.
+    Click(u16, u16),
+    /// Another size.
+    Resize(u16, u16),
+    /// Shows the screen as it is now.
+    Show,
+}
+
+/// Text that is no script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseScriptError(String);
+
+impl std::fmt::Display for ParseScriptError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{:?} is no key; a script has words: j, Enter, Esc, Tab, S-Tab, Up, Down, Left, Right, \
+             Home, End, PgUp, PgDn, Bksp, Del, Space, C-z, 'text' that is typed, click:X,Y, \
+             size:80x24, and show, which prints the screen",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for ParseScriptError {}
+
+/// Columns and rows, as `120x36`.
+#[must_use]
+pub fn size(text: &str) -> Option<(u16, u16)> {
+    let (width, height) = text.split_once('x')?;
+    let (width, height) = (width.parse().ok()?, height.parse().ok()?);
+    let sound = (1..=1000).contains(&width) && (1..=1000).contains(&height);
+    sound.then_some((width, height))
+}
+
+/// Reads a script.
+///
+/// # Errors
+/// If a word is no key.
+pub fn parse(text: &str) -> Result<Vec<Step>, ParseScriptError> {
+    let mut steps = Vec::new();
+    let mut rest = text.trim_start();
+    while !rest.is_empty() {
+        if let Some(quoted) = rest.strip_prefix('\'') {
+            let Some((typed, behind)) = quoted.split_once('\'') else {
+                return Err(ParseScriptError(rest.to_owned()));
+            };
+            steps.extend(typed.chars().map(|c| Step::Key(Key::Char(c))));
+            rest = behind.trim_start();
+            continue;
+        }
+        let (word, behind) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+        steps.push(self::word(word).ok_or_else(|| ParseScriptError(word.to_owned()))?);
+        rest = behind.trim_start();
+    }
+    Ok(steps)
+}
+
+fn word(word: &str) -> Option<Step> {
+    if let Some(place) = word.strip_prefix("click:") {
+        let (x, y) = place.split_once(',')?;
+        return Some(Step::Click(x.parse().ok()?, y.parse().ok()?));
+    }
+    if let Some(text) = word.strip_prefix("size:") {
+        let (width, height) = size(text)?;
+        return Some(Step::Resize(width, height));
+    }
+    let mut chars = word.chars();
+    Some(Step::Key(match (word, chars.next(), chars.next()) {
+        ("show", ..) => return Some(Step::Show),
+        ("Enter", ..) => Key::Enter,
+        ("Esc", ..) => Key::Esc,
+        ("Tab", ..) => Key::Tab,
+        ("S-Tab", ..) => Key::BackTab,
+        ("Up", ..) => Key::Up,
+        ("Down", ..) => Key::Down,
+        ("Left", ..) => Key::Left,
+        ("Right", ..) => Key::Right,
+        ("Home", ..) => Key::Home,
+        ("End", ..) => Key::End,
+        ("PgUp", ..) => Key::PageUp,
+        ("PgDn", ..) => Key::PageDown,
+        ("Bksp", ..) => Key::Backspace,
+        ("Del", ..) => Key::Delete,
+        ("Space", ..) => Key::Char(' '),
+        (_, Some('C'), Some('-')) => Key::Ctrl(word[2..].chars().next()?),
+        (_, Some(c), None) => Key::Char(c),
+        _ => return None,
+    }))
+}
+
+/// What is drawn of a state.
+#[must_use]
+pub fn screen(state: &State) -> Buffer {
+    let (width, height) = state.size;
+    let mut buffer = Buffer::empty(Rect::new(0, 0, width, height));
+    crate::draw(state, &mut buffer);
+    buffer
+}
+
+/// A screen as text, without what is empty at the ends of lines.
+#[must_use]
+pub fn text(buffer: &Buffer) -> String {
+    let mut text = String::new();
+    for y in 0..buffer.area.height {
+        let mut line = String::new();
+        let mut skip = 0;
+        for x in 0..buffer.area.width {
+            if skip > 0 {
+                skip -= 1;
+                continue;
+            }
+            let symbol = buffer[(x, y)].symbol();
+            // A wide character stands for the column behind it as well.
+            skip = ratatui::text::Span::raw(symbol).width().saturating_sub(1);
+            line.push_str(symbol);
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// Runs a script; each screen that it shows, and the last one.
+///
+/// # Errors
+/// If an answer does not come in time.
+pub fn run(
+    state: &mut State,
+    backend: &mut dyn Backend,
+    first: Vec<Effect>,
+    steps: &[Step],
+    limit: Duration,
+) -> Result<Vec<Buffer>, String> {
+    let mut screens = Vec::new();
+    act(state, backend, first, limit)?;
+    for step in steps {
+        let event = match *step {
+            Step::Key(key) => Event::Key(key),
+            Step::Click(x, y) => Event::Click(x, y),
+            Step::Resize(width, height) => Event::Resize(width, height),
+            Step::Show => {
+                screens.push(screen(state));
+                continue;
+            }
+        };
+        let effects = state.on(event);
+        act(state, backend, effects, limit)?;
+        if state.over {
+            return Ok(screens);
+        }
+    }
+    if steps.last() != Some(&Step::Show) {
+        screens.push(screen(state));
+    }
+    Ok(screens)
+}
+
+/// Has everything done that was asked for, and waits for it.
+fn act(
+    state: &mut State,
+    backend: &mut dyn Backend,
+    effects: Vec<Effect>,
+    limit: Duration,
+) -> Result<(), String> {
+    perform(backend, effects);
+    let end = Instant::now() + limit;
+    while let Some(pending) = state.pending.last() {
+        let note = pending.request.note();
+        match backend
+            .answers()
+            .recv_timeout(end.saturating_duration_since(Instant::now()))
+        {
+            Ok(event) => {
+                let effects = state.on(event);
+                perform(backend, effects);
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                return Err(format!("{note}: no answer in {limit:?}"));
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(format!("{note}: who worked at it is gone"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn perform(backend: &mut dyn Backend, effects: Vec<Effect>) {
+    for effect in effects {
+        match effect {
+            Effect::Ask(ticket, request) => backend.ask(ticket, request),
+            Effect::Cancel(tickets) => backend.cancel(&tickets),
+            Effect::Suspend | Effect::Quit => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_are_words() {
+        let keys = parse("j Enter 'a b' C-u size:80x24 show").expect("it is a script");
+        assert_eq!(keys.len(), 8);
+        assert_eq!(keys[3], Step::Key(Key::Char(' ')));
+        assert_eq!(keys[5], Step::Key(Key::Ctrl('u')));
+        assert_eq!(keys[6], Step::Resize(80, 24));
+        assert!(parse("Entre").is_err());
+        assert!(parse("'open").is_err());
+    }
+}

@@ -1,0 +1,533 @@
+//! All that the screens show and know. Events change it, and make it ask for more;
+//! nothing here touches a terminal, a file or a process.
+
+use crate::act;
+use crate::data::{Access, End, History, Lanes, Line, Lines, Overview, Picture, Process};
+use crate::event::{Effect, Event, Loaded, Request, Worker};
+use crate::layout;
+use crate::list::{List, matches};
+use crate::panes::Pane;
+use crate::prompt::{Ask, Choice, Prompt};
+use crate::theme::Theme;
+use std::sync::Arc;
+
+/// Why nothing is offered to be blamed.
+const NOTHING_NEAR: &str = "It has accessed no memory that processes share; type a place";
+
+/// Where to look first: at what crashed; where the whole failed, at what failed last and
+/// had nobody below it that did: others failed by it.
+fn worst(processes: &[Process]) -> usize {
+    let rows = processes.iter().enumerate();
+    let crashed = rows.clone().filter(|(_, p)| p.end == End::Crashed);
+    if let Some((n, _)) = crashed.min_by_key(|(_, p)| p.span.1) {
+        return n;
+    }
+    // What the first process has become by exec goes on with its number.
+    let whole = processes.iter().rfind(|p| p.pid == processes[0].pid);
+    if whole.is_none_or(|p| p.end != End::Failed) {
+        return 0;
+    }
+    let depth = |p: &Process| p.branch.chars().count();
+    let is_lowest = |n: usize, process: &Process| {
+        let mut below = processes[n + 1..]
+            .iter()
+            .take_while(|p| depth(p) > depth(process));
+        !below.any(|p| p.end == End::Failed)
+    };
+    let failed = rows.filter(|&(n, p)| p.end == End::Failed && is_lowest(n, p));
+    failed.max_by_key(|(_, p)| p.span.1).map_or(0, |(n, _)| n)
+}
+
+/// A screen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum View {
+    /// All processes over time.
+    #[default]
+    System,
+    /// One of them at a position.
+    Recording,
+    /// Who accessed some memory.
+    History,
+    /// What was printed.
+    Console,
+    /// What happened.
+    Events,
+}
+
+impl View {
+    /// All, from left to right.
+    pub const ALL: [Self; 5] = [
+        Self::System,
+        Self::Recording,
+        Self::History,
+        Self::Console,
+        Self::Events,
+    ];
+
+    /// What it is called.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::System => "System",
+            Self::Recording => "Recording",
+            Self::History => "History",
+            Self::Console => "Console",
+            Self::Events => "Events",
+        }
+    }
+}
+
+/// What covers a view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overlay {
+    /// What keys do, from this row on.
+    Help(usize),
+    /// The tour of the first start.
+    Tour,
+}
+
+/// A request that is not yet answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// Its ticket.
+    pub ticket: u64,
+    /// It.
+    pub request: Request,
+    /// What is done of it.
+    pub progress: String,
+}
+
+/// A list that can be filtered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rows {
+    /// Where in it.
+    pub list: List,
+    /// What rows must have.
+    pub filter: String,
+}
+
+/// Where one was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Which screen.
+    pub view: View,
+    /// At which position the process was.
+    pub position: Option<String>,
+    /// Which history was shown, and where in it.
+    pub history: Option<(Arc<History>, Rows)>,
+}
+
+/// All of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct State {
+    /// Columns and rows.
+    pub size: (u16, u16),
+    /// Colours and characters.
+    pub theme: Theme,
+    /// The screen that is shown.
+    pub view: View,
+    /// What covers it.
+    pub overlay: Option<Overlay>,
+    /// What the user is typing.
+    pub prompt: Option<Prompt>,
+    /// To be told: the text, and whether something failed.
+    pub message: Option<(String, bool)>,
+    /// What is being worked at.
+    pub pending: Vec<Pending>,
+    /// The next ticket.
+    pub next: u64,
+    /// Where to return to.
+    pub back: Vec<Place>,
+    /// The processes.
+    pub overview: Option<Overview>,
+    /// When they did how much.
+    pub lanes: Option<Lanes>,
+    /// Rows of the system view.
+    pub system: Rows,
+    /// The ticks that it shows; all, if none.
+    pub zoom: Option<(u64, u64)>,
+    /// Who accessed some memory.
+    pub history: Option<Arc<History>>,
+    /// Its rows.
+    pub accesses: Rows,
+    /// Which of the formats.
+    pub format: usize,
+    /// A process at a position.
+    pub picture: Option<Picture>,
+    /// The same before the last step: what has changed is marked.
+    pub before: Option<Picture>,
+    /// The function of its stack that is looked at.
+    pub frame: usize,
+    /// Instructions in place of source.
+    pub code: bool,
+    /// Memory to show of it.
+    pub memory: String,
+    /// Where in it the cursor is.
+    pub byte: usize,
+    /// The part of the view that the cursor is in.
+    pub pane: Pane,
+    /// The variable that is selected.
+    pub variable: List,
+    /// What was printed.
+    pub console: Option<Lines>,
+    /// Its rows.
+    pub printed: Rows,
+    /// What happened.
+    pub events: Option<Lines>,
+    /// Its rows.
+    pub happened: Rows,
+    /// Of the current recording only.
+    pub only: bool,
+    /// For which recording and tick they were read.
+    pub events_of: Option<(Option<u32>, u64)>,
+    /// Whether it is over.
+    pub over: bool,
+}
+
+impl State {
+    /// The first state: what it wants to know comes by [`start`](Self::start).
+    #[must_use]
+    pub fn new(size: (u16, u16), theme: Theme) -> Self {
+        Self {
+            size,
+            theme,
+            memory: "$rsp".to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// What is to be read at first: the session, and a place or a position that was asked for.
+    pub fn start(&mut self, blame: Option<&str>, position: Option<&str>) -> Vec<Effect> {
+        let mut effects = self.ask(Request::Overview);
+        effects.extend(self.ask(Request::Lanes));
+        if let Some(position) = position {
+            self.view = View::Recording;
+            effects.extend(self.ask(Request::Visit(position.to_owned(), self.memory.clone())));
+        }
+        if let Some(place) = blame {
+            self.view = View::History;
+            effects.extend(self.ask(Request::Blame(
+                place.to_owned(),
+                position.map(str::to_owned),
+            )));
+        }
+        effects
+    }
+
+    /// What follows from an event.
+    pub fn on(&mut self, event: Event) -> Vec<Effect> {
+        let effects = match event {
+            Event::Key(key) => act::key(self, key),
+            Event::Click(x, y) => act::click(self, x, y),
+            Event::Scroll(_, _, by) => act::scroll(self, by),
+            Event::Resize(width, height) => {
+                self.size = (width, height);
+                Vec::new()
+            }
+            Event::Loaded(ticket, loaded) => self.loaded(ticket, *loaded),
+            Event::Progress(ticket, text) => {
+                if let Some(one) = self.pending.iter_mut().find(|p| p.ticket == ticket) {
+                    one.progress = text;
+                }
+                Vec::new()
+            }
+        };
+        self.settle();
+        effects
+    }
+
+    /// Asks for something; what was asked of the same kind before is not waited for any more.
+    pub fn ask(&mut self, request: Request) -> Vec<Effect> {
+        let kind = std::mem::discriminant(&request);
+        let same = |p: &Pending| {
+            let travels = |r: &Request| r.worker() == Worker::Travel;
+            std::mem::discriminant(&p.request) == kind || travels(&p.request) && travels(&request)
+        };
+        let old: Vec<u64> = self
+            .pending
+            .iter()
+            .filter(|p| same(p))
+            .map(|p| p.ticket)
+            .collect();
+        self.pending.retain(|p| !old.contains(&p.ticket));
+        self.next += 1;
+        self.pending.push(Pending {
+            ticket: self.next,
+            request: request.clone(),
+            progress: String::new(),
+        });
+        let mut effects = Vec::new();
+        if !old.is_empty() {
+            effects.push(Effect::Cancel(old));
+        }
+        effects.push(Effect::Ask(self.next, request));
+        effects
+    }
+
+    /// Waits for nothing any more.
+    pub fn cancel(&mut self) -> Vec<Effect> {
+        let tickets: Vec<u64> = self.pending.drain(..).map(|p| p.ticket).collect();
+        self.message = Some(("cancelled".to_owned(), false));
+        vec![Effect::Cancel(tickets)]
+    }
+
+    /// Whether something is being replayed.
+    #[must_use]
+    pub fn travels(&self) -> bool {
+        let mut all = self.pending.iter();
+        all.any(|p| p.request.worker() == Worker::Travel)
+    }
+
+    fn loaded(&mut self, ticket: u64, loaded: Loaded) -> Vec<Effect> {
+        let Some(at) = self.pending.iter().position(|p| p.ticket == ticket) else {
+            return Vec::new();
+        };
+        let asked = self.pending.remove(at).request;
+        match loaded {
+            Loaded::Overview(Ok(overview)) => {
+                self.system.list.selected = worst(&overview.processes);
+                self.overview = Some(overview);
+            }
+            Loaded::Lanes(Ok(lanes)) => self.lanes = Some(lanes),
+            Loaded::History(Ok(history)) => self.show_history(history),
+            Loaded::Near(Ok(near)) => {
+                if let Some(prompt) = self.prompt.as_mut().filter(|p| p.ask == Ask::Blame) {
+                    let choice = |n: crate::data::Near| Choice {
+                        value: n.place,
+                        text: n.text,
+                        key: String::new(),
+                    };
+                    if near.is_empty() {
+                        prompt.note = NOTHING_NEAR.to_owned();
+                    }
+                    prompt.choices = near.into_iter().map(choice).collect();
+                    let first = !prompt.choices.is_empty() && prompt.text.is_empty();
+                    prompt.chosen = first.then_some(0);
+                }
+            }
+            Loaded::Picture(Ok(picture)) => return self.show_picture(*picture, &asked),
+            Loaded::Console(Ok(lines)) => {
+                let last = self.until_cursor(&lines.lines);
+                self.printed.list.selected = last;
+                self.console = Some(lines);
+            }
+            Loaded::Events(Ok(lines)) => {
+                self.events = Some(lines);
+                self.follow();
+            }
+            Loaded::Overview(Err(e))
+            | Loaded::Lanes(Err(e))
+            | Loaded::History(Err(e))
+            | Loaded::Near(Err(e))
+            | Loaded::Picture(Err(e))
+            | Loaded::Console(Err(e))
+            | Loaded::Events(Err(e)) => self.message = Some((e, true)),
+        }
+        Vec::new()
+    }
+
+    fn show_history(&mut self, history: History) {
+        let cursor = self.picture.as_ref().map_or(u64::MAX, |p| p.tick);
+        let until = history.rows.iter().rposition(|row| row.tick <= cursor);
+        self.accesses = Rows::default();
+        self.accesses.list.selected = until.unwrap_or(history.rows.len().saturating_sub(1));
+        self.history = Some(Arc::new(history));
+    }
+
+    fn show_picture(&mut self, picture: Picture, asked: &Request) -> Vec<Effect> {
+        let moved = matches!(asked, Request::Move(..));
+        let old = self.picture.take();
+        let here = |old: &Picture| old.position == picture.position;
+        if !old.as_ref().is_some_and(here) {
+            self.frame = picture.frame;
+            self.variable = List::default();
+            self.before = old.filter(|_| moved);
+        }
+        if let Some(overview) = &self.overview
+            && self.system.filter.is_empty()
+            && let Some(at) = overview
+                .processes
+                .iter()
+                .position(|p| p.id == picture.recording)
+        {
+            self.system.list.selected = at;
+        }
+        self.picture = Some(picture);
+        self.follow();
+        self.load_view()
+    }
+
+    /// What the view that is shown still needs.
+    pub fn load_view(&mut self) -> Vec<Effect> {
+        match self.view {
+            View::Console if self.console.is_none() => self.ask(Request::Console),
+            View::Events => {
+                let of = self.picture.as_ref().map(|p| (p.recording, p.tick));
+                let recording = of.map(|(id, _)| id).filter(|_| self.only);
+                let tick = of.map_or(0, |(_, tick)| tick);
+                let wanted = Some((recording, tick));
+                if self.events_of == wanted {
+                    return Vec::new();
+                }
+                self.events_of = wanted;
+                self.ask(Request::Events(recording, tick))
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Selects the event at the cursor.
+    fn follow(&mut self) {
+        if let Some(events) = &self.events {
+            let at = self.picture.as_ref().and_then(|p| {
+                let lines = events.lines.iter();
+                lines
+                    .enumerate()
+                    .filter(|(_, l)| l.recording == p.recording && l.tick <= p.tick)
+                    .map(|(n, _)| n)
+                    .next_back()
+            });
+            if let Some(at) = at
+                && self.happened.filter.is_empty()
+            {
+                self.happened.list.selected = at;
+            }
+        }
+    }
+
+    /// The last line that is not behind the cursor; without one, the last.
+    fn until_cursor(&self, lines: &[Line]) -> usize {
+        let tick = self.picture.as_ref().map_or(u64::MAX, |p| p.tick);
+        let at = lines.iter().rposition(|l| l.tick <= tick);
+        at.unwrap_or(0)
+    }
+
+    /// Processes that the filter lets through.
+    #[must_use]
+    pub fn processes(&self) -> Vec<&Process> {
+        let filter = &self.system.filter;
+        let all = self.overview.iter().flat_map(|o| &o.processes);
+        all.filter(|p| {
+            let pid = || p.pid.map_or_else(String::new, |pid| pid.to_string());
+            let row = || {
+                format!(
+                    "p{} {} {} {} {}",
+                    p.id,
+                    pid(),
+                    p.program,
+                    p.command,
+                    p.ending
+                )
+            };
+            filter.is_empty() || matches(filter, &row())
+        })
+        .collect()
+    }
+
+    /// Accesses that the filter lets through.
+    #[must_use]
+    pub fn rows(&self) -> Vec<&Access> {
+        let filter = &self.accesses.filter;
+        let all = self.history.iter().flat_map(|h| &h.rows);
+        all.filter(|r| {
+            let value = r.values.get(self.format).map_or("", String::as_str);
+            let row = || {
+                let (place, code) = (&r.place, format!("{} {}", r.function, r.file));
+                format!(
+                    "{} {} {} {place} {code} {value}",
+                    r.position, r.program, r.kind
+                )
+            };
+            filter.is_empty() || matches(filter, &row())
+        })
+        .collect()
+    }
+
+    /// Lines of the console or of the events that the filter lets through.
+    #[must_use]
+    pub fn lines(&self, view: View) -> Vec<&Line> {
+        let (lines, filter) = match view {
+            View::Console => (&self.console, &self.printed.filter),
+            _ => (&self.events, &self.happened.filter),
+        };
+        let all = lines.iter().flat_map(|l| &l.lines);
+        all.filter(|l| filter.is_empty() || matches(filter, &format!("{} {}", l.position, l.text)))
+            .collect()
+    }
+
+    /// How many rows the view's list has.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        match self.view {
+            View::System => self.processes().len(),
+            View::Recording if self.pane == Pane::Variables => self.variables().len(),
+            View::Recording => self.picture.as_ref().map_or(0, |p| p.frames.len()),
+            View::History => self.rows().len(),
+            View::Console | View::Events => self.lines(self.view).len(),
+        }
+    }
+
+    /// The list of the view; a recording's is its stack.
+    pub fn list(&mut self) -> Option<&mut Rows> {
+        match self.view {
+            View::System => Some(&mut self.system),
+            View::Recording => None,
+            View::History => Some(&mut self.accesses),
+            View::Console => Some(&mut self.printed),
+            View::Events => Some(&mut self.happened),
+        }
+    }
+
+    /// Sees to it that what is selected is there, and on the screen.
+    fn settle(&mut self) {
+        let (len, height) = (self.count(), layout::list(self).height.into());
+        if let Some(rows) = self.list() {
+            rows.list.settle(len, height);
+        }
+        let frames = self.picture.as_ref().map_or(0, |p| p.frames.len());
+        self.frame = self.frame.min(frames.saturating_sub(1));
+        let variables = self.variables().len();
+        let height = layout::recording(self).variables.height.saturating_sub(1);
+        self.variable.settle(variables, height.into());
+        if let Some(Overlay::Help(from)) = &mut self.overlay {
+            *from = (*from).min(crate::keys::COMMANDS.len());
+        }
+        let bytes = self.picture.as_ref().map_or(0, |p| p.memory.bytes.len());
+        self.byte = self.byte.min(bytes.saturating_sub(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(branch: &str, pid: u32, last: u64, end: End) -> Process {
+        Process {
+            branch: branch.to_owned(),
+            pid: Some(pid),
+            span: (0, last),
+            end,
+            ..Process::default()
+        }
+    }
+
+    #[test]
+    fn the_first_look_goes_to_the_cause() {
+        // A script that has failed by what it started last; a helper failed before.
+        let mut all = vec![
+            row("", 1, 90, End::Failed),
+            row("├─", 2, 10, End::Failed),
+            row("├─", 3, 80, End::Failed),
+            row("│ └─", 4, 70, End::Failed),
+            row("└─", 5, 85, End::Good),
+        ];
+        assert_eq!(worst(&all), 3);
+        all[1].end = End::Crashed;
+        assert_eq!(worst(&all), 1);
+        // Helpers that fail are no news where the whole did not.
+        all[0].end = End::Good;
+        all[1].end = End::Failed;
+        assert_eq!(worst(&all), 0);
+        assert_eq!(worst(&[]), 0);
+    }
+}

@@ -1,0 +1,160 @@
+//! Whatever comes, in whatever order: nothing panics, and there is always a way out.
+
+mod model;
+
+use orch_tui::data::Picture;
+use orch_tui::event::{Effect, Event, Key, Loaded, Request};
+use orch_tui::{Overlay, State, Theme, script};
+use proptest::prelude::*;
+
+/// What may happen.
+#[derive(Clone, Debug)]
+enum Happens {
+    Comes(Event),
+    /// The oldest request that waits, or one that nobody waits for, is answered so.
+    Answer(How),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum How {
+    Model,
+    Error,
+    Empty,
+    Progress,
+}
+
+fn key() -> impl Strategy<Value = Key> {
+    prop_oneof![
+        6 => any::<char>().prop_map(Key::Char),
+        12 => proptest::char::range(' ', '~').prop_map(Key::Char),
+        1 => proptest::char::range('a', 'z').prop_map(Key::Ctrl),
+        8 => prop::sample::select(vec![
+            Key::Enter, Key::Esc, Key::Backspace, Key::Delete, Key::Tab, Key::BackTab, Key::Up,
+            Key::Down, Key::Left, Key::Right, Key::Home, Key::End, Key::PageUp, Key::PageDown,
+        ]),
+    ]
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    let small = || 0..220_u16;
+    let event = prop_oneof![
+        12 => key().prop_map(Event::Key),
+        2 => (small(), small()).prop_map(|(x, y)| Event::Click(x, y)),
+        1 => (small(), small(), -1..2_i8).prop_map(|(x, y, by)| Event::Scroll(x, y, by)),
+        1 => (0..260_u16, 0..90_u16).prop_map(|(w, h)| Event::Resize(w, h)),
+    ];
+    let how = prop::sample::select(vec![
+        How::Model,
+        How::Model,
+        How::Model,
+        How::Error,
+        How::Empty,
+        How::Progress,
+    ]);
+    prop_oneof![
+        3 => event.prop_map(Happens::Comes),
+        2 => how.prop_map(Happens::Answer),
+    ]
+}
+
+/// An answer with nothing in it.
+fn empty(request: &Request) -> Loaded {
+    match request {
+        Request::Overview => Loaded::Overview(Ok(Default::default())),
+        Request::Lanes => Loaded::Lanes(Ok(Default::default())),
+        Request::Blame(..) => Loaded::History(Ok(Default::default())),
+        Request::Near(..) => Loaded::Near(Ok(Vec::new())),
+        Request::Visit(..) | Request::Move(..) => Loaded::Picture(Ok(Box::new(Picture::default()))),
+        Request::Console => Loaded::Console(Ok(Default::default())),
+        Request::Events(..) => Loaded::Events(Ok(Default::default())),
+    }
+}
+
+fn error(request: &Request) -> Loaded {
+    let why = || "it cannot be read\nfor this reason".to_owned();
+    match request {
+        Request::Overview => Loaded::Overview(Err(why())),
+        Request::Lanes => Loaded::Lanes(Err(why())),
+        Request::Blame(..) => Loaded::History(Err(why())),
+        Request::Near(..) => Loaded::Near(Err(why())),
+        Request::Visit(..) | Request::Move(..) => Loaded::Picture(Err(why())),
+        Request::Console => Loaded::Console(Err(why())),
+        Request::Events(..) => Loaded::Events(Err(why())),
+    }
+}
+
+fn asked(effects: &[Effect], open: &mut Vec<(u64, Request)>) {
+    for effect in effects {
+        if let Effect::Ask(ticket, request) = effect {
+            open.push((*ticket, request.clone()));
+        }
+    }
+}
+
+/// The last lines say how to leave what is on the screen.
+fn tells_the_way_out(state: &State) -> Result<(), TestCaseError> {
+    let screen = script::text(&script::screen(state));
+    let (width, height) = state.size;
+    if width < 40 || height < 10 {
+        return Ok(());
+    }
+    let last = screen.lines().last().unwrap_or_default();
+    let words = ["quit", "Esc", "any key"];
+    prop_assert!(
+        words.iter().any(|w| last.contains(w)),
+        "no way out: {screen}"
+    );
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #[test]
+    fn nothing_panics_and_there_is_a_way_out(
+        all in prop::collection::vec(happens(), 1..80),
+        colour: bool,
+        ascii: bool,
+        tour: bool,
+    ) {
+        let theme = Theme { colour, ascii, ..Theme::default() };
+        let mut state = State::new((100, 30), theme);
+        state.overlay = tour.then_some(Overlay::Tour);
+        let mut open = Vec::new();
+        let first = state.start(None, None);
+        asked(&first, &mut open);
+        for one in all {
+            let event = match one {
+                Happens::Comes(event) => event,
+                Happens::Answer(how) => {
+                    if open.is_empty() {
+                        continue;
+                    }
+                    let (ticket, request) = match how {
+                        How::Progress => open[0].clone(),
+                        _ => open.remove(0),
+                    };
+                    match how {
+                        How::Model => Event::Loaded(ticket, Box::new(model::answer(&request))),
+                        How::Error => Event::Loaded(ticket, Box::new(error(&request))),
+                        How::Empty => Event::Loaded(ticket, Box::new(empty(&request))),
+                        How::Progress => Event::Progress(ticket, "37 %".to_owned()),
+                    }
+                }
+            };
+            let effects = state.on(event);
+            asked(&effects, &mut open);
+            tells_the_way_out(&state)?;
+            if state.over {
+                prop_assert!(effects.contains(&Effect::Quit));
+                return Ok(());
+            }
+        }
+        // Ctrl-C quits at once, whatever is open; Esc and q do, too.
+        let mut other = state.clone();
+        prop_assert_eq!(other.on(Event::Key(Key::Ctrl('c'))), vec![Effect::Quit]);
+        for _ in 0..3 {
+            let _ = state.on(Event::Key(Key::Esc));
+        }
+        prop_assert_eq!(state.on(Event::Key(Key::Char('q'))), vec![Effect::Quit]);
+    }
+}

@@ -1,0 +1,327 @@
+//! A session that nobody recorded, the same for all tests, and who answers from it.
+
+use orch_tui::data::{
+    Access, End, FORMATS, Frame, History, Instruction, Lane, Lanes, Line, Lines, Memory, Near,
+    Overview, Picture, Process, Source, Thread, Variable,
+};
+use orch_tui::event::{Loaded, Request};
+
+/// What the model says to a request.
+pub fn answer(request: &Request) -> Loaded {
+    match request {
+        Request::Overview => Loaded::Overview(Ok(overview())),
+        Request::Lanes => Loaded::Lanes(Ok(lanes())),
+        Request::Blame(place, _) if place.contains("nowhere") => {
+            Loaded::History(Err("no shared object is called nowhere".to_owned()))
+        }
+        Request::Blame(..) => Loaded::History(Ok(history())),
+        Request::Near(..) => Loaded::Near(Ok(near())),
+        Request::Visit(position, memory) => {
+            Loaded::Picture(Ok(Box::new(picture(position, memory, 0))))
+        }
+        Request::Move(position, motion, memory) => {
+            let step = if motion.back { 1 } else { 2 };
+            Loaded::Picture(Ok(Box::new(picture(
+                &format!("{position}+{step}"),
+                memory,
+                step,
+            ))))
+        }
+        Request::Console => Loaded::Console(Ok(console())),
+        Request::Events(..) => Loaded::Events(Ok(events())),
+    }
+}
+
+fn process(
+    id: u32,
+    branch: &str,
+    program: &str,
+    span: (u64, u64),
+    ending: &str,
+    end: End,
+) -> Process {
+    Process {
+        id,
+        branch: branch.to_owned(),
+        pid: Some(12_100 + id),
+        program: program.to_owned(),
+        command: format!("build/{program}"),
+        span,
+        ending: ending.to_owned(),
+        end,
+        events: 40 * u64::from(id),
+    }
+}
+
+fn overview() -> Overview {
+    Overview {
+        command: "./launch.sh".to_owned(),
+        note: "2026-03-04 10:20:30, took 0.053 s, exit 134".to_owned(),
+        processes: vec![
+            process(1, "", "bash", (0, 999), "exit 134", End::Failed),
+            process(2, "├─", "create", (60, 300), "exit 0", End::Good),
+            process(3, "├─", "work", (320, 990), "exit 0", End::Good),
+            process(4, "├─", "submit", (400, 900), "→ p5", End::Exec),
+            process(
+                6,
+                "└─",
+                "report",
+                (500, 950),
+                "SIGABRT (core dumped)",
+                End::Crashed,
+            ),
+        ],
+    }
+}
+
+fn lanes() -> Lanes {
+    let lane = |id: u32, signals: &[u64]| Lane {
+        recording: id,
+        density: (0..100)
+            .map(|n| if n % (id + 2) == 0 { n } else { 0 })
+            .collect(),
+        signals: signals.to_vec(),
+    };
+    Lanes {
+        span: (0, 999),
+        lanes: vec![
+            lane(1, &[700]),
+            lane(2, &[]),
+            lane(3, &[]),
+            lane(4, &[]),
+            lane(6, &[950]),
+        ],
+    }
+}
+
+fn access(
+    tick: u64,
+    id: u32,
+    program: &str,
+    kind: &'static str,
+    value: &str,
+    place: (&str, &str),
+) -> Access {
+    Access {
+        position: format!("p{id}@{tick}"),
+        tick,
+        recording: id,
+        time: format!("0.0{tick}"),
+        program: program.to_owned(),
+        kind,
+        place: "+0x88/4".to_owned(),
+        values: FORMATS
+            .iter()
+            .map(|format| format!("{value} ({format})"))
+            .collect(),
+        function: place.0.to_owned(),
+        file: place.1.to_owned(),
+    }
+}
+
+fn history() -> History {
+    History {
+        place: "/dev/shm/job-queue+0x88 (4 bytes)".to_owned(),
+        note: "mapped by p2 create, p3 work, p4 submit, p6 report".to_owned(),
+        rows: vec![
+            access(120, 2, "create", "store", "? → 0", ("main", "create.cpp:7")),
+            access(
+                800,
+                4,
+                "submit",
+                "store",
+                "0 → 2594104980",
+                ("set_title (memcpy)", "submit.cpp:16"),
+            ),
+            access(
+                945,
+                6,
+                "report",
+                "load",
+                "sees 2594104980",
+                ("main", "report.cpp:12"),
+            ),
+        ],
+    }
+}
+
+fn near() -> Vec<Near> {
+    [0x88, 0x80, 0x8]
+        .into_iter()
+        .map(|offset| Near {
+            place: format!("/dev/shm/job-queue+{offset:#x} 4"),
+            text: format!(
+                "p6@945  load  /dev/shm/job-queue+{offset:#x} 4  sees 17  main report.cpp:12"
+            ),
+        })
+        .collect()
+}
+
+fn source() -> Source {
+    Source {
+        file: "/src/job-queue/report.cpp".to_owned(),
+        line: 15,
+        lines: (1..=40)
+            .map(|n| {
+                (
+                    n,
+                    format!("\tline_{n}(\"一行 text\", {n}); // what it does, at some length"),
+                )
+            })
+            .collect(),
+        problem: None,
+    }
+}
+
+fn frame(n: u64, function: &str, with_source: bool) -> Frame {
+    let variable = |name: &str, value: &str, place| Variable {
+        name: name.to_owned(),
+        value: value.to_owned(),
+        place,
+    };
+    Frame {
+        pc: 0x40_1000 + n,
+        function: function.to_owned(),
+        place: match with_source {
+            true => "/src/job-queue/report.cpp:15".to_owned(),
+            false => "/usr/lib/x86_64-linux-gnu/libc.so.6".to_owned(),
+        },
+        source: with_source.then(source),
+        variables: match with_source {
+            true => vec![
+                variable("queue", "Queue {…}", Some((0x7f00_0000_1000, 656))),
+                variable("queue.submitted", "5", Some((0x7f00_0000_1000, 4))),
+                variable("job.failures", "-1700862316", Some((0x7f00_0000_1088, 4))),
+                variable("i", "not kept here (optimized out)", None),
+            ],
+            false => Vec::new(),
+        },
+    }
+}
+
+/// A process; `step` changes some of it.
+fn picture(position: &str, memory: &str, step: u64) -> Picture {
+    let names = [
+        "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12",
+        "r13", "r14", "r15", "rip", "rflags",
+    ];
+    let registers = names.iter().zip(1..).map(|(&name, n)| {
+        let value = if name == "rip" || name == "rax" {
+            0x40_1000 + step
+        } else {
+            n * 0x1111
+        };
+        (
+            name,
+            value,
+            if name == "rsp" {
+                "[stack]".to_owned()
+            } else {
+                String::new()
+            },
+        )
+    });
+    let thread = |index, running| Thread {
+        index,
+        tid: 12_106 + index,
+        running,
+        place: "__futex_wait+31".to_owned(),
+    };
+    let frames = [
+        "__pthread_kill",
+        "raise",
+        "abort",
+        "__assert_fail",
+        "main",
+        "_start",
+    ];
+    Picture {
+        position: position.to_owned(),
+        recording: 6,
+        tick: 946 + step,
+        title: "/src/job-queue/build/report, pid 12106, thread 0 of 2 (tid 12106)".to_owned(),
+        event: "at tgkill(12106, 12106, SIGABRT) = 0".to_owned(),
+        frames: (0..)
+            .zip(frames)
+            .map(|(n, f)| frame(n, f, f == "main"))
+            .collect(),
+        frame: 4,
+        cut: None,
+        code: (0..30)
+            .map(|n| Instruction {
+                addr: 0x40_1000 + 4 * n,
+                current: n == 12,
+                function: "main+48".to_owned(),
+                text: "mov    -0x8(%rbp),%rax".to_owned(),
+            })
+            .collect(),
+        registers: registers.collect(),
+        threads: vec![thread(0, true), thread(1, false)],
+        memory: match memory {
+            "nothing" => Memory {
+                what: memory.to_owned(),
+                problem: Some("no file that is mapped defines a variable \"nothing\"".to_owned()),
+                ..Memory::default()
+            },
+            _ => Memory {
+                what: memory.to_owned(),
+                addr: 0x7ffc_1234_5678,
+                bytes: (0..1024_u32)
+                    .map(|n| (n * 7 + u32::try_from(step).unwrap_or(0)) as u8)
+                    .collect(),
+                problem: None,
+            },
+        },
+        hint: None,
+    }
+}
+
+fn line(tick: u64, id: u32, text: &str, bad: bool) -> Line {
+    Line {
+        position: format!("p{id}@{tick}"),
+        tick,
+        recording: id,
+        thread: None,
+        text: text.to_owned(),
+        bad,
+    }
+}
+
+fn console() -> Lines {
+    let printed = [
+        (500, 3, "worker 12103: rotate the logs"),
+        (620, 3, "worker 12103: 写真を小さくする（十五枚）!"),
+        (
+            945,
+            6,
+            "report: job 3 “compact the database” failed -1700862316 times",
+        ),
+        (
+            950,
+            6,
+            "report: report.cpp:15: int main(): Assertion `job.failures <= 3' failed.",
+        ),
+    ];
+    Lines {
+        lines: printed
+            .iter()
+            .map(|&(tick, id, text)| line(tick, id, text, false))
+            .collect(),
+        note: None,
+    }
+}
+
+fn events() -> Lines {
+    let call = |n: u64| {
+        line(
+            900 + n,
+            6,
+            &format!("write(2, \"report: {n}\"..., 62) = 62"),
+            n % 9 == 4,
+        )
+    };
+    Lines {
+        lines: (0..60).map(call).collect(),
+        note: Some("around @946".to_owned()),
+    }
+}

@@ -1,0 +1,132 @@
+//! What the views look like at three sizes, from a fixed model. `cargo insta review`, or
+//! `INSTA_UPDATE=always cargo test`, takes over what is meant to look otherwise.
+
+mod model;
+
+use orch_tui::event::{Event, Request};
+use orch_tui::{Backend, State, Theme, script};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::Duration;
+
+/// Answers at once.
+struct Model {
+    send: Sender<Event>,
+    answers: Receiver<Event>,
+}
+
+impl Model {
+    fn new() -> Self {
+        let (send, answers) = mpsc::channel();
+        Self { send, answers }
+    }
+}
+
+impl Backend for Model {
+    fn ask(&mut self, ticket: u64, request: Request) {
+        let answer = Box::new(model::answer(&request));
+        self.send
+            .send(Event::Loaded(ticket, answer))
+            .expect("we hold the other end");
+    }
+
+    fn cancel(&mut self, _: &[u64]) {}
+
+    fn answers(&self) -> &Receiver<Event> {
+        &self.answers
+    }
+}
+
+/// A narrow terminal, the usual one of the pictures, a wide one.
+const SIZES: [(u16, u16); 3] = [(80, 24), (120, 36), (200, 50)];
+
+/// Each view, and what may cover it: a name, and keys to get there.
+const SCREENS: [(&str, &str); 13] = [
+    ("system", "G"),
+    ("system-zoomed", "G Enter 1 + + Left"),
+    ("recording", "Enter"),
+    ("recording-step", "Enter Right w j"),
+    ("recording-memory", "Enter w w j l l Right"),
+    ("recording-instructions", "Enter d"),
+    ("history", "Enter b Enter"),
+    ("history-filter", "Enter b Enter / 'submit' Enter f f"),
+    ("who-wrote", "Enter b"),
+    ("console", "4"),
+    ("events", "Enter 5"),
+    ("help", "Enter ?"),
+    ("palette", ": 'bl'"),
+];
+
+fn text(keys: &str, size: (u16, u16), theme: Theme) -> String {
+    let mut state = State::new(size, theme);
+    let first = state.start(None, None);
+    let steps = script::parse(keys).expect("a script");
+    let limit = Duration::from_secs(5);
+    let screens = script::run(&mut state, &mut Model::new(), first, &steps, limit);
+    let screens = screens.expect("the model answers");
+    script::text(screens.last().expect("a script shows its last screen"))
+}
+
+#[test]
+fn views() {
+    for (width, height) in SIZES {
+        for (name, keys) in SCREENS {
+            let screen = text(keys, (width, height), Theme::default());
+            assert_eq!(screen.lines().count(), usize::from(height), "{name}");
+            insta::assert_snapshot!(format!("{name}-{width}x{height}"), screen);
+        }
+    }
+}
+
+#[test]
+fn terminals_that_are_too_small_say_so() {
+    for size in [(20, 5), (39, 24), (120, 9), (1, 1)] {
+        let screen = text("Enter", size, Theme::default());
+        let wanted = format!("{}x{} is too small", size.0, size.1);
+        let shown = wanted
+            .get(..usize::from(size.0).min(wanted.len()))
+            .unwrap_or_default();
+        // What does not fit ends in one sign of its own.
+        let first = screen.lines().next().unwrap_or_default();
+        assert!(
+            first.starts_with(shown.get(..shown.len() - 1).unwrap_or_default()),
+            "{screen}"
+        );
+    }
+}
+
+#[test]
+fn ascii_is_ascii() {
+    let theme = Theme {
+        ascii: true,
+        ..Theme::default()
+    };
+    for (name, keys) in SCREENS {
+        let screen = text(keys, (120, 36), theme);
+        assert!(screen.is_ascii(), "{name}: {screen}");
+    }
+}
+
+#[test]
+fn without_colour_nothing_is_lost() {
+    let theme = Theme {
+        colour: false,
+        ..Theme::default()
+    };
+    for (name, keys) in SCREENS {
+        let mut state = State::new((120, 36), theme);
+        let first = state.start(None, None);
+        let steps = script::parse(keys).expect("a script");
+        let limit = Duration::from_secs(5);
+        let screens = script::run(&mut state, &mut Model::new(), first, &steps, limit);
+        let screens = screens.expect("the model answers");
+        for cell in &screens.last().expect("a screen").content {
+            let plain = ratatui::style::Color::Reset;
+            assert_eq!((cell.fg, cell.bg), (plain, plain), "{name}");
+        }
+        assert_eq!(
+            text(keys, (120, 36), theme),
+            text(keys, (120, 36), Theme::default()),
+            "{name}"
+        );
+    }
+}
