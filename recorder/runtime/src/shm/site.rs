@@ -20,10 +20,10 @@ use orch_abi::shared::{option, request};
 use orch_abi::stop::{Layout, Window};
 use orch_abi::window::JUMP;
 
-const MAX_WINDOWS: usize = 8192;
-const MAX_SITES: usize = 16384;
-const MAX_MOVED: usize = 32768;
-const ENTRIES: usize = 1 << 16;
+const MAX_WINDOWS: usize = 1 << 15;
+const MAX_SITES: usize = 1 << 16;
+const MAX_MOVED: usize = 1 << 18;
+const ENTRIES: usize = 1 << 18;
 /// How much of the code from an access on, and before it, the host gets to see.
 const AFTER: usize = 256;
 const BEFORE: usize = 768;
@@ -53,8 +53,8 @@ const NUMBER: u32 = REFUSED - 1;
 const REFUSED: u32 = 1 << 30;
 /// A jump is where the instruction was.
 const DISPLACED: u32 = 1 << 31;
-const MAX_AREAS: usize = 64;
-const MAX_PADS: usize = 4096;
+const MAX_AREAS: usize = 256;
+const MAX_PADS: usize = 1 << 14;
 const AREA_LEN: u64 = 64 * PAGE;
 /// Room that a stub may need.
 const ROOM: u64 = 4096;
@@ -93,7 +93,8 @@ pub fn site(index: u32) -> &'static Site {
 
 impl Tables {
     fn entry(&mut self, ip: u64) -> Option<&mut (u64, u32)> {
-        let mut i = (ip.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize;
+        let mut i =
+            (ip.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - ENTRIES.trailing_zeros())) as usize;
         for _ in 0..256 {
             if self.entries[i].0 == ip || self.entries[i].0 == 0 {
                 return Some(&mut self.entries[i]);
