@@ -1,7 +1,7 @@
 //! Builds the programs under `fixtures/`.
 
-use crate::orch::Place;
-use crate::run;
+use crate::orch::{Place, User};
+use crate::run::{self, Outcome};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -39,11 +39,30 @@ pub fn build(source: &str, cc: Option<&str>, flags: &[String], to: &Path) -> Res
     Ok(())
 }
 
-/// Builds `examples/job-queue` in `place`, where its sources stay, and records how it fails.
+/// How long a fixture, or the example, may run.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// A new place with a recording of `source`, built as `name`, and what it printed.
+///
+/// # Errors
+/// If it cannot be built, or does not exit with 0.
+pub fn recorded(source: &str, name: &str, flags: &[String]) -> Result<(Place, Outcome)> {
+    let place = Place::new(User::Own)?;
+    let program = place.path().join(name);
+    build(source, None, flags, &program)?;
+    let program = program.to_str().context("UTF-8")?;
+    let outcome = run::run(&mut place.record(&[program]), LIMIT)?;
+    ensure!(outcome.code() == Some(0), "{outcome}");
+    Ok((place, outcome))
+}
+
+/// A new place with `examples/job-queue`, whose sources are in a directory of that name, and
+/// how it failed when it was recorded.
 ///
 /// # Errors
 /// If it cannot be built, or does not fail.
-pub fn job_queue(place: &Place) -> Result<()> {
+pub fn job_queue() -> Result<(Place, Outcome)> {
+    let place = Place::new(User::Own)?;
     let dir = place.path().join("job-queue");
     let example = directory().join("../../examples/job-queue");
     let copied = Command::new("cp")
@@ -58,9 +77,9 @@ pub fn job_queue(place: &Place) -> Result<()> {
     let launch = dir.join("launch.sh");
     let mut command = place.record(&[launch.to_str().context("UTF-8")?]);
     command.env("QUEUE", format!("/{}", name.display()));
-    let recorded = run::run(&mut command, Duration::from_secs(120))?;
+    let recorded = run::run(&mut command, LIMIT)?;
     ensure!(recorded.stderr.contains("Assertion"), "{recorded}");
-    Ok(())
+    Ok((place, recorded))
 }
 
 /// `tests/fixtures`.

@@ -8,7 +8,8 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Who runs a program.
@@ -144,6 +145,44 @@ impl Place {
         let mut command = self.command(self.orch());
         command.arg("-s").arg(self.session()).args(arguments);
         run::run(&mut command, limit)
+    }
+
+    /// What runs of this place's orch: its own processes, and those that it told of its
+    /// session; as soon as there are none, but at most after `limit`.
+    ///
+    /// # Errors
+    /// If /proc cannot be read.
+    pub fn left(&self, limit: Duration) -> Result<Vec<String>> {
+        let end = Instant::now() + limit;
+        loop {
+            let left = self.processes()?;
+            if left.is_empty() || Instant::now() > end {
+                return Ok(left);
+            }
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn processes(&self) -> Result<Vec<String>> {
+        let mut all = Vec::new();
+        let path = self.path().display().to_string();
+        let session = format!("ORCH_SESSION={path}");
+        for entry in fs::read_dir("/proc")? {
+            let process = entry?.path();
+            let exe = fs::read_link(process.join("exe")).unwrap_or_default();
+            let text = |name| {
+                let bytes = fs::read(process.join(name)).unwrap_or_default();
+                String::from_utf8_lossy(&bytes).replace('\0', " ")
+            };
+            let command = text("cmdline");
+            if exe.starts_with(self.path())
+                || command.contains(&path)
+                || text("environ").contains(&session)
+            {
+                all.push(format!("{} {command}", process.display()));
+            }
+        }
+        Ok(all)
     }
 
     /// The recording of a program: the first that `orch ls` shows with this command.

@@ -35,8 +35,7 @@ fn positions(outcome: &Outcome) -> Vec<&str> {
 /// the cause, and to what was its cause in turn.
 #[test]
 fn the_culprit_is_found() -> Result<()> {
-    let place = Place::new(User::Own)?;
-    fixture::job_queue(&place)?;
+    let (place, _) = fixture::job_queue()?;
     let report = place.recording("build/report")?;
     let commands = [
         "frame function main",
@@ -135,26 +134,9 @@ fn nothing_is_left_of_a_debugger() -> Result<()> {
     let place = Place::new(User::Own)?;
     let recorded = run::run(&mut place.record(&["true"]), LIMIT)?;
     ensure!(recorded.code() == Some(0), "{recorded}");
-    let before = hosts()?;
     gdb(&place, "p1@end", &["reverse-stepi", "info registers rip"])?;
     // The last of them may still be on its way.
-    for _ in 0..100 {
-        if hosts()? == before {
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    anyhow::bail!("{} processes are left", hosts()? - before)
-}
-
-/// How many processes there are in the sessions of this test's own orch.
-fn hosts() -> Result<usize> {
-    let mut count = 0;
-    for entry in fs::read_dir("/proc")? {
-        let path = entry?.path().join("cmdline");
-        let text = fs::read(path).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        count += usize::from(text.contains("serve\0--stdio"));
-    }
-    Ok(count)
+    let left = place.left(Duration::from_secs(5))?;
+    ensure!(left.is_empty(), "{left:?}");
+    Ok(())
 }

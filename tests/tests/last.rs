@@ -3,8 +3,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use orch_tests::fixture;
-use orch_tests::orch::{Place, User};
-use orch_tests::run;
+use orch_tests::orch::Place;
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -38,13 +37,7 @@ fn recorded() -> Result<Place> {
 }
 
 fn recorded_of(source: &str) -> Result<Place> {
-    let place = Place::new(User::Own)?;
-    let program = place.path().join("prog");
-    fixture::build(source, None, &[], &program)?;
-    let program = program.to_str().context("UTF-8")?;
-    let recorded = run::run(&mut place.record(&[program]), LIMIT)?;
-    ensure!(recorded.code() == Some(0), "{recorded}");
-    Ok(place)
+    Ok(fixture::recorded(source, "prog", &[])?.0)
 }
 
 fn changes(place: &Place, arguments: &[&str]) -> Result<Vec<Change>> {
@@ -145,12 +138,7 @@ fn blame_of_private_memory() -> Result<()> {
 /// Stores by neighbouring instructions, and one to all that is watched.
 #[test]
 fn neighbours_are_told_apart() -> Result<()> {
-    let place = Place::new(User::Own)?;
-    let program = place.path().join("prog");
-    fixture::build("memory/neighbours.c", None, &[], &program)?;
-    let program = program.to_str().context("UTF-8")?;
-    let recorded = run::run(&mut place.record(&[program]), LIMIT)?;
-    ensure!(recorded.code() == Some(0), "{recorded}");
+    let place = recorded_of("memory/neighbours.c")?;
     let found = changes(&place, &["last", "p1:pair", "--len", "16", "-n", "50"])?;
     let value = |hex: &str| Ok::<_, anyhow::Error>((number(&hex[..16])?, number(&hex[16..])?));
     let told = found.iter().map(|c| Ok((value(&c.old)?, value(&c.new)?)));

@@ -11,10 +11,12 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(120);
+/// Within that, nothing is left of what was ended.
+const SOON: Duration = Duration::from_secs(5);
 /// What the fixture passes around, at most.
 const LAST: usize = 30;
 
@@ -43,12 +45,7 @@ fn at(remark: &str) -> Result<String> {
 
 /// The fixture's recording, and what it printed: how often each process counted.
 fn recorded() -> Result<(Place, BTreeMap<String, usize>)> {
-    let place = Place::new(User::Own)?;
-    let program = place.path().join("turns");
-    fixture::build("processes/turns.c", None, &[], &program)?;
-    let program = program.to_str().context("UTF-8")?;
-    let outcome = run::run(&mut place.record(&[program]), LIMIT)?;
-    ensure!(outcome.code() == Some(0), "{outcome}");
+    let (place, outcome) = fixture::recorded("processes/turns.c", "turns", &[])?;
     let mut counted = BTreeMap::new();
     for line in outcome.stdout.lines() {
         let (who, times) = line.split_once(" counted ").context("not counted")?;
@@ -253,13 +250,8 @@ fn without_gdb_it_says_so() -> Result<()> {
 
 #[test]
 fn without_debugging_information_it_says_so() -> Result<()> {
-    let place = Place::new(User::Own)?;
-    let program = place.path().join("stripped");
     let flags = ["-g0".to_owned(), "-s".to_owned()];
-    fixture::build("processes/turns.c", None, &flags, &program)?;
-    let program = program.to_str().context("UTF-8")?;
-    let outcome = run::run(&mut place.record(&[program]), LIMIT)?;
-    ensure!(outcome.code() == Some(0), "{outcome}");
+    let (place, _) = fixture::recorded("processes/turns.c", "stripped", &flags)?;
     for place_of in [&at("turn")?[..], "turn"] {
         let outcome = log(&place, &[place_of, "{n}"])?;
         ensure!(outcome.code() == Some(2), "{outcome}");
@@ -279,22 +271,8 @@ fn without_debugging_information_it_says_so() -> Result<()> {
 /// One line is in several places of optimised code, of several programs.
 #[test]
 fn inlined_code_of_several_programs() -> Result<()> {
-    let place = Place::new(User::Own)?;
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/job-queue");
-    let dir = place.path().join("job-queue");
-    let copied = Command::new("cp")
-        .arg("-r")
-        .args([&source, &dir])
-        .status()?;
-    ensure!(copied.success(), "cannot copy the example");
-    let made = Command::new("make").arg("-s").current_dir(&dir).status()?;
-    ensure!(made.success(), "cannot build the example");
-    let launch = dir.join("launch.sh");
-    let name = format!("/queue-log-{}", std::process::id());
-    let mut command = place.record(&[launch.to_str().context("UTF-8")?]);
-    let recorded = run::run(command.env("QUEUE", name), LIMIT)?;
-    ensure!(recorded.stderr.contains("Assertion"), "{recorded}");
-    let titles = fs::read_to_string(dir.join("jobs.txt"))?;
+    let (place, recorded) = fixture::job_queue()?;
+    let titles = fs::read_to_string(place.path().join("job-queue/jobs.txt"))?;
     let titles: Vec<&str> = titles.lines().collect();
     // Inlined into main. What it was called with is known there.
     let format = "{title._M_string_length} {/s title._M_dataplus._M_p}";
@@ -385,7 +363,8 @@ fn recordings_that_ended_early() -> Result<()> {
 fn nothing_is_left_of_it() -> Result<()> {
     let (place, _) = recorded()?;
     log(&place, &["turn", "{who}", "--limit", "1"])?;
-    ensure!(remain(&place)?.is_empty(), "{:?}", remain(&place)?);
+    let left = place.left(SOON)?;
+    ensure!(left.is_empty(), "{left:?}");
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGKILL] {
         for delay in [50, 200, 400, 800] {
             let mut command = place.command(place.orch());
@@ -401,7 +380,7 @@ fn nothing_is_left_of_it() -> Result<()> {
             let ended = status.code();
             let expected = [Some(130), Some(0)].contains(&ended) || ended.is_none();
             ensure!(expected, "{signal} after {delay} ms: {status}");
-            let left = remain(&place)?;
+            let left = place.left(SOON)?;
             ensure!(left.is_empty(), "{signal} after {delay} ms: {left:?}");
             let files = fs::read_dir(place.work())?.count();
             ensure!(
@@ -411,27 +390,4 @@ fn nothing_is_left_of_it() -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// What runs of this place's orch some seconds later.
-fn remain(place: &Place) -> Result<Vec<String>> {
-    let mut left = Vec::new();
-    for _ in 0..100 {
-        left.clear();
-        let own = place.path().display().to_string();
-        for entry in fs::read_dir("/proc")? {
-            let path = entry?.path();
-            let text = fs::read(path.join("cmdline")).unwrap_or_default();
-            let text = String::from_utf8_lossy(&text).replace('\0', " ");
-            let exe = fs::read_link(path.join("exe")).unwrap_or_default();
-            if text.contains(&own) || exe.starts_with(place.path()) {
-                left.push(text);
-            }
-        }
-        if left.is_empty() {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    Ok(left)
 }

@@ -4,11 +4,10 @@
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use orch_tests::orch::{Place, User};
-use orch_tests::run::{self, Outcome};
+use orch_tests::fixture;
+use orch_tests::orch::Place;
+use orch_tests::run::Outcome;
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,29 +15,6 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// From the first screen to the culprit: the process that crashed; who wrote what it has
 /// read; the failures; the access before; there.
 const KEYS: [&str; 6] = ["Enter", "b", "Down", "Enter", "Up", "Enter"];
-
-/// The job-queue example, recorded.
-fn recorded() -> Result<Place> {
-    let place = Place::new(User::Own)?;
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/job-queue");
-    let dir = place.path().join("job-queue");
-    let copied = Command::new("cp")
-        .arg("-r")
-        .args([&source, &dir])
-        .status()?;
-    ensure!(copied.success(), "cannot copy the example");
-    let made = Command::new("make").arg("-s").current_dir(&dir).status()?;
-    ensure!(made.success(), "cannot build the example");
-    let launch = dir.join("launch.sh");
-    let name = format!(
-        "/queue-tui-{}",
-        place.path().file_name().context("a name")?.display()
-    );
-    let mut command = place.record(&[launch.to_str().context("UTF-8")?]);
-    let recorded = run::run(command.env("QUEUE", name), LIMIT)?;
-    ensure!(recorded.stderr.contains("Assertion"), "{recorded}");
-    Ok(place)
-}
 
 /// The line of `submit` that writes over the next job, as the current one of its source.
 fn is_culprit(screen: &str) -> bool {
@@ -54,7 +30,7 @@ fn render(place: &Place, script: &str, size: &str) -> Result<Outcome> {
 
 #[test]
 fn the_culprit_by_keys() -> Result<()> {
-    let place = recorded()?;
+    let (place, _) = fixture::job_queue()?;
     assert!(KEYS.len() <= 12);
     let script = KEYS.join(" ");
     for size in ["120x36", "80x24", "200x50"] {
@@ -74,7 +50,7 @@ fn the_culprit_by_keys() -> Result<()> {
 /// and lines around; a variable and a byte to who changed them.
 #[test]
 fn from_a_printed_line_on() -> Result<()> {
-    let place = recorded()?;
+    let (place, _) = fixture::job_queue()?;
     let there = "4 / 'Assertion' Enter Enter";
     let screen = render(&place, there, "160x50")?.stdout;
     for text in [
@@ -139,7 +115,7 @@ fn rows_above(screen: &str, name: &str) -> Option<usize> {
 
 #[test]
 fn bad_input_is_explained() -> Result<()> {
-    let place = recorded()?;
+    let (place, _) = fixture::job_queue()?;
     for (script, text) in [
         ("@ 'p99@1' Enter", "p99"),
         ("@ 'rubbish' Enter", "rubbish"),
@@ -260,7 +236,7 @@ impl Drop for Terminal<'_> {
 
 #[test]
 fn in_a_terminal() -> Result<()> {
-    let place = recorded()?;
+    let (place, _) = fixture::job_queue()?;
     let terminal = Terminal::open(&place)?;
     let command = format!(
         "{} -s {} tui",

@@ -5,11 +5,10 @@ use orch_tests::orch::Place;
 use orch_tests::run;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
-use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStderr, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub const LIMIT: Duration = Duration::from_secs(120);
 
@@ -231,34 +230,7 @@ impl Adapter {
 
 /// No process is left of this place's orch: not at once, for they end one after another.
 pub fn nothing_is_left(place: &Place) -> Result<()> {
-    let start = Instant::now();
-    loop {
-        let left = processes(place)?;
-        if left.is_empty() {
-            break;
-        }
-        ensure!(start.elapsed() < Duration::from_secs(20), "{left:#?}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let left = place.left(Duration::from_secs(20))?;
+    ensure!(left.is_empty(), "{left:#?}");
     Ok(())
-}
-
-/// Processes of this place's orch: those that run it, and those that it told of its session.
-fn processes(place: &Place) -> Result<Vec<String>> {
-    let mut all = Vec::new();
-    let path = place.path().display().to_string();
-    for entry in fs::read_dir("/proc")? {
-        let process = entry?.path();
-        let exe = fs::read_link(process.join("exe")).unwrap_or_default();
-        let command = fs::read(process.join("cmdline")).unwrap_or_default();
-        let command = String::from_utf8_lossy(&command).replace('\0', " ");
-        let environment = fs::read(process.join("environ")).unwrap_or_default();
-        if exe.starts_with(place.path())
-            || command.contains(&path)
-            || String::from_utf8_lossy(&environment).contains(&format!("ORCH_SESSION={path}"))
-        {
-            all.push(format!("{} {command}", process.display()));
-        }
-    }
-    Ok(all)
 }

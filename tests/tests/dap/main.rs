@@ -34,8 +34,7 @@ fn nothing_much(user: User) -> Result<Place> {
 /// cause, and to what was its cause in turn.
 #[test]
 fn the_culprit_is_found() -> Result<()> {
-    let place = Place::new(User::Own)?;
-    fixture::job_queue(&place)?;
+    let (place, _) = fixture::job_queue()?;
     let (report, submit) = (
         place.recording("build/report")?,
         place.recording("build/submit")?,
@@ -128,8 +127,7 @@ fn the_culprit_is_found() -> Result<()> {
 /// Breakpoints, by line and by function, with conditions, from both sides.
 #[test]
 fn breakpoints() -> Result<()> {
-    let place = Place::new(User::Own)?;
-    fixture::job_queue(&place)?;
+    let (place, _) = fixture::job_queue()?;
     let submit = place.recording("build/submit")?;
     let source = place.path().join("job-queue/submit.cpp");
     let mut adapter = Adapter::start(&place)?;
@@ -174,12 +172,7 @@ fn breakpoints() -> Result<()> {
 /// A step is one of the thread that it is asked of, though others run meanwhile.
 #[test]
 fn threads_step() -> Result<()> {
-    let place = Place::new(User::Own)?;
-    let program = place.path().join("sync");
-    fixture::build("threads/sync.c", None, &[], &program)?;
-    let program = program.to_str().context("UTF-8")?;
-    let recorded = run::run(&mut place.record(&[program]), LIMIT)?;
-    ensure!(recorded.code() == Some(0), "{recorded}");
+    let (place, _) = fixture::recorded("threads/sync.c", "sync", &[])?;
     let mut adapter = Adapter::start(&place)?;
     let client = &mut adapter.client;
     client.launch(json!({ "position": "p1@50%" }))?;
