@@ -1,15 +1,18 @@
 //! The process that a recording is replayed in.
 
+use crate::supervisor::watch;
 use anyhow::{Context as _, Result, bail};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
-use orch_abi::shared::{Slot, boot};
+use orch_abi::shared::{Slot, boot, mode, option};
 use orch_recorder::arena::Arena;
+use orch_recorder::session::Session;
 use orch_recorder::trace::RecordingId;
-use orch_recorder::{image, launch, tracee};
+use orch_recorder::{cpuid, image, launch, tracee};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -35,6 +38,39 @@ impl ArenaFile {
     }
 }
 
+/// The arena for replays of a session's recordings by way of `path`, with what
+/// all of them share: options, captured files, the answers of `cpuid`.
+pub fn arena(
+    session: &Session,
+    path: &[RecordingId],
+    no_patch: bool,
+) -> Result<(ArenaFile, Arc<Arena>)> {
+    let file = ArenaFile::create()?;
+    let arena = Arc::new(Arena::create(file.path())?);
+    let control = arena.control();
+    control.mode.store(mode::REPLAY, Ordering::Relaxed);
+    let allow = |option| control.options.fetch_or(option, Ordering::Relaxed);
+    if no_patch || session.meta().no_patch {
+        allow(option::NO_PATCH);
+    }
+    if session.meta().replace_cpuid {
+        allow(option::REPLACE_CPUID);
+    }
+    for (to, id) in control.replay_path.iter().zip(path) {
+        to.store(id.0, Ordering::Relaxed);
+    }
+    arena.set_files_dir(&session.files_dir());
+    if let Some(table) = cpuid::load(session.dir())? {
+        cpuid::install(&table, &arena);
+    }
+    for file in session.files()?.captured() {
+        cpuid::tell(file, &arena);
+    }
+    watch::adopt_orphans()?;
+    watch::children(control);
+    Ok((file, arena))
+}
+
 /// Starts a process with the runtime in it, which builds the image of `root`
 /// from its recording; returns its slot, which `prepare` may fill in, and pid.
 pub fn start(arena: &Arena, root: RecordingId, prepare: impl FnOnce(&Slot)) -> Result<(u32, i32)> {
@@ -45,7 +81,7 @@ pub fn start(arena: &Arena, root: RecordingId, prepare: impl FnOnce(&Slot)) -> R
     slot.recording.store(root.0, Ordering::Relaxed);
     prepare(slot);
     let mut flags = boot::INSTALL_FILTER;
-    if !crate::supervisor::watch::may_filter() {
+    if !watch::may_filter() {
         flags |= boot::NO_NEW_PRIVS;
     }
     slot.boot_flags.store(flags, Ordering::Relaxed);

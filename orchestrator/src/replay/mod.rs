@@ -13,9 +13,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-use orch_abi::shared::{mode, option, request, state, verdict};
+use orch_abi::shared::{option, request, state, verdict};
 use orch_recorder::arena::Arena;
-use orch_recorder::cpuid;
 use orch_recorder::session::Session;
 use orch_recorder::trace::{End, RecordingId};
 use plan::Plan;
@@ -98,37 +97,13 @@ pub fn check(
     mut progress: impl FnMut(usize, usize),
 ) -> Result<Vec<Report>> {
     let plan = Plan::make(session, only)?;
-    let file = host::ArenaFile::create()?;
-    let arena = Arc::new(Arena::create(file.path())?);
-    let control = arena.control();
-    control.mode.store(mode::REPLAY, Ordering::Relaxed);
-    if no_patch || session.meta().no_patch {
-        control
-            .options
-            .fetch_or(option::NO_PATCH, Ordering::Relaxed);
-    }
+    let (file, arena) = host::arena(session, &plan.path, no_patch)?;
     if only.is_none() {
-        control
+        arena
+            .control()
             .options
             .fetch_or(option::FOLLOW_FORKS, Ordering::Relaxed);
     }
-    for (to, id) in control.replay_path.iter().zip(&plan.path) {
-        to.store(id.0, Ordering::Relaxed);
-    }
-    arena.set_files_dir(&session.files_dir());
-    if let Some(table) = cpuid::load(session.dir())? {
-        cpuid::install(&table, &arena);
-    }
-    if session.meta().replace_cpuid {
-        control
-            .options
-            .fetch_or(option::REPLACE_CPUID, Ordering::Relaxed);
-    }
-    for file in session.files()?.captured() {
-        cpuid::tell(file, &arena);
-    }
-    watch::adopt_orphans()?;
-    watch::children(control);
     let total = plan.total;
     let mut r = Replayer {
         session,

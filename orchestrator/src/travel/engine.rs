@@ -11,10 +11,8 @@ use crate::replay::plan::Plan;
 use crate::supervisor::watch;
 use anyhow::{Result, bail};
 use orch_abi::record::{Kind, Regs, flag};
-use orch_abi::shared::{mode, option};
 use orch_abi::stop::command;
 use orch_recorder::arena::Arena;
-use orch_recorder::cpuid;
 use orch_recorder::session::Session;
 use orch_recorder::trace::{RecordingId, Tick};
 use std::collections::BTreeMap;
@@ -150,32 +148,7 @@ impl Travel {
     ) -> Result<Self> {
         let plan = Plan::make(&session, Some(recording))?;
         let session = Arc::new(session);
-        let file = host::ArenaFile::create()?;
-        let arena = Arc::new(Arena::create(file.path())?);
-        let control = arena.control();
-        control.mode.store(mode::REPLAY, Ordering::Relaxed);
-        if session.meta().no_patch {
-            control
-                .options
-                .fetch_or(option::NO_PATCH, Ordering::Relaxed);
-        }
-        for (to, id) in control.replay_path.iter().zip(&plan.path) {
-            to.store(id.0, Ordering::Relaxed);
-        }
-        arena.set_files_dir(&session.files_dir());
-        if let Some(table) = cpuid::load(session.dir())? {
-            cpuid::install(&table, &arena);
-        }
-        if session.meta().replace_cpuid {
-            control
-                .options
-                .fetch_or(option::REPLACE_CPUID, Ordering::Relaxed);
-        }
-        for file in session.files()?.captured() {
-            cpuid::tell(file, &arena);
-        }
-        watch::adopt_orphans()?;
-        watch::children(control);
+        let (file, arena) = host::arena(&session, &plan.path, false)?;
         let root = plan.roots[0];
         let first = first(&session, &arena, &interrupt, root, recording)?;
         let mut travel = Self {
