@@ -87,6 +87,19 @@ impl At {
             instructions: 0,
         }
     }
+
+    /// How it lies to the event that [`crate::describe::at`] tells of.
+    pub const fn relation(self) -> &'static str {
+        match self {
+            Self::Start => "before",
+            Self::Tick {
+                pass: None,
+                instructions: 0,
+                ..
+            } => "at",
+            _ => "behind",
+        }
+    }
 }
 
 impl fmt::Display for Position {

@@ -1,5 +1,9 @@
 //! Lines of source around a place.
 
+use super::backtrace::Call;
+use orch_blame::symbols::Symbols;
+use orch_recorder::files::FileStore;
+use serde::Serialize;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -24,6 +28,66 @@ pub struct Lines {
 pub struct NoSource {
     name: String,
     looked: Vec<PathBuf>,
+}
+
+/// Source lines of a function that has not returned.
+#[derive(Clone, Debug, Serialize)]
+pub struct Source {
+    /// The file, as the compiler names it.
+    pub file: String,
+    /// The line that is meant.
+    pub line: u32,
+    /// Numbers and texts; none if the file cannot be read.
+    pub lines: Vec<(u32, String)>,
+    /// Why it cannot, or may be another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// The lines that a call stands at, `around` before and after it; none if no line is
+/// known. `files` are those captured, `dirs` where sources are looked for, too.
+pub fn of(call: &Call, around: u32, files: Option<&FileStore>, dirs: &[PathBuf]) -> Option<Source> {
+    let (file, line) = (call.file.clone()?, call.line?);
+    let module = call.module.as_ref();
+    let built = module.and_then(|m| Some(files?.get(m.file)?.version.mtime));
+    let (lines, problem) = match lines(&file, line, around, dirs, built) {
+        Ok(found) => {
+            let newer = "the source is newer than the program: the lines may be others";
+            (found.lines, found.newer.then(|| newer.to_owned()))
+        }
+        Err(e) => (Vec::new(), Some(e.to_string())),
+    };
+    Some(Source {
+        file,
+        line,
+        lines,
+        problem,
+    })
+}
+
+/// What would bring the lines of a call that has none.
+pub fn hint(call: &Call, symbols: &mut Symbols) -> Option<String> {
+    if call.line.is_some() {
+        return None;
+    }
+    let module = call.module.as_ref()?;
+    let looked = symbols.missing(module.file)?;
+    let path = &module.path;
+    let looked = looked.first().map_or_else(String::new, |path| {
+        format!(" (looked for {})", path.display())
+    });
+    let system = ["/usr/", "/lib", "/bin/", "/sbin/"];
+    let remedy = if system.iter().any(|dir| path.starts_with(dir)) {
+        format!(
+            "distributions have it in packages of its own: Debian in PACKAGE-dbgsym or -dbg \
+             (`dpkg -S {path}` tells the package)"
+        )
+    } else {
+        "compiled with -g it has".to_owned()
+    };
+    Some(format!(
+        "{path} has no debugging information{looked}; {remedy}"
+    ))
 }
 
 /// Most bytes of a file that is taken for source.

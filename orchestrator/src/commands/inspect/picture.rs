@@ -6,10 +6,11 @@ use crate::describe::{self, Line};
 use crate::inspect::backtrace::{Backtrace, Call, backtrace};
 use crate::inspect::code::{self, around};
 use crate::inspect::registers::{Registers, flags};
+use crate::inspect::source::{self, Source};
 use crate::inspect::unwind::{By, Unwinder};
 use crate::inspect::variables::{Variable, Variables};
-use crate::inspect::{Mapping, Still, Thread, known, mapping, memory, source};
-use crate::position::{At, Position};
+use crate::inspect::{Mapping, Still, Thread, known, mapping, memory};
+use crate::position::Position;
 use anyhow::Result;
 use orch_abi::record::Regs;
 use orch_blame::symbols::Symbols;
@@ -77,18 +78,6 @@ pub struct Frame {
     pub by: By,
     /// All of it in words.
     pub text: String,
-}
-
-/// Source lines.
-#[derive(Serialize)]
-pub struct Source {
-    pub file: String,
-    pub line: u32,
-    /// Numbers and texts; none if the file cannot be read.
-    pub lines: Vec<(u32, String)>,
-    /// Why it cannot, or may be another.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub problem: Option<String>,
 }
 
 /// Registers: names, values, and what they point to.
@@ -218,10 +207,10 @@ impl Picture {
             tid: thread.tid,
             threads: threads.len(),
             event: describe::at(session, position),
-            relation: relation(position.at),
+            relation: position.at.relation(),
             source: with_source.then(|| look.source(&stack, args)).flatten(),
             hint: (with_source || args.backtrace)
-                .then(|| look.hint(&stack))
+                .then(|| source::hint(stack.calls.first()?, &mut look.symbols))
                 .flatten(),
             cut: stack.cut.clone().filter(|_| wanted(args.backtrace)),
             frames: wanted(args.backtrace).then(|| stack.calls.iter().map(frame).collect()),
@@ -257,18 +246,6 @@ fn chosen(threads: &[Thread], number: Option<u32>) -> Result<&Thread> {
         let all = all.join(", ");
         Usage(format!("there is no such thread here; there are {all}")).into()
     })
-}
-
-const fn relation(at: At) -> &'static str {
-    match at {
-        At::Start => "before",
-        At::Tick {
-            pass: None,
-            instructions: 0,
-            ..
-        } => "at",
-        _ => "behind",
-    }
 }
 
 /// A line of the stack as it is shown.
@@ -316,57 +293,14 @@ impl<S: Still> Look<'_, S> {
 
     /// The source of the innermost function whose source is there; where there is none, why.
     fn source(&self, stack: &Backtrace, args: &Args) -> Option<Source> {
-        let mut with_lines = stack.calls.iter().filter_map(|call| self.lines(call, args));
+        let around = if args.source { 5 } else { 2 };
+        let lines = |call| source::of(call, around, self.files.as_ref(), &args.sources);
+        let mut with_lines = stack.calls.iter().filter_map(lines);
         let first = with_lines.next()?;
         if !first.lines.is_empty() {
             return Some(first);
         }
         Some(with_lines.find(|s| !s.lines.is_empty()).unwrap_or(first))
-    }
-
-    fn lines(&self, call: &Call, args: &Args) -> Option<Source> {
-        const AROUND: u32 = 5;
-        let (file, line) = (call.file.clone()?, call.line?);
-        let module = call.module.as_ref();
-        let built = module.and_then(|m| Some(self.files.as_ref()?.get(m.file)?.version.mtime));
-        let around = if args.source { AROUND } else { 2 };
-        let (lines, problem) = match source::lines(&file, line, around, &args.sources, built) {
-            Ok(found) => {
-                let newer = "the source is newer than the program: the lines may be others";
-                (found.lines, found.newer.then(|| newer.to_owned()))
-            }
-            Err(e) => (Vec::new(), Some(e.to_string())),
-        };
-        Some(Source {
-            file,
-            line,
-            lines,
-            problem,
-        })
-    }
-
-    /// What would bring source lines, if the innermost code has none.
-    fn hint(&mut self, stack: &Backtrace) -> Option<String> {
-        let innermost = stack.calls.first()?;
-        if innermost.line.is_some() {
-            return None;
-        }
-        let module = innermost.module.as_ref()?;
-        let looked = self.symbols.missing(module.file)?;
-        let path = &module.path;
-        let looked = match looked.first() {
-            Some(path) => format!(" (looked for {})", path.display()),
-            None => String::new(),
-        };
-        let system = ["/usr/", "/lib", "/bin/", "/sbin/"];
-        Some(if system.iter().any(|dir| path.starts_with(dir)) {
-            format!(
-                "{path} has no debugging information{looked}; distributions have it in packages of \
-                 its own: Debian in PACKAGE-dbgsym or -dbg (`dpkg -S {path}` tells the package)"
-            )
-        } else {
-            format!("{path} has no debugging information{looked}; compiled with -g it has")
-        })
     }
 
     fn registers(&mut self, regs: &Regs, fs_base: u64) -> Values {

@@ -1,7 +1,8 @@
 //! A picture as people read it.
 
-use super::picture::{Frame, Instruction, Picture, Source, Values};
+use super::picture::{Frame, Instruction, Picture, Values};
 use crate::describe::safe;
+use crate::inspect::source::Source;
 use crate::output::{Output, Style};
 use std::io::{self, Write as _};
 

@@ -12,23 +12,12 @@ const AROUND: u32 = 120;
 
 /// Those of a function; none if it has no line.
 pub fn of(call: &Call, files: Option<&FileStore>, dirs: &[PathBuf]) -> Option<Source> {
-    let (file, line) = (call.file.clone()?, call.line?);
-    let module = call.module.as_ref();
-    let built = module.and_then(|m| Some(files?.get(m.file)?.version.mtime));
-    let (lines, problem) = match source::lines(&file, line, AROUND, dirs, built) {
-        Ok(found) => {
-            let newer = "the source is newer than the program: the lines may be others";
-            (found.lines, found.newer.then(|| newer.to_owned()))
-        }
-        Err(e) => (Vec::new(), Some(e.to_string())),
-    };
-    let lines = lines
-        .into_iter()
-        .map(|(n, text)| (n, safe(text.as_bytes())));
+    let found = source::of(call, AROUND, files, dirs)?;
+    let lines = found.lines.into_iter();
     Some(Source {
-        file: safe(file.as_bytes()),
-        line,
-        lines: lines.collect(),
-        problem,
+        file: safe(found.file.as_bytes()),
+        line: found.line,
+        lines: lines.map(|(n, text)| (n, safe(text.as_bytes()))).collect(),
+        problem: found.problem,
     })
 }

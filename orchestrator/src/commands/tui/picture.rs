@@ -8,10 +8,11 @@ use crate::inspect::address::Range;
 use crate::inspect::backtrace::{Call, backtrace};
 use crate::inspect::code::{self, Syntax, around};
 use crate::inspect::registers::{Registers, flags};
+use crate::inspect::source;
 use crate::inspect::unwind::Unwinder;
 use crate::inspect::variables::{Variable, Variables};
 use crate::inspect::{self, Mapping, Still, mapping, memory};
-use crate::position::{At, Position, When};
+use crate::position::{Position, When};
 use crate::travel::Travel;
 use anyhow::{Context as _, Result};
 use orch_abi::record::Regs;
@@ -135,7 +136,7 @@ impl Traveller {
         let pid = pid.map_or_else(String::new, |pid| format!(", pid {pid}"));
         let event = describe::at(&self.session, position);
         let event = event.map_or_else(String::new, |e| {
-            format!("{} {}", relation(position.at), e.text)
+            format!("{} {}", position.at.relation(), e.text)
         });
         let mut frames: Vec<Frame> = stack.calls.iter().map(|call| self.frame(call)).collect();
         for (frame, variables) in frames.iter_mut().zip(known) {
@@ -168,7 +169,10 @@ impl Traveller {
             registers,
             threads: listed,
             memory,
-            hint: self.hint(stack.calls.first()),
+            hint: stack
+                .calls
+                .first()
+                .and_then(|call| source::hint(call, &mut self.symbols)),
         })
     }
 
@@ -197,33 +201,6 @@ impl Traveller {
             source: lines::of(call, self.files.as_ref(), &self.sources),
             variables: Vec::new(),
         }
-    }
-
-    /// What would bring source lines, if the innermost code has none.
-    fn hint(&mut self, call: Option<&Call>) -> Option<String> {
-        let call = call.filter(|call| call.line.is_none())?;
-        let module = call.module.as_ref()?;
-        let looked = self.symbols.missing(module.file)?;
-        let looked = looked.first().map_or_else(String::new, |path| {
-            format!(" (looked for {})", path.display())
-        });
-        let path = &module.path;
-        Some(format!(
-            "{path} has no debugging information{looked}. Compiled with -g it has; of \
-             distributions' programs it is in packages of its own (Debian: PACKAGE-dbgsym or -dbg)."
-        ))
-    }
-}
-
-const fn relation(at: At) -> &'static str {
-    match at {
-        At::Start => "before",
-        At::Tick {
-            pass: None,
-            instructions: 0,
-            ..
-        } => "at",
-        _ => "behind",
     }
 }
 
