@@ -14,6 +14,7 @@ pub mod code;
 mod engine;
 mod event;
 mod hits;
+mod instruction;
 mod memory;
 mod motion;
 mod process;
@@ -22,6 +23,7 @@ mod tracee;
 
 pub use engine::{Instant, State, Travel};
 pub use hits::{Hits, Since, Wanted};
+pub use instruction::is_call;
 pub use motion::{Reason, Stops, Watch};
 
 /// Why one cannot get there.

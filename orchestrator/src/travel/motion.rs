@@ -7,7 +7,6 @@ use super::event;
 use super::process::Place;
 use super::tracee::{Halt, SI_KERNEL, TRAP_HWBKPT};
 use anyhow::{Result, bail};
-use iced_x86::{Decoder, DecoderOptions};
 use nix::sys::signal::Signal;
 use orch_abi::stop::{MAX_BREAKPOINTS, command};
 
@@ -394,9 +393,7 @@ impl Travel {
 
     /// Whether the instruction at `ip` is executed again and again, at the same place.
     fn repeats(&self, ip: u64) -> bool {
-        let mut code = [0; 15];
-        let n = self.read(ip, &mut code);
-        let instruction = Decoder::with_ip(64, &code[..n], ip, DecoderOptions::NONE).decode();
+        let instruction = self.instruction(ip);
         instruction.is_string_instruction()
             && (instruction.has_rep_prefix() || instruction.has_repne_prefix())
     }
@@ -499,7 +496,6 @@ impl Travel {
                     }
                     let mut regs = self.process.tracee.regs()?;
                     if code == TRAP_HWBKPT {
-                        let now = self.watched(stops)?;
                         // The watches come first.
                         let watches = stops.watches.len();
                         let executed = |n: u64| n >> watches & 0xf != 0;
@@ -517,6 +513,7 @@ impl Travel {
                             self.leave_jump(regs)?;
                             return Ok(reason);
                         }
+                        let now = self.watched(stops)?;
                         // A store of what was there already is no change.
                         if now == known {
                             self.process.tracee.set_debug_register(6, 0)?;

@@ -3,6 +3,7 @@
 use super::TravelError;
 use super::engine::{Instant, Leg, Travel};
 use super::event;
+use super::instruction::LONGEST;
 use super::motion::{Passes, Reason, Stops};
 use super::process::Place;
 use anyhow::Result;
@@ -12,8 +13,6 @@ use iced_x86::{Decoder, DecoderOptions};
 const FEW: u64 = 500;
 /// So many at most.
 const MANY: u64 = 50_000_000;
-/// Bytes of the longest instruction (Intel SDM volume 2, 2.3.11).
-const MAX_INSTRUCTION: u64 = 15;
 /// How far before the present instruction its predecessors are looked for, bytes.
 const NEAR: u64 = 96;
 
@@ -138,7 +137,7 @@ impl Travel {
         if matches!(leg, Leg::Change { .. }) {
             // What changes memory goes on behind itself, as a rule. The others may be
             // passed very often on the way.
-            let before = |&at: &u64| at < target.rip && target.rip - at <= MAX_INSTRUCTION;
+            let before = |&at: &u64| at < target.rip && target.rip - at <= LONGEST as u64;
             candidates = candidates
                 .into_iter()
                 .filter(before)
@@ -221,9 +220,9 @@ impl Travel {
             }
             Leg::Steps(_) => return Ok(None),
         };
-        let arrived: Vec<u64> = match self.process.place() {
-            Place::Event if !self.process.is_before() => vec![self.regs()?.rip],
-            _ => Vec::new(),
+        let arrived = match self.process.place() {
+            Place::Event if !self.process.is_before() => Some(self.regs()?.rip),
+            _ => None,
         };
         let mut passes = Passes::new(self)?;
         let mut last = None;
@@ -243,10 +242,7 @@ impl Travel {
                     && !*from_event
                 {
                     *from_event = true;
-                    *n += arrived
-                        .iter()
-                        .filter(|&&ip| reason == Reason::Breakpoint(ip))
-                        .count() as u64;
+                    *n += u64::from(arrived.is_some_and(|ip| reason == Reason::Breakpoint(ip)));
                 }
                 last = Some((here, left));
                 false
@@ -285,21 +281,7 @@ impl Travel {
         }
         let mut word = [0; 8];
         if self.read(rsp, &mut word) == 8 {
-            let back = u64::from_le_bytes(word);
-            // A call has two to seven bytes.
-            for len in 2..=7 {
-                let mut call = [0; 7];
-                if self.read(back.wrapping_sub(len), &mut call) < 7 {
-                    continue;
-                }
-                let mut decoder =
-                    Decoder::with_ip(64, &call, back.wrapping_sub(len), DecoderOptions::NONE);
-                let instruction = decoder.decode();
-                let is_call = instruction.is_call_near() || instruction.is_call_near_indirect();
-                if is_call && instruction.next_ip() == back {
-                    found.push(instruction.ip());
-                }
-            }
+            found.extend(self.calls_to(u64::from_le_bytes(word)));
         }
         found.retain(|&at| at != ip);
         found

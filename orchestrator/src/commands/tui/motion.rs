@@ -6,17 +6,15 @@ use crate::describe;
 use crate::inspect::backtrace::{Call, backtrace};
 use crate::inspect::{Mapping, Still, mapping, word};
 use crate::position::{At, Position};
-use crate::travel::{Reason, Stops, TravelError};
+use crate::travel::{Reason, Stops, TravelError, is_call};
 use anyhow::{Context as _, Result};
-use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction};
+use iced_x86::FlowControl;
 use orch_abi::record::Kind;
 use orch_blame::symbols::{Frame, is_of_the_system};
 use orch_recorder::session::Session;
 use orch_recorder::trace::{RecordingId, Tick};
 use orch_tui::event::{By, Motion};
 
-/// Bytes of the longest instruction (Intel SDM volume 2, 2.3.11).
-const LONGEST: usize = 15;
 /// A line that takes more instructions is left where it is.
 const MOST: usize = 20_000;
 
@@ -156,12 +154,6 @@ impl<'t> Lines<'t> {
         }))
     }
 
-    fn decode(&mut self, at: u64) -> Result<Instruction> {
-        let mut bytes = [0; LONGEST];
-        let read = self.to.travel()?.read(at, &mut bytes);
-        Ok(Decoder::with_ip(64, &bytes[..read], at, DecoderOptions::NONE).decode())
-    }
-
     /// A function of the stack, if it is not the innermost.
     fn caller(&mut self, frame: usize) -> Result<Option<Call>> {
         if frame == 0 {
@@ -207,12 +199,8 @@ impl<'t> Lines<'t> {
         for _ in 0..MOST {
             self.job.go_on()?;
             let regs = self.to.travel()?.regs()?;
-            let instruction = self.decode(regs.rip)?;
-            let calls = matches!(
-                instruction.flow_control(),
-                FlowControl::Call | FlowControl::IndirectCall
-            );
-            if calls {
+            let instruction = self.to.travel()?.instruction(regs.rip);
+            if is_call(&instruction) {
                 if !self.run(instruction.next_ip(), regs.rsp, false)? {
                     return Ok(());
                 }
@@ -274,7 +262,7 @@ impl<'t> Lines<'t> {
     /// To the beginning of the line before.
     fn back(&mut self, frame: usize) -> Result<()> {
         if let Some(caller) = self.caller(frame)? {
-            let there = self.call_before(caller.pc)?;
+            let there = self.to.travel()?.calls_to(caller.pc).next();
             let there = there.context("the function was not called by a call; ← steps back")?;
             if !self.run(there, caller.registers.sp(), true)? {
                 return Ok(());
@@ -305,33 +293,18 @@ impl<'t> Lines<'t> {
     /// An instruction back; what was called is passed over.
     fn instruction_back(&mut self) -> Result<()> {
         self.to.travel()?.step_back()?;
-        let regs = self.to.travel()?.regs()?;
-        if self.decode(regs.rip)?.flow_control() != FlowControl::Return {
+        let travel = self.to.travel()?;
+        let regs = travel.regs()?;
+        if travel.instruction(regs.rip).flow_control() != FlowControl::Return {
             return Ok(());
         }
-        let target = word(&*self.to.travel()?, regs.rsp);
-        let Some(target) = target else {
+        let Some(target) = word(&*travel, regs.rsp) else {
             return Ok(());
         };
-        if let Some(at) = self.call_before(target)? {
+        let call = travel.calls_to(target).next();
+        if let Some(at) = call {
             self.run(at, regs.rsp.wrapping_add(8), true)?;
         }
         Ok(())
-    }
-
-    /// The call that returns to an address: it ends there.
-    fn call_before(&mut self, target: u64) -> Result<Option<u64>> {
-        for len in [5, 2, 3, 6, 7, 4] {
-            let at = target.wrapping_sub(len);
-            let instruction = self.decode(at)?;
-            let calls = matches!(
-                instruction.flow_control(),
-                FlowControl::Call | FlowControl::IndirectCall
-            );
-            if calls && instruction.next_ip() == target {
-                return Ok(Some(at));
-            }
-        }
-        Ok(None)
     }
 }
