@@ -10,7 +10,10 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 /// Commands for gdb's own command line.
-pub const SCRIPT: &str = include_str!("../gdb/orch.py");
+pub const SCRIPT: &str = concat!(
+    include_str!("../gdb/printers.py"),
+    include_str!("../gdb/orch.py")
+);
 /// Where the directories of a debugging session are: gdb's `orch jump` makes more.
 pub const DIR: &str = "ORCH_GDB_DIR";
 

@@ -8,20 +8,6 @@ ADDRESS = re.compile(r"^0x[0-9a-f]+ (?=[uUL]?\")")
 INTEGERS = (gdb.TYPE_CODE_INT, gdb.TYPE_CODE_CHAR)
 
 
-def printers():
-    """gdb finds libstdc++'s own way to show its types by the library's path, which is another
-    one here. Without it, a string is a structure, and a vector's elements are out of reach:
-    their operator would have to be called."""
-    sys.path += glob.glob("/usr/share/gcc*/python")
-    try:
-        from libstdcxx.v6.printers import register_libstdcxx_printers
-        from libstdcxx.v6.xmethods import register_libstdcxx_xmethods
-    except ImportError:
-        return
-    register_libstdcxx_printers(None)
-    register_libstdcxx_xmethods(None)
-
-
 def tell(**what):
     OUT.write(json.dumps(what) + "\n")
 
@@ -148,7 +134,6 @@ def run():
 
 
 def main():
-    printers()
     for command in TASK["setup"]:
         gdb.execute(command, to_string=True)
     return run()

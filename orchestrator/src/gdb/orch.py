@@ -1,10 +1,8 @@
 """gdb commands for recordings of orch (sourced by `orch gdb`)."""
 
-import glob
 import json
 import os
 import subprocess
-import sys
 
 import gdb
 
@@ -128,16 +126,5 @@ row N happened, in this recording or another."""
             print("%4s %s" % (number, line))
 
 
-def printers():
-    """Those for C++'s library: gdb looks for them by its path, but here it has captured ones."""
-    sys.path.extend(glob.glob("/usr/share/gcc*/python"))
-    try:
-        from libstdcxx.v6 import register_libstdcxx_printers
-    except ImportError:
-        return
-    register_libstdcxx_printers(None)
-
-
-printers()
 for command in (Orch, When, Jump, Procs, Console, Ublame):
     command()

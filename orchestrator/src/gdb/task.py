@@ -1,7 +1,6 @@
 """How a gdb that works for `orch log` begins: what it is to do, and where answers go."""
 
 import ctypes
-import glob
 import json
 import os
 import re

@@ -24,6 +24,7 @@ pub const GDB: &str = "gdb";
 /// How.
 const SCRIPT: &str = concat!(
     include_str!("../../gdb/task.py"),
+    include_str!("../../gdb/printers.py"),
     include_str!("../../gdb/log.py")
 );
 /// Recordings that run at the same time, on machines with many processors.
