@@ -217,12 +217,6 @@ impl<'a> There<'a, '_> {
                 scopes.levels.push(Vec::new());
             }
             dw::DW_TAG_lexical_block if !self.covers(entry)? => return Ok(()),
-            dw::DW_TAG_variable | dw::DW_TAG_formal_parameter => {
-                if let Some(level) = scopes.levels.last_mut() {
-                    level.push(entry.offset());
-                }
-                return Ok(());
-            }
             dw::DW_TAG_compile_unit
             | dw::DW_TAG_lexical_block
             | dw::DW_TAG_namespace
@@ -338,9 +332,9 @@ impl<'a> There<'a, '_> {
         base: Option<Expression<Slice<'a>>>,
     ) -> Option<Where> {
         /// Of a loop, there would be more.
-        const MOST: usize = 1000;
+        const MOST: u32 = 1000;
         let mut evaluation = expression.evaluation(self.unit.encoding());
-        evaluation.set_max_iterations(1000);
+        evaluation.set_max_iterations(MOST);
         let mut state = evaluation.evaluate().ok()?;
         for _ in 0..MOST {
             state = match state {

@@ -109,12 +109,10 @@ pub fn fetched(t: &mut Thread, c: &Context, address: u64) -> bool {
 fn replace_in(page: u64) {
     // SAFETY: by the caller, who is guarded.
     let code = unsafe { core::slice::from_raw_parts_mut(page as *mut u8, PAGE as usize) };
-    let mut at = 0;
-    while at + 1 < code.len() {
+    for at in 0..code.len() - 1 {
         if code[at..at + 2] == [0x0f, 0xa2] && is_instruction(code, at) {
             code[at..at + 2].copy_from_slice(&patch::CLTS);
         }
-        at += 1;
     }
 }
 

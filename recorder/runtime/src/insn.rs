@@ -32,7 +32,7 @@ pub fn emulate(t: &mut Thread, c: &mut Context) -> bool {
             c.regs.rip = patch::resume_address(ip + 2);
             return true;
         }
-        [a, b, _] if [a, b] == patch::CLTS && (generated::is_on() || patch::is_replaced(ip)) => {
+        [a, b, _] if [a, b] == patch::CLTS && generated::is_on() => {
             cpuid(&mut c.regs);
             c.regs.rip = patch::resume_address(ip + 2);
             return true;

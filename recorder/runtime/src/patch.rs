@@ -279,13 +279,6 @@ pub fn replaced(start: u64) -> bool {
     true
 }
 
-/// Whether there was a `cpuid` at `ip`.
-pub fn is_replaced(ip: u64) -> bool {
-    let p = patches();
-    let mut sites = p.sites[..p.count].iter();
-    sites.any(|s| s.start == ip && s.live != 0 && s.number == CPUID && s.trampoline == 0)
-}
-
 /// Has `code` executed instead of the `len` bytes of one instruction at `start`. The
 /// thread must not be in it.
 pub fn divert(start: u64, len: usize, code: &[u8]) -> Option<u32> {

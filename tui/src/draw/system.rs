@@ -121,11 +121,9 @@ fn axis(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     canvas.text(area.x, area.y, area.width, &first, theme.dim());
     let x = area.right().saturating_sub(super::canvas::width(&last));
     canvas.text(x, area.y, area.width, &last, theme.dim());
-    if let Some(x) = state.picture.as_ref().and_then(|p| at(state, area, p.tick)) {
-        let text = state
-            .picture
-            .as_ref()
-            .map_or(String::new(), |p| format!("@{}", p.tick));
+    let now = state.picture.as_ref().map(|p| p.tick);
+    if let Some((now, x)) = now.and_then(|now| Some((now, at(state, area, now)?))) {
+        let text = format!("@{now}");
         let wide = super::canvas::width(&text);
         let x = x.min(area.right().saturating_sub(wide));
         canvas.blank(Rect::new(x.saturating_sub(1), area.y, wide + 2, 1));
@@ -140,7 +138,8 @@ fn lane(state: &State, canvas: &mut Canvas<'_>, process: &Process, area: Rect) {
     let (first, last) = process.span;
     let lane = state.lanes.as_ref().and_then(|l| {
         let found = l.lanes.iter().find(|lane| lane.recording == process.id)?;
-        Some((l.span, found))
+        let most = found.density.iter().copied().max().unwrap_or(1).max(1);
+        Some((l.span, found, most))
     });
     let style = theme.recording(process.id);
     if first <= to && last >= from {
@@ -151,7 +150,8 @@ fn lane(state: &State, canvas: &mut Canvas<'_>, process: &Process, area: Rect) {
                 from + ((u128::from(x - area.x) * u128::from(to - from + 1))
                     / u128::from(area.width)) as u64
             };
-            let bar = lane.and_then(|(span, lane)| bar(span, lane, part(x), part(x + 1)));
+            let bar =
+                lane.and_then(|(span, lane, most)| bar(span, lane, most, part(x), part(x + 1)));
             canvas.text(x, area.y, 1, bar.unwrap_or("─"), style);
         }
         if last <= to {
@@ -162,7 +162,7 @@ fn lane(state: &State, canvas: &mut Canvas<'_>, process: &Process, area: Rect) {
             };
         }
     }
-    if let Some((_, lane)) = lane {
+    if let Some((_, lane, _)) = lane {
         for &tick in &lane.signals {
             if let Some(x) = at(state, area, tick)
                 && !(process.end == End::Crashed && at(state, area, last) == Some(x))
@@ -181,7 +181,9 @@ fn lane(state: &State, canvas: &mut Canvas<'_>, process: &Process, area: Rect) {
 }
 
 /// How high a column is: events between two ticks.
-fn bar(span: (u64, u64), lane: &Lane, from: u64, to: u64) -> Option<&'static str> {
+///
+/// `all` is the most of the lane.
+fn bar(span: (u64, u64), lane: &Lane, all: u32, from: u64, to: u64) -> Option<&'static str> {
     let parts = lane.density.len() as u64;
     let len = (span.1.saturating_sub(span.0) + 1).max(1);
     let part = |tick: u64| tick.saturating_sub(span.0).saturating_mul(parts) / len;
@@ -190,7 +192,6 @@ fn bar(span: (u64, u64), lane: &Lane, from: u64, to: u64) -> Option<&'static str
         .density
         .get(first as usize..(last.min(parts)) as usize)?;
     let most = slice.iter().copied().max().filter(|&n| n > 0)?;
-    let all = lane.density.iter().copied().max().unwrap_or(1).max(1);
     // A column with one event is to be seen beside one with thousands.
     let (a, b) = (f64::from(most).ln_1p(), f64::from(all).ln_1p());
     let height = ((a / b) * 8.0).ceil() as usize;
