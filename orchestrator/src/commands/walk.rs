@@ -4,6 +4,7 @@
 use crate::travel::{Instant, Reason, State, Stops, Travel, TravelError, Watch};
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Parser;
+use orch_abi::record::Kind;
 use orch_recorder::trace::{RecordingId, Tick};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -113,6 +114,9 @@ fn back_to_breakpoint(
     let Some((at, state)) = before.iter().rfind(at_ip) else {
         return Ok(());
     };
+    if is_interrupted(travel, state.next)? {
+        return Ok(());
+    }
     // One that is executed several times at once is one pass.
     let twice = |w: &[(Instant, State)]| w[0].1.regs.rip == ip && w[1].1.regs.rip == ip;
     if seen.windows(2).any(twice) {
@@ -120,13 +124,27 @@ fn back_to_breakpoint(
     }
     travel.go(end.0.clone())?;
     let reason = travel.run_back(&Stops::at(ip))?;
+    // Where the recording starts nothing has come to the place.
     ensure!(
-        reason == Reason::Breakpoint(ip),
+        matches!(reason, Reason::Breakpoint(at) if at == ip) || reason == Reason::End,
         "back to {ip:#x} from {:?}: {reason:?}",
         end.0
     );
     let how = format!("back to {ip:#x} from {:?}", end.0);
     same(&travel.state()?, state, &how, at)
+}
+
+/// Whether a signal's handler comes before the instruction where the event at `offset` is next.
+fn is_interrupted(travel: &Travel, offset: u64) -> Result<bool> {
+    let mut records = travel.session().reader(travel.recording())?.records();
+    records.seek_offset(offset)?;
+    while let Some(record) = records.next_record()? {
+        match record.kind()? {
+            Kind::Data | Kind::Object | Kind::View => {}
+            kind => return Ok(kind == Kind::Signal),
+        }
+    }
+    Ok(false)
 }
 
 /// From the last place back to before a word of the stack last changed.
