@@ -169,7 +169,10 @@ fn capture(pid: i32, m: &Mapping, copies: &mut impl Copies) -> io::Result<u64> {
 /// Ranges of pages that belong to the process alone (not to a file), in runs
 /// of at most 64 KiB. Kernel Documentation/admin-guide/mm/pagemap.rst: bit 63
 /// present, 62 swapped, 61 page of a file or shared.
-fn private_pages(pagemap: &File, m: &Mapping) -> io::Result<Vec<(u64, u64)>> {
+///
+/// # Errors
+/// If the process's page map cannot be read.
+pub fn private_pages(pagemap: &File, m: &Mapping) -> io::Result<Vec<(u64, u64)>> {
     const RUN: u64 = 64 << 10;
     let pages = usize::try_from((m.end - m.start) / PAGE).expect("64 bits");
     let mut entries = vec![0; pages * 8];

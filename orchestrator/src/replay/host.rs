@@ -79,12 +79,12 @@ pub fn start(arena: &Arena, root: RecordingId, prepare: impl FnOnce(&Slot)) -> R
     };
     let slot = arena.slot(index);
     slot.recording.store(root.0, Ordering::Relaxed);
-    prepare(slot);
     let mut flags = boot::INSTALL_FILTER;
     if !watch::may_filter() {
         flags |= boot::NO_NEW_PRIVS;
     }
     slot.boot_flags.store(flags, Ordering::Relaxed);
+    prepare(slot);
     // Any program will do: nothing of it is ever run.
     let child = launch::prepare(&["/proc/self/exe", "replay-host"], arena.file())?;
     let pid = child.pid;

@@ -5,6 +5,7 @@ use super::code::{CodeMap, Meaning};
 use super::event::{self, Event};
 use super::motion::Watch;
 use super::process::{Begin, Place, Process};
+use super::saved::Store;
 use crate::position::{At, Pass, Position};
 use crate::replay::host;
 use crate::replay::plan::Plan;
@@ -15,7 +16,7 @@ use orch_abi::stop::command;
 use orch_recorder::arena::Arena;
 use orch_recorder::session::Session;
 use orch_recorder::trace::{RecordingId, Tick};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant as Clock};
@@ -121,6 +122,8 @@ pub struct Travel {
     _file: host::ArenaFile,
     /// In the order of their places; the first stands at the start.
     checkpoints: Vec<Checkpoint>,
+    /// Those on disk.
+    saved: Store,
     /// More of them, while a search backwards goes on.
     waypoints: Vec<Checkpoint>,
     pub(super) process: Process,
@@ -150,9 +153,19 @@ impl Travel {
         let session = Arc::new(session);
         let (file, arena) = host::arena(&session, &plan.path, false)?;
         let root = plan.roots[0];
-        let first = first(&session, &arena, &interrupt, root, recording)?;
+        let begin = Begin {
+            session: &session,
+            arena: &arena,
+            interrupt: &interrupt,
+            recording,
+            index: 0,
+            pid: 0,
+        };
+        let mut saved = Store::of(&session, recording);
+        let process = first(&begin, &mut saved, root)?;
         let mut travel = Self {
-            process: first.0,
+            process,
+            saved,
             checkpoints: Vec::new(),
             waypoints: Vec::new(),
             here: Instant::event(0),
@@ -321,6 +334,7 @@ impl Travel {
 
     /// Goes to where the process stops for `at`.
     pub(super) fn run_to_event(&mut self, at: u64) -> Result<()> {
+        self.restore_before(at)?;
         let near = |list: &[Checkpoint]| {
             list.iter()
                 .rposition(|c| c.at <= at && c.offset <= at.saturating_add(1))
@@ -344,11 +358,43 @@ impl Travel {
         self.look()
     }
 
+    /// Has a process wait where the last saved one before `at` does.
+    fn restore_before(&mut self, at: u64) -> Result<()> {
+        let usable = |c: &&Checkpoint| c.at <= at && c.offset <= at.saturating_add(1);
+        let waits = self
+            .checkpoints
+            .iter()
+            .chain(&self.waypoints)
+            .filter(usable);
+        let best = waits.map(|c| c.at).max();
+        while let Some(saved) = self.saved.before(at).cloned()
+            && best.is_none_or(|best| saved.at > best)
+        {
+            let begin = Begin {
+                session: &self.session,
+                arena: &self.arena,
+                interrupt: &self.interrupt,
+                recording: self.recording,
+                index: 0,
+                pid: 0,
+            };
+            if let Some(process) = self.saved.restore(&saved, &begin)? {
+                self.add(Checkpoint {
+                    process,
+                    at: saved.at,
+                    offset: saved.offset,
+                });
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Runs the present process, which waits at an event, on to `at`; makes checkpoints on the way.
     fn run_on(&mut self, at: u64) -> Result<()> {
         let start = self.process.offset()?;
         let hop = (at.saturating_sub(start) / HOPS).max(64 << 10);
-        let mut last = Clock::now();
+        let (mut last, mut saved) = (Clock::now(), Clock::now());
         let mut next = start;
         loop {
             next = next.saturating_add(hop).min(at);
@@ -357,8 +403,17 @@ impl Travel {
                 self.process.command(command::GO);
                 self.process.wait_for_event()?;
             }
-            if self.process.is_there(at)? || self.process.place() == Place::End {
+            let there = self.process.is_there(at)?;
+            if there || self.process.place() == Place::End {
+                let waits = there && self.process.place() == Place::Event;
+                if waits && self.saved.is_long(saved.elapsed()) {
+                    self.save(at)?;
+                }
                 return Ok(());
+            }
+            if self.saved.is_long(saved.elapsed() / 2) {
+                self.save(next)?;
+                saved = Clock::now();
             }
             if last.elapsed() > INTERVAL {
                 self.keep(next)?;
@@ -373,12 +428,22 @@ impl Travel {
             return Ok(());
         }
         let checkpoint = self.checkpoint(at)?;
-        let n = self.checkpoints.partition_point(|c| c.at < at);
+        self.add(checkpoint);
+        Ok(())
+    }
+
+    fn add(&mut self, checkpoint: Checkpoint) {
+        let n = self.checkpoints.partition_point(|c| c.at < checkpoint.at);
         self.checkpoints.insert(n, checkpoint);
         if self.checkpoints.len() > MAX_CHECKPOINTS {
             self.thin(n);
         }
-        Ok(())
+    }
+
+    /// Makes one on disk of the process, which waits where it stops for `at`.
+    fn save(&mut self, at: u64) -> Result<()> {
+        let copy = self.copy()?;
+        self.saved.save(copy, at)
     }
 
     fn checkpoint(&mut self, at: u64) -> Result<Checkpoint> {
@@ -418,8 +483,11 @@ impl Travel {
 
     /// Where the checkpoints are that precede `at`, last first.
     pub(super) fn checkpoints_before(&self, at: u64) -> Vec<u64> {
-        let before = self.checkpoints.iter().rev().map(|c| c.at);
-        before.filter(|&c| c < at || c == 0).collect()
+        let waiting = self.checkpoints.iter().map(|c| c.at);
+        let all: BTreeSet<u64> = waiting.chain(self.saved.places()).collect();
+        let mut before: Vec<u64> = all.into_iter().filter(|&c| c < at || c == 0).collect();
+        before.reverse();
+        before
     }
 
     /// Whether a process waits where it stops for `at`.
@@ -537,32 +605,40 @@ impl Drop for Travel {
     }
 }
 
-/// Starts the process, and takes it to where `recording` starts.
-fn first(
-    session: &Arc<Session>,
-    arena: &Arc<Arena>,
-    interrupt: &Arc<AtomicBool>,
-    root: RecordingId,
-    recording: RecordingId,
-) -> Result<(Process,)> {
-    let (index, pid) = host::start(arena, root, |slot| {
+/// Starts the process, and takes it to where its recording starts: that of a forked
+/// child does where its parent has come to.
+fn first(begin: &Begin<'_>, saved: &mut Store, root: RecordingId) -> Result<Process> {
+    let recording = begin.recording;
+    if let Some(start) = saved.start().cloned()
+        && let Some(process) = saved.restore(&start, begin)?
+    {
+        return Ok(process);
+    }
+    let since = Clock::now();
+    let (index, pid) = host::start(begin.arena, root, |slot| {
         slot.stop.recording.store(recording.0, Ordering::Relaxed);
         slot.stop.at.store(1, Ordering::Relaxed);
     })?;
-    let begin = Begin {
-        session,
-        arena,
-        interrupt,
-        recording,
-        index,
-        pid,
-    };
-    let mut process = Process::begin(&begin, root)?;
+    let mut process = Process::begin(
+        &Begin {
+            index,
+            pid,
+            ..*begin
+        },
+        root,
+    )?;
     match process.wait_for_event() {
-        Ok(()) => Ok((process,)),
+        Ok(()) => {}
         Err(e) => match e.downcast_ref() {
             Some(TravelError::End) => bail!("{recording} has no instant to stop at"),
-            _ => Err(e),
+            _ => return Err(e),
         },
     }
+    if saved.is_long(since.elapsed())
+        && let Some(index) = begin.arena.claim()
+    {
+        let copy = process.copy(index)?;
+        saved.save(copy, 0)?;
+    }
+    Ok(process)
 }

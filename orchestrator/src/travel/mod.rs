@@ -19,6 +19,7 @@ mod memory;
 mod motion;
 mod process;
 mod reverse;
+mod saved;
 mod tracee;
 
 pub use engine::{Instant, State, Travel};

@@ -1,7 +1,7 @@
 //! A replaying process that can be stopped, copied and moved.
 
 use super::TravelError;
-use super::tracee::{Halt, Tracee, to_regs};
+use super::tracee::{Halt, SI_KERNEL, Tracee, to_regs};
 use crate::replay::feeder::Feeder;
 use crate::replay::requests;
 use anyhow::{Result, bail};
@@ -62,14 +62,25 @@ impl Process {
     /// A process that was started, or copied, in slot `index`; it is fed the
     /// recording `from` from `offset` on.
     fn fed(begin: &Begin<'_>, from: RecordingId, offset: u64) -> Result<Self> {
-        let feeder = Feeder::start(begin.session, begin.arena, begin.index, from, offset);
+        let mut process = Self::unfed(begin)?;
+        process.feed(from, offset);
+        Ok(process)
+    }
+
+    fn feed(&mut self, from: RecordingId, offset: u64) {
+        let feeder = Feeder::start(&self.session, &self.arena, self.index, from, offset);
+        self.feeder = Some(feeder);
+    }
+
+    /// A process that was started, and needs no recording to come to where it is.
+    pub fn unfed(begin: &Begin<'_>) -> Result<Self> {
         Ok(Self {
             session: Arc::clone(begin.session),
             arena: Arc::clone(begin.arena),
             index: begin.index,
             recording: begin.recording,
             pid: Pid::from_raw(begin.pid),
-            feeder: Some(feeder),
+            feeder: None,
             tracee: Tracee::new(begin.pid)?,
             attached: false,
             place: Place::Event,
@@ -206,8 +217,7 @@ impl Process {
             slot.head.store(0, Ordering::Relaxed);
             slot.tail.store(0, Ordering::Relaxed);
             slot.complete.store(0, Ordering::Relaxed);
-            let feeder = Feeder::start(&self.session, &self.arena, self.index, recording, 0);
-            self.feeder = Some(feeder);
+            self.feed(recording, 0);
             self.arena.answer(self.index, 1);
         }
         Ok(())
@@ -266,7 +276,36 @@ impl Process {
         Self::fed(&begin, self.recording, self.offset()?)
     }
 
+    /// Feeds it from where it stands on.
+    pub fn feed_on(&mut self) -> Result<()> {
+        let offset = self.offset()?;
+        self.feed(self.recording, offset);
+        Ok(())
+    }
+
     // ------------------------------------------------------------- traced
+
+    /// Brings a process that waits at an event to where it can be saved or replaced.
+    pub fn open_up(&mut self) -> Result<()> {
+        self.attach()?;
+        self.command(command::SAVE);
+        self.tracee.go(None)?;
+        loop {
+            match self.tracee.wait()? {
+                Halt::Trap(SI_KERNEL) => return Ok(()),
+                Halt::Trap(_) | Halt::Interrupted => self.tracee.go(None)?,
+                Halt::Signal(signal) => self.tracee.go(Some(signal))?,
+                Halt::Gone => return Err(self.ended().into()),
+            }
+        }
+    }
+
+    /// Lets it go on by itself.
+    pub fn detach(&mut self) -> Result<()> {
+        self.slot().stop.traced.store(0, Ordering::Relaxed);
+        self.attached = false;
+        self.tracee.detach()
+    }
 
     /// Attaches to a process that waits at an event.
     pub fn attach(&mut self) -> Result<()> {

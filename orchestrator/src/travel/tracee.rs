@@ -29,6 +29,34 @@ pub const SI_KERNEL: i32 = 0x80;
 /// See above.
 pub const TRAP_HWBKPT: i32 = 4;
 
+/// General registers, flags and segment bases.
+pub type Frame = [u64; 20];
+
+fn frame(r: &mut libc::user_regs_struct) -> [&mut u64; 20] {
+    [
+        &mut r.r8,
+        &mut r.r9,
+        &mut r.r10,
+        &mut r.r11,
+        &mut r.r12,
+        &mut r.r13,
+        &mut r.r14,
+        &mut r.r15,
+        &mut r.rdi,
+        &mut r.rsi,
+        &mut r.rbp,
+        &mut r.rbx,
+        &mut r.rdx,
+        &mut r.rax,
+        &mut r.rcx,
+        &mut r.rsp,
+        &mut r.rip,
+        &mut r.eflags,
+        &mut r.fs_base,
+        &mut r.gs_base,
+    ]
+}
+
 /// A process under ptrace, and its memory.
 #[derive(Debug)]
 pub struct Tracee {
@@ -125,6 +153,38 @@ impl Tracee {
     /// Sets them.
     pub fn set_regs(&self, regs: libc::user_regs_struct) -> Result<()> {
         ptrace::setregs(self.pid, regs).context("cannot set registers")
+    }
+
+    /// The registers that are part of a saved process.
+    pub fn frame(&self) -> Result<Frame> {
+        let mut regs = self.regs()?;
+        Ok(frame(&mut regs).map(|r| *r))
+    }
+
+    /// Sets them, and rax.
+    pub fn set_frame(&self, saved: &Frame, rax: u64) -> Result<()> {
+        let mut regs = self.regs()?;
+        for (to, from) in frame(&mut regs).into_iter().zip(saved) {
+            *to = *from;
+        }
+        regs.rax = rax;
+        regs.orig_rax = u64::MAX;
+        self.set_regs(regs)
+    }
+
+    /// Has the `syscall` at `ip` make a call; its result, as the kernel returns it.
+    pub fn call(&self, ip: u64, nr: i64, args: [u64; 6]) -> Result<i64> {
+        let mut regs = self.regs()?;
+        regs.rip = ip;
+        regs.rax = nr.cast_unsigned();
+        regs.orig_rax = u64::MAX;
+        [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9] = args;
+        self.set_regs(regs)?;
+        self.step()?;
+        match self.wait()? {
+            Halt::Trap(_) => Ok(self.regs()?.rax.cast_signed()),
+            other => bail!("the replaying process stopped in a call: {other:?}"),
+        }
     }
 
     /// Sets debug register `n` (SDM vol. 3, 18.2).

@@ -329,6 +329,8 @@ pub mod boot {
     pub const INSTALL_FILTER: u64 = 1;
     /// The process may not gain privileges, so the filter needs no_new_privs.
     pub const NO_NEW_PRIVS: u64 = 2;
+    /// Replay: no image is built; a process that was saved comes in the place of this one.
+    pub const GIVE_WAY: u64 = 4;
 }
 
 /// What a replay found, and what its recording says.

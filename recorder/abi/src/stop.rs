@@ -66,6 +66,10 @@ pub mod command {
     pub const FORK: u32 = 2;
     /// End.
     pub const END: u32 = 3;
+    /// Trap where the process can be saved, or a saved one can be put in its place. The
+    /// tracer, who has attached, reads or writes memory and registers there; in what was
+    /// put there, rax is the claimed slot and 1, otherwise 0.
+    pub const SAVE: u32 = 4;
 }
 
 /// Where the process stopped.

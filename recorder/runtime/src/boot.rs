@@ -46,6 +46,9 @@ pub extern "C" fn boot(index: u32, fd: u64) {
         t.regs = slot.boot_regs;
     } else {
         forget_everything();
+        if slot.boot_flags.load(Ordering::Relaxed) & flag::GIVE_WAY != 0 {
+            give_way(t);
+        }
         t.regs = replay::build_image();
     }
     let vector = read_vector(&t.regs);
@@ -59,15 +62,30 @@ pub extern "C" fn boot(index: u32, fd: u64) {
     }
     take_state(t);
     slot.running.store(t.tid, Ordering::Relaxed);
-    slot.pid
-        .store(call(nr::GETPID, &[]) as u32, Ordering::Relaxed);
-    if slot.boot_flags.load(Ordering::Relaxed) & flag::INSTALL_FILTER != 0 {
-        install_filter(slot.boot_flags.load(Ordering::Relaxed) & flag::NO_NEW_PRIVS != 0);
-    }
-    slot.state.store(state::ACTIVE, Ordering::Release);
+    begin();
     patch::init(vector.entry.unwrap_or(t.regs.rip));
     stop::behind(t);
     t.resume_ip = t.regs.rip;
+}
+
+/// The process is there, and makes system calls by the runtime only.
+fn begin() {
+    let slot = log::slot();
+    slot.pid
+        .store(call(nr::GETPID, &[]) as u32, Ordering::Relaxed);
+    let flags = slot.boot_flags.load(Ordering::Relaxed);
+    if flags & flag::INSTALL_FILTER != 0 {
+        install_filter(flags & flag::NO_NEW_PRIVS != 0);
+    }
+    slot.state.store(state::ACTIVE, Ordering::Release);
+}
+
+/// Replay: waits for a saved process to be put in this one's place.
+fn give_way(t: &thread::Thread) -> ! {
+    signal::install_own();
+    trap_instructions();
+    begin();
+    stop::give_way(t)
 }
 
 /// Keeps stray stores of the program off the log and the runtime's data, where

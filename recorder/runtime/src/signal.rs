@@ -204,6 +204,22 @@ pub fn install_own() {
     );
 }
 
+/// The kernel's mask of this thread.
+pub fn kernel_mask() -> u64 {
+    let mut mask = 0;
+    call(nr::RT_SIGPROCMASK, &[0, 0, &raw mut mask as u64, 8]);
+    mask
+}
+
+/// In a process that has no more than [`install_own`] of the kernel's: the mask, and
+/// the program's handlers that replay needs.
+pub fn install_again(mask: u64) {
+    for signal in (1..=64).filter(|&s| FAULTS & bit(s) != 0) {
+        set_action(signal, process().own.actions[signal as usize - 1]);
+    }
+    call(nr::RT_SIGPROCMASK, &[2, &raw const mask as u64, 0, 8]);
+}
+
 /// Which signals are ignored (after exec the only disposition besides the default).
 pub fn find_ignored() -> u64 {
     let mut ignored = 0;

@@ -5,12 +5,12 @@ use crate::arch::x86_64 as arch;
 use crate::process::process;
 use crate::sys::{self, call, nr};
 use crate::thread::{self, Life, Thread};
-use crate::{log, patch, preempt, shm, stub};
+use crate::{log, patch, preempt, shm, signal, stub};
 use core::mem::offset_of;
 use core::sync::atomic::Ordering;
 use orch_abi::layout::{MAX_THREADS, THREADS_BASE};
 use orch_abi::record::{Kind, Regs};
-use orch_abi::shared::{Slot, state as life};
+use orch_abi::shared::state as life;
 use orch_abi::stop::{Layout, Stop, command, state, why};
 
 fn stop() -> &'static Stop {
@@ -94,6 +94,7 @@ fn wait(t: &Thread, regs: &Regs, because: u32) {
         match stop().command.load(Ordering::Acquire) {
             command::GO => break,
             command::FORK => fork(),
+            command::SAVE => save(),
             command::END => sys::exit_group(0),
             _ => {
                 sys::futex_wait(&stop().command, command::NONE, 1000);
@@ -120,11 +121,12 @@ fn announce() {
 
 /// The copy goes on with the log from here, in a slot of its own.
 fn fork() {
-    const SIGCHLD: u64 = 17;
     let index = stop().argument.load(Ordering::Relaxed) as u32;
     stop().command.store(command::NONE, Ordering::Relaxed);
+    let from = Standing::now();
+    // Without a signal when the copy ends: it would come while this process is stepped.
     // SAFETY: a copy of the process, whose stack is its own.
-    let r = unsafe { arch::syscall6(nr::CLONE, [SIGCHLD, 0, 0, 0, 0, 0]) };
+    let r = unsafe { arch::syscall6(nr::CLONE, [0; 6]) };
     if r != 0 {
         if r < 0 {
             log::slot_at(index)
@@ -135,23 +137,45 @@ fn fork() {
         log::ring_doorbell();
         return;
     }
-    let from: &Slot = log::slot();
+    stand(index, &from);
+}
+
+/// How a process stands at an event.
+struct Standing {
+    regs: Regs,
+    layout: Layout,
+    recording: u32,
+    thread: u32,
+    why: u32,
+}
+
+impl Standing {
+    fn now() -> Self {
+        let s = stop();
+        Self {
+            regs: s.regs,
+            layout: s.layout,
+            recording: s.recording.load(Ordering::Relaxed),
+            thread: s.thread.load(Ordering::Relaxed),
+            why: s.why.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// A new process stands like the one that it was made from, in the slot `index`.
+fn stand(index: u32, like: &Standing) {
     log::move_to(index);
     shm::separate();
     let slot = core::ptr::from_ref(log::slot()).cast_mut();
-    // SAFETY: the slot was claimed for this process; the parent waits.
+    // SAFETY: the slot was claimed for this process; who claimed it waits.
     unsafe {
-        (&raw mut (*slot).stop.regs).write(from.stop.regs);
-        (&raw mut (*slot).stop.layout).write(from.stop.layout);
+        (&raw mut (*slot).stop.regs).write(like.regs);
+        (&raw mut (*slot).stop.layout).write(like.layout);
     }
     let s = stop();
-    for (to, from) in [
-        (&s.recording, &from.stop.recording),
-        (&s.thread, &from.stop.thread),
-        (&s.why, &from.stop.why),
-    ] {
-        to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
-    }
+    s.recording.store(like.recording, Ordering::Relaxed);
+    s.thread.store(like.thread, Ordering::Relaxed);
+    s.why.store(like.why, Ordering::Relaxed);
     s.offset.store(log::position(), Ordering::Relaxed);
     s.traced.store(0, Ordering::Relaxed);
     s.command.store(command::NONE, Ordering::Relaxed);
@@ -159,6 +183,27 @@ fn fork() {
     log::slot().pid.store(pid, Ordering::Relaxed);
     log::slot().state.store(life::ACTIVE, Ordering::Release);
     announce();
+}
+
+/// Traps where the process is saved, or replaced by one that was saved here; that one
+/// stands where it did then, and what the kernel keeps of it is made anew.
+fn save() {
+    stop().command.store(command::NONE, Ordering::Relaxed);
+    let from = Standing::now();
+    let mask = signal::kernel_mask();
+    let Some(index) = arch::picture().checked_sub(1) else {
+        return;
+    };
+    thread::adopt(thread::current());
+    signal::install_again(mask);
+    stand(index as u32, &from);
+}
+
+/// Waits for that.
+pub fn give_way(t: &Thread) -> ! {
+    loop {
+        wait(t, &t.regs, why::BEFORE);
+    }
 }
 
 fn layout() -> Layout {

@@ -692,6 +692,47 @@ pub fn breakpoint() {
     unsafe { asm!("int3", options(nostack)) }
 }
 
+/// Vector and x87 registers as `xsave` stores them (SDM vol. 1, 13.4).
+#[repr(C, align(64))]
+struct Vectors([u8; 16 << 10]);
+
+static mut VECTORS: Vectors = Vectors([0; 16 << 10]);
+
+/// Traps for a tracer that saves the process, or puts a saved one in its place; returns
+/// what it leaves in rax, 0 otherwise. Vector registers are as they were either way.
+pub fn picture() -> u64 {
+    // PKRU is the runtime's own, AMX's tiles would need more room (SDM vol. 1, 13.1).
+    const LEFT_OUT: u64 = 1 << 9 | 3 << 17;
+    let result;
+    // SAFETY: the area has room for all other components, and is used by the only
+    // kernel thread of a replay.
+    unsafe {
+        asm!(
+            "xor ecx, ecx",
+            "xgetbv",
+            "and eax, esi",
+            "mov esi, eax",
+            "xor edx, edx",
+            "xsave64 [rdi]",
+            "xor eax, eax",
+            "int3",
+            "mov r8, rax",
+            "test rax, rax",
+            "jz 2f",
+            "mov eax, esi",
+            "xor edx, edx",
+            "xrstor64 [rdi]",
+            "2:",
+            in("rdi") &raw mut VECTORS,
+            inout("rsi") !LEFT_OUT & 0xffff_ffff => _,
+            out("rax") _, out("rcx") _, out("rdx") _,
+            out("r8") result,
+            options(nostack),
+        );
+    }
+    result
+}
+
 /// Address for a faulting guarded call to go on from.
 pub fn guard_failed() -> u64 {
     &raw const guarded_failed as u64

@@ -1,0 +1,213 @@
+//! Checkpoints on disk: processes that wait at an event, as files of the session, so that
+//! who comes again need not replay up to there.
+//!
+//! They are made on long ways, and only save time: one that is missing, damaged, or of
+//! another build or processor is passed over. See docs/trace-format.md.
+
+mod file;
+mod restore;
+mod take;
+
+use super::process::{Begin, Process};
+use anyhow::Result;
+use orch_recorder::session::Session;
+use orch_recorder::trace::RecordingId;
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// Where they are, in the session's directory.
+const DIR: &str = "checkpoints";
+/// The bytes that those of a session may take in all: a number of MiB, 0 for none.
+const LIMIT: &str = "ORCH_CHECKPOINTS";
+/// If that is not set: 1 GiB.
+const DEFAULT_MIB: u64 = 1 << 10;
+/// How long a way must take that is not to be gone again, in milliseconds; tests make it short.
+const AFTER: &str = "ORCH_CHECKPOINT_AFTER";
+/// If that is not set.
+const DEFAULT_AFTER: u64 = 300;
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Saved {
+    /// Where it was to stop, and where it did (`Checkpoint`).
+    pub at: u64,
+    /// See above.
+    pub offset: u64,
+}
+
+/// Those of a recording.
+pub struct Store {
+    dir: PathBuf,
+    recording: RecordingId,
+    limit: u64,
+    after: Duration,
+    /// By place.
+    list: Vec<Saved>,
+}
+
+impl Store {
+    /// Those of `recording` that there are.
+    pub fn of(session: &Session, recording: RecordingId) -> Self {
+        let mut store = Self {
+            dir: session.dir().join(DIR),
+            recording,
+            limit: number(LIMIT).unwrap_or(DEFAULT_MIB).saturating_mul(1 << 20),
+            after: Duration::from_millis(number(AFTER).unwrap_or(DEFAULT_AFTER)),
+            list: Vec::new(),
+        };
+        if store.limit > 0 {
+            let names = fs::read_dir(&store.dir).into_iter().flatten().flatten();
+            let mine = |name: &str| parse(name).filter(|f| f.0 == recording.0).map(|f| f.1);
+            store.list = names
+                .filter_map(|e| mine(e.file_name().to_str()?))
+                .collect();
+            store.list.sort_by_key(|s| s.at);
+        }
+        store
+    }
+
+    /// The one of the recording's start.
+    pub fn start(&self) -> Option<&Saved> {
+        self.list.first().filter(|s| s.at == 0)
+    }
+
+    /// The last one that a process can start from to stop for `at`.
+    pub fn before(&self, at: u64) -> Option<&Saved> {
+        let usable = |s: &&Saved| s.at <= at && s.offset <= at.saturating_add(1);
+        self.list.iter().rev().find(usable)
+    }
+
+    /// Where they are.
+    pub fn places(&self) -> impl Iterator<Item = u64> {
+        self.list.iter().map(|s| s.at)
+    }
+
+    /// Whether a way that took so long had better end at one of them.
+    pub fn is_long(&self, way: Duration) -> bool {
+        self.limit > 0 && way >= self.after
+    }
+
+    /// Saves a process, which is used up.
+    ///
+    /// # Errors
+    /// If it cannot be stopped or read. That it cannot be kept (no room, a directory that
+    /// is not to be written) is none.
+    pub fn save(&mut self, process: Process, at: u64) -> Result<()> {
+        if self.limit == 0 || self.list.iter().any(|s| s.at == at) {
+            return Ok(());
+        }
+        let made = DirBuilder::new().mode(0o700).create(&self.dir);
+        if made.is_err_and(|e| e.kind() != io::ErrorKind::AlreadyExists) {
+            self.limit = 0;
+            return Ok(());
+        }
+        let offset = process.offset()?;
+        let Some(taken) = take::take(process)? else {
+            return Ok(());
+        };
+        let saved = Saved { at, offset };
+        match taken.write(&self.dir, &self.path(&saved)) {
+            Ok(()) => {
+                let n = self.list.partition_point(|s| s.at < at);
+                self.list.insert(n, saved);
+                self.keep_to_limit();
+            }
+            Err(_) => self.limit = 0,
+        }
+        Ok(())
+    }
+
+    /// The process that was saved; `None` if it cannot be had back.
+    pub fn restore(&mut self, saved: &Saved, begin: &Begin<'_>) -> Result<Option<Process>> {
+        let path = self.path(saved);
+        let restored = restore::restore(&path, begin);
+        match restored {
+            Ok(process) => {
+                // What is used is kept longer.
+                if let Ok(file) = File::open(&path) {
+                    let _ = file.set_modified(SystemTime::now());
+                }
+                Ok(Some(process))
+            }
+            Err(e) if matches!(e.downcast_ref(), Some(super::TravelError::Interrupted)) => Err(e),
+            Err(_) => {
+                self.remove(&path);
+                Ok(None)
+            }
+        }
+    }
+
+    fn path(&self, saved: &Saved) -> PathBuf {
+        let Saved { at, offset } = saved;
+        self.dir.join(format!("{}-{at}-{offset}", self.recording))
+    }
+
+    /// Removes what was not used for longest.
+    fn keep_to_limit(&mut self) {
+        let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let mut files: Vec<(SystemTime, u64, PathBuf)> = entries
+            .filter_map(|e| {
+                let meta = e.metadata().ok()?;
+                Some((meta.modified().ok()?, meta.len(), e.path()))
+            })
+            .collect();
+        files.sort();
+        let mut sum: u64 = files.iter().map(|f| f.1).sum();
+        for (_, len, path) in files {
+            if sum <= self.limit {
+                break;
+            }
+            sum -= len;
+            self.remove(&path);
+        }
+    }
+
+    fn remove(&mut self, path: &Path) {
+        let _ = fs::remove_file(path);
+        let name = path.file_name().and_then(|name| parse(name.to_str()?));
+        if let Some((recording, saved)) = name
+            && recording == self.recording.0
+        {
+            self.list.retain(|s| *s != saved);
+        }
+    }
+}
+
+/// Recording and place that a file's name tells.
+fn parse(name: &str) -> Option<(u32, Saved)> {
+    let mut parts = name.strip_prefix('p')?.split('-');
+    let recording = parts.next()?.parse().ok()?;
+    let at = parts.next()?.parse().ok()?;
+    let offset = parts.next()?.parse().ok()?;
+    let saved = Saved { at, offset };
+    parts.next().is_none().then_some((recording, saved))
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        let saved = Saved { at: 12, offset: 34 };
+        assert_eq!(parse("p5-12-34"), Some((5, saved)));
+        for other in [
+            "",
+            "p5",
+            "p5-12",
+            "p5-12-34-56",
+            "5-12-34",
+            "p5-12-x",
+            ".tmpAb3",
+        ] {
+            assert_eq!(parse(other), None, "{other}");
+        }
+    }
+}

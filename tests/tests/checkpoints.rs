@@ -1,0 +1,161 @@
+//! Checkpoints on disk: what is seen at an instant is the same with and without them, and
+//! damage to them does no harm.
+
+use anyhow::{Context as _, Result, ensure};
+use orch_tests::fixture;
+use orch_tests::orch::{Place, User};
+use orch_tests::run;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// What `orch` prints that saves whatever it can (`AFTER`), or nothing.
+fn orch(place: &Place, save: bool, arguments: &[&str]) -> Result<String> {
+    let mut command = place.command(place.orch());
+    command.arg("-s").arg(place.session()).args(arguments);
+    let variable = if save {
+        "ORCH_CHECKPOINT_AFTER"
+    } else {
+        "ORCH_CHECKPOINTS"
+    };
+    let outcome = run::run(command.env(variable, "0"), LIMIT)?;
+    ensure!(outcome.code() == Some(0), "{outcome}");
+    Ok(outcome.stdout)
+}
+
+fn inspect(place: &Place, save: bool, position: &str) -> Result<String> {
+    let what = ["--regs", "--backtrace", "--threads", "--mem", "$rsp:256"];
+    orch(place, save, &[&["inspect", position][..], &what].concat())
+}
+
+fn files(place: &Place) -> Result<Vec<PathBuf>> {
+    let dir = place.session().join("checkpoints");
+    let entries = fs::read_dir(&dir).with_context(|| dir.display().to_string())?;
+    let paths = entries.map(|e| Ok(e?.path()));
+    paths.collect()
+}
+
+/// From now on it shows when one is used.
+fn make_old(files: &[PathBuf]) -> Result<()> {
+    for file in files {
+        fs::File::open(file)?.set_modified(SystemTime::UNIX_EPOCH)?;
+    }
+    Ok(())
+}
+
+fn is_old(file: &PathBuf) -> bool {
+    fs::metadata(file).is_ok_and(|m| m.modified().ok() == Some(SystemTime::UNIX_EPOCH))
+}
+
+/// Walks twice, and the second time from what the first has saved.
+fn walk(place: &Place) -> Result<()> {
+    for seed in ["1", "2"] {
+        orch(
+            place,
+            true,
+            &["walk", "-n", "2", "--steps", "30", "--seed", seed],
+        )?;
+        let saved = files(place)?;
+        ensure!(!saved.is_empty(), "nothing was saved");
+        ensure!(seed == "1" || !saved.iter().all(is_old), "nothing was used");
+        make_old(&saved)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn instants_with_threads() -> Result<()> {
+    walk(&fixture::recorded("threads/sync.c", "sync", &["-pthread".to_owned()])?.0)
+}
+
+#[test]
+fn instants_with_signals() -> Result<()> {
+    walk(&fixture::recorded("signals/handlers.c", "handlers", &[])?.0)
+}
+
+#[test]
+fn instants_with_shared_memory() -> Result<()> {
+    walk(&fixture::recorded("memory/shared.c", "shared", &["-pthread".to_owned()])?.0)
+}
+
+/// A recording that begins with a fork need not be reached by way of its parents again.
+#[test]
+fn python_and_its_children() -> Result<()> {
+    let place = Place::new(User::Ordinary)?;
+    let script = "\
+import multiprocessing, os, threading
+def work(n):
+    t = threading.Thread(target=sum, args=(range(n),))
+    t.start(); t.join()
+    return os.getpid() and n
+with multiprocessing.get_context('fork').Pool(2) as pool:
+    print(pool.map(work, range(20)))";
+    let recorded = run::run(&mut place.record(&["python3", "-c", script]), LIMIT)?;
+    ensure!(recorded.code() == Some(0), "{recorded}");
+    for position in ["p1@50%", "p1@end", "p2@start", "p2@50%", "p2@end"] {
+        let fresh = inspect(&place, false, position)?;
+        let first = inspect(&place, true, position)?;
+        make_old(&files(&place)?)?;
+        let again = inspect(&place, true, position)?;
+        ensure!(fresh == first, "{position}: {fresh}\n{first}");
+        ensure!(fresh == again, "{position}: {fresh}\n{again}");
+        let used = files(&place)?.iter().any(|file| !is_old(file));
+        ensure!(used, "{position}: replayed from the start");
+    }
+    Ok(())
+}
+
+/// A damaged one is not used, and made anew.
+#[test]
+fn damage() -> Result<()> {
+    let (place, _) = fixture::recorded("threads/sync.c", "sync", &["-pthread".to_owned()])?;
+    let fresh = inspect(&place, false, "p1@50%")?;
+    ensure!(
+        !place.session().join("checkpoints").exists(),
+        "saved unasked"
+    );
+    inspect(&place, true, "p1@50%")?;
+    for file in files(&place)? {
+        let mut bytes = fs::read(&file)?;
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0x55;
+        fs::write(&file, bytes)?;
+    }
+    let saved = files(&place)?;
+    make_old(&saved)?;
+    ensure!(inspect(&place, true, "p1@50%")? == fresh);
+    ensure!(!saved.iter().any(is_old), "a damaged one is kept");
+    for file in &saved {
+        fs::write(file, "")?;
+    }
+    ensure!(inspect(&place, true, "p1@50%")? == fresh);
+    // Where there can be none.
+    let dir = place.session().join("checkpoints");
+    fs::remove_dir_all(&dir)?;
+    fs::write(&dir, "")?;
+    ensure!(inspect(&place, true, "p1@50%")? == fresh);
+    Ok(())
+}
+
+/// They take no more room than they may.
+#[test]
+fn limit() -> Result<()> {
+    let (place, _) = fixture::recorded("threads/sync.c", "sync", &["-pthread".to_owned()])?;
+    let mut count = 0;
+    for part in (5..100).step_by(5) {
+        let mut command = place.command(place.orch());
+        command.arg("-s").arg(place.session());
+        command.args(["inspect", &format!("p1@{part}%")]);
+        command.env("ORCH_CHECKPOINT_AFTER", "0");
+        let outcome = run::run(command.env("ORCH_CHECKPOINTS", "1"), LIMIT)?;
+        ensure!(outcome.code() == Some(0), "{outcome}");
+        let now = files(&place)?;
+        let sizes = now.iter().map(|f| Ok(fs::metadata(f)?.len()));
+        ensure!(sizes.sum::<Result<u64>>()? <= 1 << 20);
+        count = count.max(now.len());
+    }
+    ensure!(count > 1, "too large for this test");
+    Ok(())
+}
