@@ -296,6 +296,36 @@ fn functions_are_called_on_a_copy() -> Result<()> {
     place.check(LIMIT)
 }
 
+/// A library without debugging information, at a breakpoint and back to it.
+#[test]
+fn functions_of_a_library_are_called() -> Result<()> {
+    let place = Place::new(User::Own)?;
+    let sql = "create table t(a); insert into t values(1); select * from t;";
+    let recorded = run::run(&mut place.record(&["sqlite3", ":memory:", sql]), LIMIT)?;
+    ensure!(recorded.code() == Some(0), "{recorded}");
+    let step = [
+        "continue",
+        "orch when",
+        "print ((char *(*)(void *))sqlite3_sql)((void *)$rdi)",
+        "print ((char *(*)(const char *, ...))sqlite3_mprintf)(\"<%d %s>\", 7, \"x\")",
+        "orch when",
+    ];
+    let there = step.repeat(3);
+    let back = [&["reverse-continue"], &step[1..]].concat();
+    let commands = [&["break sqlite3_step"][..], &there, &back].concat();
+    let outcome = gdb(&place, "p1@start", &commands)?;
+    let is_one = |l: &&str| l.starts_with("p1@");
+    let seen: Vec<&str> = outcome.stdout.lines().filter(is_one).collect();
+    ensure!(seen.len() == 8, "{outcome}");
+    ensure!(seen.chunks(2).all(|two| two[0] == two[1]), "{seen:?}");
+    ensure!(seen[2] == seen[6] && seen[0] != seen[2], "{seen:?}");
+    let asked = outcome.stdout.matches("\"create table t(a);\"").count();
+    ensure!(asked == 2, "{asked} {outcome}");
+    let made = outcome.stdout.matches("\"<7 x>\"").count();
+    ensure!(made == 4, "{made} {outcome}");
+    Ok(())
+}
+
 /// A debugger that is killed while a function runs on a copy leaves nothing behind.
 #[test]
 fn nothing_is_left_of_a_call() -> Result<()> {
