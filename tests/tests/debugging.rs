@@ -3,27 +3,12 @@
 
 use anyhow::{Context as _, Result, ensure};
 use orch_tests::fixture;
+use orch_tests::gdb::gdb;
 use orch_tests::orch::{Place, User};
 use orch_tests::run::{self, Outcome};
-use std::fs;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(120);
-
-/// Runs gdb commands at a position.
-fn gdb(place: &Place, position: &str, commands: &[&str]) -> Result<Outcome> {
-    let script = place.path().join("commands.gdb");
-    let all = [
-        "set pagination off",
-        "set width 0",
-        "set breakpoint pending on",
-    ];
-    fs::write(&script, [&all[..], commands].concat().join("\n"))?;
-    let script = script.to_str().context("UTF-8")?;
-    let outcome = place.read(&["gdb", position, "--", "-batch", "-x", script], LIMIT)?;
-    ensure!(outcome.code() == Some(0), "{outcome}");
-    Ok(outcome)
-}
 
 /// Positions that gdb has printed.
 fn positions(outcome: &Outcome) -> Vec<&str> {

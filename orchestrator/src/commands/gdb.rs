@@ -28,6 +28,7 @@ In gdb, besides its own commands (reverse-step, reverse-continue, watch …):
   ublame EXPR -jump N      go to where row N of that list happened
   orch when                the present position
   orch jump p5@20000       go there, in this recording or another
+  orch mark NOTE           remember this position; orch marks lists, orch go N goes there
   orch procs, orch console what ran, what it printed")]
 pub struct Args {
     /// Where to begin: p3@18402, p3@start, p3@end.
@@ -103,6 +104,8 @@ pub(super) fn connect(
     Ok(vec![
         // Some answers are searched for in the whole recording.
         "set remotetimeout 1000000".to_owned(),
+        // A function that is called on a copy, and cannot go on, is over.
+        "set unwindonsignal on".to_owned(),
         format!("set sysroot {}", sysroot.dir().display()),
         format!("file {}", word(sysroot.program())),
         format!("target remote | {orch} -s {session} serve --stdio {position} {more}"),

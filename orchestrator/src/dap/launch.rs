@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 
 /// How gdb is to behave when a program talks to it.
-const SETTINGS: [&str; 9] = [
+const SETTINGS: [&str; 10] = [
     "-gdb-set confirm off",
     "-gdb-set pagination off",
     "-gdb-set width 0",
@@ -25,6 +25,8 @@ const SETTINGS: [&str; 9] = [
     // So that it can be interrupted.
     "-gdb-set mi-async on",
     "-gdb-set breakpoint pending on",
+    // What one does to memory would be seen until the next motion, in all views.
+    "-gdb-set may-call-functions off",
     // It would ask.
     "-gdb-set debuginfod enabled off",
     "-gdb-set print frame-arguments none",

@@ -248,7 +248,10 @@ impl Adapter {
         for (number, name) in names.iter().enumerate() {
             match name.as_str().unwrap_or_default() {
                 "" => {}
-                name if name.starts_with("xmm") || name.starts_with("st") || name == "eflags" => {
+                name if ["xmm", "ymm", "st", "eflags"]
+                    .iter()
+                    .any(|n| name.starts_with(n)) =>
+                {
                     natural += &format!(" {number}");
                 }
                 // Parts of others, and the modern names of the old.

@@ -1,10 +1,11 @@
 //! x86-64 as gdb sees it through the remote protocol: registers in the order
 //! of the target description (gdb manual, "Standard Target Features", i386).
 
+use super::registers::Register;
 use gdbstub::arch::{Arch, Registers};
 use std::sync::LazyLock;
 
-/// x86-64 with SSE and Linux's registers.
+/// x86-64 with SSE, AVX where there is such, and Linux's registers.
 #[derive(Debug)]
 pub enum X86_64 {}
 
@@ -19,6 +20,19 @@ pub struct AllRegisters {
     pub eflags: u32,
     /// cs, ss, ds, es, fs, gs.
     pub segments: [u32; 6],
+    /// Those that only the processor has; unknown of a thread that waits.
+    pub extended: Option<Extended>,
+    /// Number of the call that runs, or all ones.
+    pub orig_rax: u64,
+    /// Thread-local storage.
+    pub fs_base: u64,
+    /// 0: the program's GS is not used.
+    pub gs_base: u64,
+}
+
+/// x87, SSE and AVX registers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extended {
     /// st0 to st7.
     pub st: [[u8; 10]; 8],
     /// fctrl, fstat, ftag, fiseg, fioff, foseg, fooff, fop.
@@ -27,12 +41,13 @@ pub struct AllRegisters {
     pub xmm: [[u8; 16]; 16],
     /// SSE control and status.
     pub mxcsr: u32,
-    /// Number of the call that runs, or all ones.
-    pub orig_rax: u64,
-    /// Thread-local storage.
-    pub fs_base: u64,
-    /// 0: the program's GS is not used.
-    pub gs_base: u64,
+    /// Upper halves of ymm0 to ymm15, where there are such.
+    pub ymmh: Option<[[u8; 16]; 16]>,
+}
+
+/// Whether this processor, on which the recording is replayed, has AVX registers.
+fn has_avx() -> bool {
+    std::arch::is_x86_feature_detected!("avx")
 }
 
 impl Registers for AllRegisters {
@@ -50,23 +65,34 @@ impl Registers for AllRegisters {
         for half in [self.eflags].iter().chain(&self.segments) {
             put(&half.to_le_bytes());
         }
-        for st in &self.st {
-            put(st);
+        let known = self.extended.clone();
+        let e = known.clone().unwrap_or_default();
+        let mut extended = |bytes: &[u8], known: bool| {
+            bytes.iter().for_each(|&b| write(known.then_some(b)));
+        };
+        for st in &e.st {
+            extended(st, known.is_some());
         }
-        for half in &self.fpu {
-            put(&half.to_le_bytes());
+        for half in &e.fpu {
+            extended(&half.to_le_bytes(), known.is_some());
         }
-        for xmm in &self.xmm {
-            put(xmm);
+        for xmm in &e.xmm {
+            extended(xmm, known.is_some());
         }
-        put(&self.mxcsr.to_le_bytes());
+        extended(&e.mxcsr.to_le_bytes(), known.is_some());
         for word in [self.orig_rax, self.fs_base, self.gs_base] {
-            put(&word.to_le_bytes());
+            extended(&word.to_le_bytes(), true);
+        }
+        if has_avx() {
+            for half in &e.ymmh.unwrap_or_default() {
+                extended(half, e.ymmh.is_some());
+            }
         }
     }
 
-    fn gdb_deserialize(&mut self, _: &[u8]) -> Result<(), ()> {
-        // A recording's registers cannot be changed.
+    fn gdb_deserialize(&mut self, bytes: &[u8]) -> Result<(), ()> {
+        // Which of them are known is not said: gdb sets one after the other.
+        let _ = bytes;
         Err(())
     }
 }
@@ -74,7 +100,7 @@ impl Registers for AllRegisters {
 impl Arch for X86_64 {
     type Usize = u64;
     type Registers = AllRegisters;
-    type RegId = ();
+    type RegId = Register;
     type BreakpointKind = usize;
 
     fn target_description_xml() -> Option<&'static str> {
@@ -158,5 +184,11 @@ fn description() -> String {
     xml += "</feature><feature name=\"org.gnu.gdb.i386.segments\">";
     reg(&mut xml, "fs_base", 64, "int");
     reg(&mut xml, "gs_base", 64, "int");
+    if has_avx() {
+        xml += "</feature><feature name=\"org.gnu.gdb.i386.avx\">";
+        for n in 0..16 {
+            reg(&mut xml, &format!("ymm{n}h"), 128, "uint128");
+        }
+    }
     xml + "</feature></target>"
 }

@@ -72,6 +72,8 @@ impl Wire {
         let (seen, to) = (Arc::clone(&interrupted), Arc::clone(&forward));
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
+            // What is written to memory may hold that byte (gdb manual, "Packets", `X`).
+            let mut in_packet = false;
             loop {
                 let n = match input.read(&mut buffer) {
                     Ok(n @ 1..) => n,
@@ -80,9 +82,14 @@ impl Wire {
                     _ => break,
                 };
                 for &byte in &buffer[..n] {
-                    // Another one is not to stop the way back from where the first came.
-                    if byte == INTERRUPT && !seen.swap(true, Ordering::Relaxed) {
-                        raise(&to);
+                    match byte {
+                        b'$' => in_packet = true,
+                        b'#' => in_packet = false,
+                        // Another one is not to stop the way back from where the first came.
+                        INTERRUPT if !in_packet && !seen.swap(true, Ordering::Relaxed) => {
+                            raise(&to);
+                        }
+                        _ => {}
                     }
                     if sender.send(byte).is_err() {
                         return;

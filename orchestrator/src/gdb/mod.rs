@@ -2,8 +2,11 @@
 //! The protocol itself is the `gdbstub` crate's.
 
 mod arch;
+mod call;
+mod catch;
 mod connection;
 mod hits;
+mod registers;
 mod sysroot;
 mod target;
 

@@ -7,6 +7,10 @@ import subprocess
 import gdb
 
 ORCH = os.environ.get("ORCH_BIN", "orch")
+# Positions to come back to, and notes: of this gdb, whatever recording it looks at.
+MARKS = []
+# Whether a function was called, on a copy of the process that is there still.
+CALLED = False
 
 
 def run(*arguments):
@@ -19,6 +23,25 @@ def run(*arguments):
 
 def monitor(command):
     return gdb.execute("monitor " + command, to_string=True).strip()
+
+
+def called(event):
+    global CALLED
+    CALLED = True
+
+
+def settle():
+    """Back from a copy that functions were called on to the recorded process."""
+    global CALLED
+    if not CALLED:
+        return
+    try:
+        CALLED = monitor("settle") == "calling"
+        # What the stack held in the copy.
+        gdb.execute("maintenance flush dcache", to_string=True)
+    except gdb.error:
+        # Nothing is connected any more.
+        CALLED = False
 
 
 def recording():
@@ -42,8 +65,17 @@ def jump(position):
         gdb.execute(command, to_string=not command.startswith("target"))
 
 
+def when():
+    """The present position."""
+    answer = monitor("when")
+    if answer.startswith("orch:"):
+        raise gdb.GdbError(answer)
+    settle()
+    return answer
+
+
 class Orch(gdb.Command):
-    """Commands of orch: when, jump POSITION, procs, console."""
+    """Commands of orch: when, jump POSITION, mark, marks, go N, procs, console."""
 
     def __init__(self):
         super().__init__("orch", gdb.COMMAND_USER, prefix=True)
@@ -56,7 +88,7 @@ class When(gdb.Command):
         super().__init__("orch when", gdb.COMMAND_USER)
 
     def invoke(self, argument, from_tty):
-        print(monitor("when"))
+        print(when())
 
 
 class Jump(gdb.Command):
@@ -69,6 +101,64 @@ class Jump(gdb.Command):
         if not argument:
             raise gdb.GdbError("say where: orch jump p5@20000")
         jump(argument.strip())
+
+
+class Mark(gdb.Command):
+    """Remember the present position: orch mark [NOTE]. orch go N comes back to it."""
+
+    def __init__(self):
+        super().__init__("orch mark", gdb.COMMAND_USER)
+
+    def invoke(self, argument, from_tty):
+        MARKS.append((when(), place(), argument.strip()))
+        show(len(MARKS))
+
+
+class Marks(gdb.Command):
+    """Print the positions that orch mark has remembered."""
+
+    def __init__(self):
+        super().__init__("orch marks", gdb.COMMAND_USER)
+
+    def invoke(self, argument, from_tty):
+        if not MARKS:
+            print("no marks; orch mark [NOTE] makes one")
+        for n in range(len(MARKS)):
+            show(n + 1)
+
+
+class Go(gdb.Command):
+    """Go to a mark: orch go N, in this recording or another. Breakpoints are kept."""
+
+    def __init__(self):
+        super().__init__("orch go", gdb.COMMAND_USER)
+
+    def invoke(self, argument, from_tty):
+        try:
+            n = int(argument)
+        except ValueError:
+            raise gdb.GdbError("say which: orch go N; orch marks lists them") from None
+        if not 1 <= n <= len(MARKS):
+            raise gdb.GdbError("there is no mark %d; orch marks lists them" % n)
+        jump(MARKS[n - 1][0])
+
+
+def place():
+    """The function and line of the newest frame, as far as they are known."""
+    try:
+        frame = gdb.newest_frame()
+        line = frame.find_sal()
+    except gdb.error:
+        return ""
+    words = ["in " + frame.name()] if frame.name() else []
+    if line.symtab:
+        words.append("at %s:%d" % (os.path.basename(line.symtab.filename), line.line))
+    return " ".join(words)
+
+
+def show(n):
+    position, where, note = MARKS[n - 1]
+    print("%3d  %s" % (n, "  ".join(part for part in (position, where, note) if part)))
 
 
 class Procs(gdb.Command):
@@ -126,5 +216,7 @@ row N happened, in this recording or another."""
             print("%4s %s" % (number, line))
 
 
-for command in (Orch, When, Jump, Procs, Console, Ublame):
+for command in (Orch, When, Jump, Mark, Marks, Go, Procs, Console, Ublame):
     command()
+gdb.events.inferior_call.connect(called)
+gdb.events.before_prompt.connect(settle)

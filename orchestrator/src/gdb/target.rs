@@ -1,8 +1,11 @@
 //! What gdb asks of a recording, and what it is told.
 
 use super::arch::{AllRegisters, X86_64};
+use super::call::Call;
+use super::catch::{self, CameTo, Catches};
 use super::connection::{Interrupts, Wire};
 use super::hits::Search;
+use super::registers::Register;
 use crate::position::Position;
 use crate::travel::{Reason, Stops, Travel, TravelError, Watch};
 use anyhow::{Error, Result};
@@ -20,22 +23,25 @@ use gdbstub::target::ext::base::multithread::{
 use gdbstub::target::ext::base::reverse_exec::{
     ReplayLogPosition, ReverseCont, ReverseContOps, ReverseStep, ReverseStepOps,
 };
+use gdbstub::target::ext::base::single_register_access::{
+    SingleRegisterAccess, SingleRegisterAccessOps,
+};
 use gdbstub::target::ext::breakpoints::{
     Breakpoints, BreakpointsOps, HwBreakpoint, HwBreakpointOps, HwWatchpoint, HwWatchpointOps,
     SwBreakpoint, SwBreakpointOps, WatchKind,
 };
+use gdbstub::target::ext::catch_syscalls::CatchSyscallsOps;
 use gdbstub::target::ext::exec_file::{ExecFile, ExecFileOps};
 use gdbstub::target::ext::monitor_cmd::{ConsoleOutput, MonitorCmd, MonitorCmdOps, outputln};
 use gdbstub::target::ext::thread_extra_info::{ThreadExtraInfo, ThreadExtraInfoOps};
 use gdbstub::target::{Target as GdbTarget, TargetError, TargetResult};
-use orch_abi::record::Regs;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// How the recording shall move.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Motion {
+pub(super) enum Motion {
     #[default]
     Run,
     /// This thread: the others go on as they did.
@@ -48,18 +54,20 @@ enum Motion {
 
 /// A recording that a debugger looks at.
 pub struct Target {
-    travel: Travel,
+    pub(super) travel: Travel,
     interrupts: Interrupts,
-    motion: Motion,
-    breakpoints: HashMap<u64, usize>,
+    pub(super) motion: Motion,
+    pub(super) breakpoints: HashMap<u64, usize>,
     watches: Vec<(Watch, WatchKind)>,
+    pub(super) catches: Catches,
+    pub(super) call: Option<Call>,
     search: Option<Search>,
 }
 
 /// `syscall`.
 const SYSCALL: [u8; 2] = [0x0f, 0x05];
 
-fn tid(n: u32) -> Tid {
+pub(super) fn tid(n: u32) -> Tid {
     Tid::new(n as usize).unwrap_or(Tid::MIN)
 }
 
@@ -81,6 +89,8 @@ impl Target {
             motion: Motion::default(),
             breakpoints: HashMap::new(),
             watches: Vec::new(),
+            catches: Catches::default(),
+            call: None,
             search: None,
         }
     }
@@ -92,6 +102,11 @@ impl Target {
         }
     }
 
+    /// Whether it is one for `orch log`.
+    pub(super) const fn is_search(&self) -> bool {
+        self.search.is_some()
+    }
+
     fn stops(&self) -> Stops {
         Stops {
             breakpoints: self.breakpoints.keys().copied().collect(),
@@ -100,7 +115,7 @@ impl Target {
         }
     }
 
-    fn current(&self) -> Result<Tid> {
+    pub(super) fn current(&self) -> Result<Tid> {
         let threads = self.travel.threads()?;
         let running = threads.iter().find(|t| t.running);
         Ok(tid(running.map_or(1, |t| t.tid)))
@@ -131,15 +146,18 @@ impl Target {
 
     /// Moves, until there is something to tell.
     fn go(&mut self) -> Result<MultiThreadStopReason<u64>> {
+        if let Some(reason) = self.go_in_call()? {
+            return Ok(reason);
+        }
         let stops = self.stops();
         match self.motion {
             Motion::Run => {
-                let reason = self.travel.run(&stops)?;
-                self.stopped(reason)
+                let came_to = self.run(&stops)?;
+                self.stopped(came_to)
             }
             Motion::RunBack => {
-                let reason = self.travel.run_back(&stops)?;
-                self.stopped(reason)
+                let came_to = self.run_back(&stops)?;
+                self.stopped(came_to)
             }
             Motion::Step(thread) | Motion::StepBack(thread) => {
                 let other = self.step(thread)?;
@@ -161,8 +179,12 @@ impl Target {
     }
 
     /// What gdb is told of the end of a motion.
-    fn stopped(&self, reason: Reason) -> Result<MultiThreadStopReason<u64>> {
+    fn stopped(&self, came_to: CameTo) -> Result<MultiThreadStopReason<u64>> {
         let thread = self.current()?;
+        let reason = match came_to {
+            CameTo::Call(call) => return Ok(catch::caught(&call, thread)),
+            CameTo::Other(reason) => reason,
+        };
         Ok(match reason {
             Reason::Breakpoint(_) => BaseStopReason::SwBreak(thread),
             Reason::Watch(watch) => {
@@ -211,9 +233,9 @@ impl Target {
                 // It goes on behind.
                 stops.breakpoints.push(ip + 2);
             }
-            match self.travel.run(&stops)? {
-                Reason::Breakpoint(at) if !self.breakpoints.contains_key(&at) => {}
-                Reason::Breakpoint(_) if self.current()? == thread => {}
+            match self.run(&stops)? {
+                CameTo::Other(Reason::Breakpoint(at)) if !self.breakpoints.contains_key(&at) => {}
+                CameTo::Other(Reason::Breakpoint(_)) if self.current()? == thread => {}
                 other => return self.stopped(other).map(Some),
             }
         }
@@ -228,7 +250,9 @@ impl Target {
         match step(&mut self.travel) {
             Ok(()) => Ok(None),
             Err(e) => match e.downcast_ref() {
-                Some(TravelError::End | TravelError::Start) => self.stopped(Reason::End).map(Some),
+                Some(TravelError::End | TravelError::Start) => {
+                    self.stopped(CameTo::Other(Reason::End)).map(Some)
+                }
                 _ => Err(e),
             },
         }
@@ -236,7 +260,7 @@ impl Target {
 }
 
 /// A thread has made its step.
-fn stepped(tid: Tid) -> MultiThreadStopReason<u64> {
+pub(super) fn stepped(tid: Tid) -> MultiThreadStopReason<u64> {
     let signal = Signal::SIGTRAP;
     BaseStopReason::SignalWithThread { tid, signal }
 }
@@ -293,6 +317,10 @@ impl GdbTarget for Target {
         Some(self)
     }
 
+    fn support_catch_syscalls(&mut self) -> Option<CatchSyscallsOps<'_, Self>> {
+        Some(self)
+    }
+
     fn support_monitor_cmd(&mut self) -> Option<MonitorCmdOps<'_, Self>> {
         Some(self)
     }
@@ -306,63 +334,24 @@ impl GdbTarget for Target {
     }
 }
 
-fn registers(regs: &Regs) -> AllRegisters {
-    AllRegisters {
-        general: [
-            regs.rax, regs.rbx, regs.rcx, regs.rdx, regs.rsi, regs.rdi, regs.rbp, regs.rsp,
-            regs.r8, regs.r9, regs.r10, regs.r11, regs.r12, regs.r13, regs.r14, regs.r15,
-        ],
-        rip: regs.rip,
-        eflags: regs.rflags as u32,
-        // Those of every 64-bit program (kernel, asm/segment.h).
-        segments: [0x33, 0x2b, 0, 0, 0, 0],
-        orig_rax: u64::MAX,
-        ..AllRegisters::default()
-    }
-}
-
 impl MultiThreadBase for Target {
     fn read_registers(&mut self, to: &mut AllRegisters, id: Tid) -> TargetResult<(), Self> {
-        let threads = match self.travel.threads() {
-            Ok(threads) => threads,
+        match self.all_registers(id) {
+            Ok(Some(all)) => *to = all,
+            Ok(None) => return Err(TargetError::NonFatal),
             Err(e) => return refused(&e),
-        };
-        let Some(thread) = threads.into_iter().find(|t| tid(t.tid) == id) else {
-            return Err(TargetError::NonFatal);
-        };
-        *to = registers(&thread.regs);
-        to.fs_base = thread.fs_base;
-        if thread.running
-            && let Ok(float) = self.travel.float_regs()
-        {
-            to.fpu = [
-                float.cwd.into(),
-                float.swd.into(),
-                float.ftw.into(),
-                0,
-                float.rip as u32,
-                0,
-                float.rdp as u32,
-                float.fop.into(),
-            ];
-            to.mxcsr = float.mxcsr;
-            for (to, from) in to.xmm.iter_mut().zip(float.xmm_space.chunks_exact(4)) {
-                for (to, from) in to.chunks_exact_mut(4).zip(from) {
-                    to.copy_from_slice(&from.to_le_bytes());
-                }
-            }
-            for (to, from) in to.st.iter_mut().zip(float.st_space.chunks_exact(4)) {
-                let bytes: Vec<u8> = from.iter().flat_map(|w| w.to_le_bytes()).collect();
-                to.copy_from_slice(&bytes[..10]);
-            }
         }
         Ok(())
     }
 
     fn write_registers(&mut self, _: &AllRegisters, _: Tid) -> TargetResult<(), Self> {
         refused(&anyhow::anyhow!(
-            "a recording's registers cannot be changed"
+            "a recording's registers cannot be changed all at once"
         ))
+    }
+
+    fn support_single_register_access(&mut self) -> Option<SingleRegisterAccessOps<'_, Tid, Self>> {
+        Some(self)
     }
 
     fn read_addrs(&mut self, addr: u64, to: &mut [u8], _: Tid) -> TargetResult<usize, Self> {
@@ -372,8 +361,8 @@ impl MultiThreadBase for Target {
         }
     }
 
-    fn write_addrs(&mut self, _: u64, _: &[u8], _: Tid) -> TargetResult<(), Self> {
-        refused(&anyhow::anyhow!("a recording's memory cannot be changed"))
+    fn write_addrs(&mut self, addr: u64, bytes: &[u8], _: Tid) -> TargetResult<(), Self> {
+        self.write_memory(addr, bytes).or_else(|e| refused(&e))
     }
 
     fn list_active_threads(&mut self, found: &mut dyn FnMut(Tid)) -> Result<()> {
@@ -392,6 +381,33 @@ impl MultiThreadBase for Target {
 
     fn support_thread_extra_info(&mut self) -> Option<ThreadExtraInfoOps<'_, Self>> {
         Some(self)
+    }
+}
+
+impl SingleRegisterAccess<Tid> for Target {
+    fn read_register(
+        &mut self,
+        id: Tid,
+        register: Register,
+        to: &mut [u8],
+    ) -> TargetResult<usize, Self> {
+        match self.all_registers(id) {
+            Ok(Some(all)) => Ok(all.get(register).map_or(0, |bytes| {
+                to[..bytes.len()].copy_from_slice(&bytes);
+                bytes.len()
+            })),
+            Ok(None) => Err(TargetError::NonFatal),
+            Err(e) => refused(&e),
+        }
+    }
+
+    fn write_register(
+        &mut self,
+        id: Tid,
+        register: Register,
+        value: &[u8],
+    ) -> TargetResult<(), Self> {
+        self.write_one(register, value, id).or_else(|e| refused(&e))
     }
 }
 
@@ -603,7 +619,8 @@ impl MonitorCmd for Target {
         let command = String::from_utf8_lossy(command);
         let mut words = command.split_whitespace();
         let result = match (words.next(), words.next()) {
-            (Some("when"), None) => self.travel.position().map(|p| p.to_string()),
+            (Some("settle"), None) => self.settle(),
+            (Some("when"), None) => self.when(),
             (Some("recording"), None) => Ok(self.travel.recording().to_string()),
             (Some("jump"), Some(to)) => self.jump(to),
             (Some("hit"), None) if self.search.is_some() => self.hit(),
@@ -625,6 +642,23 @@ impl Target {
         }
     }
 
+    /// Back to the recording, unless a function is being called.
+    fn settle(&mut self) -> Result<String> {
+        if self.is_calling() {
+            return Ok("calling".to_owned());
+        }
+        self.leave_call()?;
+        Ok("settled".to_owned())
+    }
+
+    fn when(&mut self) -> Result<String> {
+        if self.is_calling() {
+            anyhow::bail!("in a function that is called on a copy; `orch jump` leaves it");
+        }
+        self.leave_call()?;
+        Ok(self.travel.position()?.to_string())
+    }
+
     fn jump(&mut self, to: &str) -> Result<String> {
         let position: Position = to.parse()?;
         if position.recording != self.travel.recording() {
@@ -633,6 +667,7 @@ impl Target {
                 self.travel.recording()
             );
         }
+        self.leave_call()?;
         self.interruptible(|s| s.travel.go_to(&position))?;
         Ok(self.travel.position()?.to_string())
     }

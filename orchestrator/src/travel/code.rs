@@ -349,6 +349,31 @@ impl CodeMap {
         }
     }
 
+    /// Takes what leads to the runtime out of the process, for good, and shared memory out of
+    /// the map. What stands for `cpuid` and `xsave` stays: a recording is not asked for that.
+    pub fn take_out(&mut self, tracee: &Tracee) -> Result<()> {
+        let stays = |s: &PatchedSite| s.live != 0 && matches!(s.number, CPUID | SAVE);
+        let (stay, go): (Vec<_>, Vec<_>) = self.sites.drain(..).partition(stays);
+        self.sites = go;
+        let jumps = self.live_sites().map(|s| s.start);
+        let windows = self.windows.iter().filter(|w| w.patched != 0).map(|w| w.ip);
+        let search = (self.search.on != 0).then_some(self.search.ip);
+        for at in jumps.chain(windows).chain(search) {
+            let mut code = [0; JUMP as usize];
+            let n = tracee.read(at, &mut code);
+            self.restore(at, &mut code[..n]);
+            tracee.write(at, &code[..n])?;
+        }
+        if let Some((at, byte)) = self.search_breakpoint {
+            tracee.write(at, &[byte])?;
+        }
+        *self = Self {
+            sites: stay,
+            ..Self::default()
+        };
+        Ok(())
+    }
+
     /// Whether a mapping is one that the runtime made for code.
     pub fn is_runtime_code(&self, start: u64) -> bool {
         let within = |at: u64| at & !(PAGE - 1) == start;

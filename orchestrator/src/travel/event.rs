@@ -17,7 +17,7 @@ pub struct Event {
 }
 
 /// Whether replay passes over the record: it is only there for people.
-fn is_passed_over(record: &Record<'_>) -> bool {
+pub fn is_passed_over(record: &Record<'_>) -> bool {
     match Kind::from_u8(record.head.kind) {
         Some(Kind::Object | Kind::View | Kind::Ended) => true,
         Some(Kind::Store) => record.head.flags & flag::BY_CALL != 0,

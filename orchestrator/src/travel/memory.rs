@@ -284,11 +284,6 @@ impl Travel {
         }
         Ok(hashes)
     }
-
-    /// The processor's extended state, as PTRACE_GETREGSET gives it, of the thread that runs.
-    pub fn float_regs(&self) -> Result<libc::user_fpregs_struct> {
-        self.process.tracee.float_regs()
-    }
 }
 
 /// A line of `/proc/PID/maps` (proc_pid_maps(5)).

@@ -10,6 +10,7 @@
 //!
 //! Backwards is forwards from an earlier checkpoint, up to the last hit before now.
 
+mod calls;
 pub mod code;
 mod engine;
 mod event;
@@ -20,12 +21,17 @@ mod motion;
 mod process;
 mod reverse;
 mod saved;
+mod scratch;
 mod tracee;
+mod xstate;
 
+pub use calls::{Calls, Crossing, Side};
 pub use engine::{Instant, State, Travel};
 pub use hits::{Hits, Since, Wanted};
 pub use instruction::is_call;
 pub use motion::{Reason, Stops, Watch};
+pub use scratch::Ran;
+pub use xstate::Xstate;
 
 /// Why one cannot get there.
 #[derive(Debug, thiserror::Error)]

@@ -42,7 +42,8 @@ pub struct Stops {
     pub breakpoints: Vec<u64>,
     /// At most four.
     pub watches: Vec<Watch>,
-    /// Where in the stream at the latest (`orch_abi::stop::Stop::at`, less 1).
+    /// Where in the stream at the latest (`orch_abi::stop::Stop::at`, less 1); of a run
+    /// backwards, at the earliest.
     pub limit: Option<u64>,
 }
 

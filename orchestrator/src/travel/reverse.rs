@@ -341,8 +341,8 @@ impl Travel {
         Ok(passes)
     }
 
-    /// Goes back to the last hit of `stops` before here. Before a store to what
-    /// is watched, not behind it.
+    /// Goes back to the last hit of `stops` before here, or to their limit. Before a store
+    /// to what is watched, not behind it.
     ///
     /// # Errors
     /// If the process cannot be replayed, or somebody interrupts: then it is where it was.
@@ -361,7 +361,13 @@ impl Travel {
 
     fn search_back(&mut self, stops: &Stops, here: &Instant) -> Result<Reason> {
         let mut until = here.clone();
-        for from in self.checkpoints_before(here.at) {
+        let mut places = self.checkpoints_before(here.at);
+        if let Some(limit) = stops.limit.filter(|&limit| limit <= here.at) {
+            self.keep_anchor(limit)?;
+            places.retain(|&at| at > limit);
+            places.push(limit);
+        }
+        for from in places {
             let is_here = until == *here;
             if let Some((instant, reason)) = self.last_hit(from, &until, is_here, stops)? {
                 self.go(instant)?;
@@ -372,8 +378,8 @@ impl Travel {
             }
             until = Instant::event(from);
         }
-        self.run_to_event(0)?;
-        Ok(Reason::End)
+        self.run_to_event(stops.limit.unwrap_or(0))?;
+        Ok(stops.limit.map_or(Reason::End, |_| Reason::Limit))
     }
 
     /// The last hit between where the process stops for `from` and `until`; a breakpoint

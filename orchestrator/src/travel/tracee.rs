@@ -144,12 +144,6 @@ impl Tracee {
         ptrace::getregs(self.pid).context("cannot read registers")
     }
 
-    /// x87 and SSE registers.
-    pub fn float_regs(&self) -> Result<libc::user_fpregs_struct> {
-        ptrace::getregset::<ptrace::regset::NT_PRFPREG>(self.pid)
-            .context("cannot read floating-point registers")
-    }
-
     /// Sets them.
     pub fn set_regs(&self, regs: libc::user_regs_struct) -> Result<()> {
         ptrace::setregs(self.pid, regs).context("cannot set registers")
