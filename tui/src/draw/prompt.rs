@@ -60,6 +60,8 @@ fn choices(canvas: &mut Canvas<'_>, prompt: &Prompt, y: u16) {
     canvas.blank(area);
     let title = match prompt.ask {
         Ask::Command => "Commands",
+        Ask::Stops => "Breakpoints and watchpoints",
+        Ask::Bookmarks => "Bookmarks",
         _ => "What it accessed last, newest first",
     };
     canvas.rule(area, title, "");

@@ -1,7 +1,7 @@
 //! A process at a position: one is replayed at a time, and moved from where it stands.
 
 use super::worker::Job;
-use super::{lines, motion};
+use super::{lines, motion, run};
 use crate::commands::inspect::picture::frame as frame_of;
 use crate::describe::{self, safe};
 use crate::inspect::address::Range;
@@ -20,7 +20,7 @@ use orch_blame::symbols::{Symbols, is_of_the_system};
 use orch_recorder::files::FileStore;
 use orch_recorder::session::Session;
 use orch_tui::data::{self, Frame, Instruction, Memory, Picture};
-use orch_tui::event::Request;
+use orch_tui::event::{Look, Request};
 use std::path::PathBuf;
 
 /// Functions of the stack that are shown at most.
@@ -61,27 +61,41 @@ impl Traveller {
     /// Goes there, and looks.
     pub fn answer(&mut self, job: &Job, request: &Request) -> Result<Picture> {
         let astray = std::mem::replace(&mut self.astray, true);
-        let (position, memory) = match request {
-            Request::Move(from, step, memory) => {
+        let mut stopped = None;
+        let (position, look) = match request {
+            Request::Move(from, step, look) => {
                 let from: Position = from.parse()?;
-                let there = self.travel.as_ref().map(Travel::recording);
-                if astray || there != Some(from.recording) {
-                    self.go(job, from)?;
-                }
-                job.interrupt_by(&self.travel()?.interrupter());
+                self.begin(job, from, astray)?;
                 motion::step(self, job, *step, from)?;
-                (self.travel()?.position()?, memory)
+                (self.travel()?.position()?, look)
             }
-            Request::Visit(text, memory) => {
+            Request::Run(from, stops, way, look) => {
+                let from: Position = from.parse()?;
+                self.begin(job, from, astray)?;
+                stopped = Some(run::run(self, job, stops, *way)?);
+                (self.travel()?.position()?, look)
+            }
+            Request::Visit(text, look) => {
                 let position = self.meant(text)?;
                 self.go(job, position)?;
-                (position, memory)
+                (position, look)
             }
             _ => anyhow::bail!("this is for the other thread"),
         };
-        let picture = self.picture(position, memory)?;
+        let mut picture = self.picture(position, look)?;
+        picture.stopped = stopped;
         self.astray = false;
         Ok(picture)
+    }
+
+    /// Stands at `from`, to be moved.
+    fn begin(&mut self, job: &Job, from: Position, astray: bool) -> Result<()> {
+        let there = self.travel.as_ref().map(Travel::recording);
+        if astray || there != Some(from.recording) {
+            self.go(job, from)?;
+        }
+        job.interrupt_by(&self.travel()?.interrupter());
+        Ok(())
     }
 
     /// Of a moment of all recordings, the first that runs then.
@@ -109,7 +123,7 @@ impl Traveller {
         self.travel.as_mut().context("nothing is replayed")
     }
 
-    fn picture(&mut self, position: Position, wanted: &str) -> Result<Picture> {
+    fn picture(&mut self, position: Position, look: &Look) -> Result<Picture> {
         let Some(travel) = &mut self.travel else {
             anyhow::bail!("nothing is replayed")
         };
@@ -119,7 +133,7 @@ impl Traveller {
         let (symbols, unwinder) = (&mut self.symbols, &mut self.unwinder);
         let stack = backtrace(travel, &maps, symbols, unwinder, &regs, FRAMES);
         let code = around(travel, &maps, symbols, regs.rip, AROUND, Syntax::default());
-        let memory = memory_of(travel, &maps, symbols, &regs, wanted);
+        let memory = memory_of(travel, &maps, symbols, &regs, &look.memory);
         let listed = threads.iter().map(|t| listed(t, &maps, symbols)).collect();
         let known = (0..stack.calls.len().min(WITH_VARIABLES)).map(|n| {
             let all = self.variables.of(&*travel, symbols, &stack.calls, n);
@@ -173,6 +187,7 @@ impl Traveller {
                 .calls
                 .first()
                 .and_then(|call| source::hint(call, &mut self.symbols)),
+            stopped: None,
         })
     }
 

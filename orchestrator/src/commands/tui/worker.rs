@@ -1,17 +1,19 @@
 //! Two threads that work at what the screens ask for: one replays, one reads.
 
 use super::picture::Traveller;
-use super::{history, read};
-use anyhow::Result;
+use super::{bookmarks, breakpoint, history, read};
+use anyhow::{Context as _, Result};
 use orch_blame::index::Index;
+use orch_blame::symbols::Symbols;
 use orch_recorder::session::Session;
 use orch_tui::Backend;
+use orch_tui::data::Stop;
 use orch_tui::event::{Event, Loaded, Request, Worker};
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -67,6 +69,22 @@ impl Job {
         });
     }
 
+    /// Tells each second how long it has taken, until what is returned is dropped.
+    pub fn clock(&self) -> Sender<()> {
+        let (running, over) = mpsc::channel();
+        let (answers, ticket) = (self.answers.clone(), self.ticket);
+        thread::spawn(move || {
+            let second = Duration::from_secs(1);
+            for n in 1_u64.. {
+                if over.recv_timeout(second) != Err(RecvTimeoutError::Timeout) {
+                    return;
+                }
+                let _ = answers.send(Event::Progress(ticket, format!("{n} s")));
+            }
+        });
+        running
+    }
+
     fn answer(&self, loaded: Loaded) {
         self.waited.with(|t| {
             t.waited.remove(&self.ticket);
@@ -105,6 +123,7 @@ impl Workers {
         let (search, jobs) = mpsc::channel::<(Job, Request)>();
         let session = session.clone();
         let new = move || Reader {
+            symbols: Symbols::of(session.files().ok()),
             session: session.clone(),
             index: None,
         };
@@ -199,7 +218,9 @@ fn failed(request: &Request, why: String) -> Loaded {
         Request::Lanes => Loaded::Lanes(Err(why)),
         Request::Blame(..) => Loaded::History(Err(why)),
         Request::Near(..) => Loaded::Near(Err(why)),
-        Request::Visit(..) | Request::Move(..) => Loaded::Picture(Err(why)),
+        Request::Visit(..) | Request::Move(..) | Request::Run(..) => Loaded::Picture(Err(why)),
+        Request::Bookmarks(..) => Loaded::Bookmarks(Err(why)),
+        Request::Break(..) => Loaded::Stop(Err(why)),
         Request::Console => Loaded::Console(Err(why)),
         Request::Events(..) => Loaded::Events(Err(why)),
     }
@@ -209,6 +230,7 @@ fn failed(request: &Request, why: String) -> Loaded {
 struct Reader {
     session: Session,
     index: Option<Index>,
+    symbols: Symbols,
 }
 
 impl Reader {
@@ -230,8 +252,21 @@ impl Reader {
                 self.index(job)
                     .and_then(|index| history::near(&session, index, *recording, *tick)),
             )),
+            Request::Bookmarks(changes) => {
+                Loaded::Bookmarks(in_words(bookmarks::change(&session, changes)))
+            }
+            Request::Break(text, recording) => {
+                Loaded::Stop(in_words(self.breakpoint(job, text, *recording)))
+            }
             other => failed(other, "this is for the other thread".to_owned()),
         }
+    }
+
+    fn breakpoint(&mut self, job: &Job, text: &str, of: Option<u32>) -> Result<Stop> {
+        self.index(job)?;
+        let index = self.index.as_ref().context("there is no index")?;
+        let (catalog, symbols) = (index.catalog(), &mut self.symbols);
+        breakpoint::find(&self.session, catalog, symbols, job, (text, of))
     }
 
     fn index(&mut self, job: &Job) -> Result<&Index> {
@@ -246,9 +281,7 @@ impl Reader {
             })?;
             self.index = Some(index);
         }
-        self.index
-            .as_ref()
-            .ok_or_else(|| anyhow::anyhow!("there is no index"))
+        self.index.as_ref().context("there is no index")
     }
 }
 
