@@ -149,6 +149,47 @@ fn from_stop_to_stop() -> Result<()> {
     Ok(())
 }
 
+/// The way from a variable to a value, where the process is, and wherever it goes.
+#[test]
+fn expressions_stay_in_sight() -> Result<()> {
+    let (place, _) = fixture::job_queue()?;
+    let shown = "Enter : 'break report.cpp:15' Enter C x 'queue.jobs[3].failures' Enter";
+    let all = [
+        "job.title[0]",
+        "*__for_begin",
+        "__for_begin->title",
+        "queue.jobs[16].failures",
+        "nothing",
+        "job->title",
+        "1+1",
+    ];
+    let typed: String = all
+        .iter()
+        .map(|text| format!(" x '{text}' Enter"))
+        .collect();
+    let screen = render(&place, &format!("{shown}{typed}"), "180x60")?.stdout;
+    for (name, value) in [
+        ("queue.jobs[3].failures", "-1700862316"),
+        ("job.title[0]", "99 'c'"),
+        ("*__for_begin", "Job {"),
+        ("__for_begin->title", "\"compact the database\""),
+        ("queue.jobs[16].failures", "queue.jobs has 16 elements only"),
+        ("nothing", "no variable nothing is known"),
+        ("job->title", "job is no pointer"),
+        ("1+1", "no expression"),
+    ] {
+        let is_it = |l: &str| l.contains(&format!("={name} ")) && l.contains(value);
+        ensure!(screen.lines().any(is_it), "{name} is {value}: {screen}");
+    }
+    // It is evaluated at each position.
+    let before = render(&place, &format!("{shown} C"), "180x60")?.stdout;
+    ensure!(before.contains("=queue.jobs[3].failures "), "{before}");
+    ensure!(!before.contains("-1700862316"), "{before}");
+    let gone = render(&place, &format!("{shown} x Down Enter"), "180x60")?.stdout;
+    ensure!(!gone.contains("=queue.jobs[3]"), "{gone}");
+    Ok(())
+}
+
 /// A position is kept with the session; a file that is none, or a directory that may not be
 /// written, is said to be so.
 #[test]

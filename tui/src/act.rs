@@ -124,6 +124,7 @@ pub fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::Break => stops::toggle(state),
         Action::Watch => stops::watch(state),
         Action::Stops => stops::list(state),
+        Action::Expression => expressions(state),
         Action::Mark => bookmarks::ask(state),
         Action::Bookmarks => bookmarks::list(state),
         Action::ZoomIn => zoom(state, 1, 2),
@@ -203,6 +204,19 @@ pub fn nowhere(state: &mut State) -> Vec<Effect> {
 
 fn prompt(state: &mut State, ask: Ask, text: &str) -> Vec<Effect> {
     state.prompt = Some(Prompt::new(ask, text));
+    Vec::new()
+}
+
+/// Asks for an expression; those that are shown can be chosen, to be removed.
+fn expressions(state: &mut State) -> Vec<Effect> {
+    let mut prompt = Prompt::new(Ask::Expression, "");
+    let choice = |text: &String| Choice {
+        value: text.clone(),
+        text: text.clone(),
+        key: String::new(),
+    };
+    prompt.choices = state.expressions.iter().map(choice).collect();
+    state.prompt = Some(prompt);
     Vec::new()
 }
 
@@ -481,6 +495,15 @@ fn answer(state: &mut State, ask: Ask, value: String) -> Vec<Effect> {
                 value
             };
             state.look_at(value)
+        }
+        Ask::Expression if !value.is_empty() => {
+            let old = state.expressions.len();
+            state.expressions.retain(|text| *text != value);
+            if state.expressions.len() == old {
+                state.expressions.push(value);
+            }
+            state.variable = crate::list::List::default();
+            state.look_again()
         }
         Ask::Stops if !value.is_empty() => stops::toggle_named(state, &value),
         Ask::Command if value.starts_with(BREAK) => {

@@ -178,6 +178,9 @@ pub struct Stop {
     pub at: StopAt,
 }
 
+/// Addresses, from some ticks on.
+pub type Since = Vec<(u64, Vec<u64>)>;
+
 /// What a run is to stop for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StopAt {
@@ -187,7 +190,7 @@ pub enum StopAt {
         lines: Vec<(String, u32)>,
         /// Its addresses by recording, and from which tick on they count: libraries come
         /// and go.
-        since: Vec<(u32, Vec<(u64, Vec<u64>)>)>,
+        since: Vec<(u32, Since)>,
     },
     /// That memory changes.
     Memory {
@@ -245,6 +248,8 @@ pub struct Variable {
     pub value: String,
     /// First byte and size, if it is in memory.
     pub place: Option<(u64, u64)>,
+    /// Whether it is of an expression that the user wants to see.
+    pub pinned: bool,
 }
 
 /// A thread.

@@ -111,6 +111,8 @@ pub enum Request {
 pub struct Look {
     /// Memory: an address, a register, a variable.
     pub memory: String,
+    /// Expressions, of each function: `job.name`, `*p`, `a[3]`.
+    pub expressions: Vec<String>,
 }
 
 /// Where to.

@@ -46,6 +46,8 @@ pub enum Action {
     Break,
     /// Watches memory, or no longer.
     Watch,
+    /// Shows the value of an expression.
+    Expression,
     /// Keeps a position.
     Mark,
     /// Lists what was kept.
@@ -320,6 +322,14 @@ pub const COMMANDS: &[Command] = &[
         label: "position",
         help: "Go to a position: p3@18402, p3@exit, p3@50%, p3@~1.5s",
         views: &[],
+    },
+    Command {
+        action: Action::Expression,
+        keys: &[Char('x')],
+        shown: "x",
+        label: "expr",
+        help: "Show an expression's value above the variables (job.name, *p, a[3], p->next->x)",
+        views: RECORDING,
     },
     Command {
         action: Action::Mark,

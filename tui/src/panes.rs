@@ -47,6 +47,7 @@ impl State {
     pub fn look(&self) -> Look {
         Look {
             memory: self.memory.clone(),
+            expressions: self.expressions.clone(),
         }
     }
 
@@ -93,6 +94,11 @@ impl State {
     /// The same picture with other memory.
     pub fn look_at(&mut self, memory: String) -> Vec<Effect> {
         self.memory = memory;
+        self.look_again()
+    }
+
+    /// The same picture, with what is to be seen now.
+    pub fn look_again(&mut self) -> Vec<Effect> {
         let Some(picture) = &self.picture else {
             return Vec::new();
         };

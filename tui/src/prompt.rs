@@ -15,6 +15,8 @@ pub enum Ask {
     Memory,
     /// A breakpoint to set, or one that there is to clear.
     Stops,
+    /// An expression to show, or one that is shown to remove.
+    Expression,
     /// A note on a position that is to be kept.
     Note,
     /// A position that was kept.
@@ -77,6 +79,9 @@ impl Prompt {
             Ask::Position => "position (p3@18402, p3@exit, p3@50%): ",
             Ask::Memory => "memory ($rsp:64, counters, 0x7f0012345678:16): ",
             Ask::Stops => "breakpoint (FILE:LINE, FUNCTION, 0xADDRESS; Enter on one removes it): ",
+            Ask::Expression => {
+                "expression (job.name, *p, a[3], p->next->x; Enter on one removes it): "
+            }
             Ask::Note => "note (what is here; may be empty): ",
             Ask::Bookmarks => "bookmark (words of it; Del removes one): ",
             Ask::Command => "command: ",

@@ -164,6 +164,8 @@ pub struct State {
     pub code: bool,
     /// Memory to show of it.
     pub memory: String,
+    /// Expressions whose values are shown above the variables.
+    pub expressions: Vec<String>,
     /// Where in it the cursor is.
     pub byte: usize,
     /// The part of the view that the cursor is in.

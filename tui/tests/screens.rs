@@ -40,7 +40,7 @@ impl Backend for Model {
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 36), (200, 50)];
 
 /// Each view, and what may cover it: a name, and keys to get there.
-const SCREENS: [(&str, &str); 18] = [
+const SCREENS: [(&str, &str); 19] = [
     ("system", "G"),
     ("system-zoomed", "G Enter 1 + + Left"),
     ("recording", "Enter"),
@@ -50,6 +50,10 @@ const SCREENS: [(&str, &str); 18] = [
     ("breakpoints", "Enter B w w w j j j B c w w j W L"),
     ("breakpoint-instruction", "Enter d w w w k k B j"),
     ("breakpoint-command", "Enter : 'break nowhere' Enter"),
+    (
+        "expressions",
+        "Enter x 'queue.jobs[3].title' Enter x '*p' Enter w x Down",
+    ),
     ("bookmarks", "Enter M 'the report fails' Enter J"),
     ("bookmark-note", "4 M 'printed'"),
     ("history", "Enter b Enter"),

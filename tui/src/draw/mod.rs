@@ -145,7 +145,9 @@ fn keys(state: &State, canvas: &mut Canvas<'_>, y: u16) {
                 ("Del", "remove"),
                 ("Esc", "close"),
             ],
-            Ask::Stops => vec![("Enter", "add"), ("↑/↓ Enter", "remove"), ("Esc", "close")],
+            Ask::Stops | Ask::Expression => {
+                vec![("Enter", "add"), ("↑/↓ Enter", "remove"), ("Esc", "close")]
+            }
             _ => vec![("Enter", "go"), ("↑/↓", "choose"), ("Esc", "close")],
         },
         (None, Some(Overlay::Help(_))) => vec![("↑/↓", "scroll"), ("Esc", "close")],

@@ -17,7 +17,18 @@ pub fn answer(request: &Request) -> Loaded {
         Request::Blame(..) => Loaded::History(Ok(history())),
         Request::Near(..) => Loaded::Near(Ok(near())),
         Request::Visit(position, look) => {
-            Loaded::Picture(Ok(Box::new(picture(position, &look.memory, 0))))
+            let mut picture = picture(position, &look.memory, 0);
+            for frame in &mut picture.frames {
+                let pinned = |text: &String| Variable {
+                    name: text.clone(),
+                    value: "17".to_owned(),
+                    place: Some((0x7f00_0000_2000, 4)),
+                    pinned: true,
+                };
+                let pinned = look.expressions.iter().map(pinned);
+                frame.variables.splice(..0, pinned);
+            }
+            Loaded::Picture(Ok(Box::new(picture)))
         }
         Request::Move(position, motion, look) => {
             let step = if motion.back { 1 } else { 2 };
@@ -225,6 +236,7 @@ fn frame(n: u64, function: &str, with_source: bool) -> Frame {
         name: name.to_owned(),
         value: value.to_owned(),
         place,
+        pinned: false,
     };
     Frame {
         pc: 0x40_1000 + n,

@@ -41,6 +41,8 @@ pub struct Traveller {
     sources: Vec<PathBuf>,
     /// It may stand elsewhere than where the user was told.
     astray: bool,
+    /// Where it was told to stand.
+    told: Option<Position>,
 }
 
 impl Traveller {
@@ -53,6 +55,7 @@ impl Traveller {
             variables: Variables::default(),
             travel: None,
             astray: false,
+            told: None,
             session,
             sources,
         }
@@ -77,7 +80,10 @@ impl Traveller {
             }
             Request::Visit(text, look) => {
                 let position = self.meant(text)?;
-                self.go(job, position)?;
+                // To look at something else there, nothing is to be replayed.
+                if astray || self.told != Some(position) {
+                    self.go(job, position)?;
+                }
                 (position, look)
             }
             _ => anyhow::bail!("this is for the other thread"),
@@ -85,6 +91,7 @@ impl Traveller {
         let mut picture = self.picture(position, look)?;
         picture.stopped = stopped;
         self.astray = false;
+        self.told = Some(position);
         Ok(picture)
     }
 
@@ -136,8 +143,15 @@ impl Traveller {
         let memory = memory_of(travel, &maps, symbols, &regs, &look.memory);
         let listed = threads.iter().map(|t| listed(t, &maps, symbols)).collect();
         let known = (0..stack.calls.len().min(WITH_VARIABLES)).map(|n| {
-            let all = self.variables.of(&*travel, symbols, &stack.calls, n);
-            all.into_iter().map(variable).collect()
+            let mut all = Vec::new();
+            for text in &look.expressions {
+                let value = &mut self.variables;
+                let rows = value.value(&*travel, symbols, &stack.calls, n, text);
+                all.extend(rows.into_iter().map(|row| variable(row, true)));
+            }
+            let own = self.variables.of(&*travel, symbols, &stack.calls, n);
+            all.extend(own.into_iter().map(|row| variable(row, false)));
+            all
         });
         let known: Vec<Vec<data::Variable>> = known.collect();
         let registers = registers(&maps, symbols, &regs);
@@ -291,11 +305,12 @@ fn memory_of(
     }
 }
 
-fn variable(variable: Variable) -> data::Variable {
+fn variable(variable: Variable, pinned: bool) -> data::Variable {
     data::Variable {
         name: safe(variable.name.as_bytes()),
         value: variable.value,
         place: variable.place,
+        pinned,
     }
 }
 

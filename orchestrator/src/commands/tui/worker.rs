@@ -152,7 +152,9 @@ impl Backend for Workers {
             Worker::Search => self.search.as_ref(),
         };
         // A thread that is gone has said why.
-        let _ = to.map(|to| to.send((job, request)));
+        if let Some(to) = to {
+            let _ = to.send((job, request));
+        }
     }
 
     fn cancel(&mut self, tickets: &[u64]) {
