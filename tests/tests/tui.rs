@@ -149,6 +149,35 @@ fn from_stop_to_stop() -> Result<()> {
     Ok(())
 }
 
+/// From what the report saw to who stored it, and from one such event to the next.
+#[test]
+fn messages_have_two_ends() -> Result<()> {
+    let (place, _) = fixture::job_queue()?;
+    // The load of the failures; its other end is the culprit.
+    let load = "Enter b Down Enter";
+    let peer = render(&place, &format!("{load} P"), "160x50")?.stdout;
+    ensure!(is_culprit(&peer), "the other end of the load: {peer}");
+    let there = format!("{load} Enter");
+    let load = render(&place, &there, "160x50")?.stdout;
+    let position = |screen: &str| {
+        let first = screen
+            .lines()
+            .next()
+            .and_then(|l| l.split_whitespace().last());
+        first.unwrap_or_default().to_owned()
+    };
+    let back = render(&place, &format!("{there} T show t"), "160x50")?.stdout;
+    let screens: Vec<&str> = back.split("\n orch ").collect();
+    let last = screens.last().copied().unwrap_or_default();
+    ensure!(
+        position(last) == position(&load) && position(&back) != position(&load),
+        "there and back: {back}"
+    );
+    let none = render(&place, "@ 'p1@start' Enter T", "160x50")?.stdout;
+    ensure!(none.contains("no event of p1 before"), "{none}");
+    Ok(())
+}
+
 /// The way from a variable to a value, where the process is, and wherever it goes.
 #[test]
 fn expressions_stay_in_sight() -> Result<()> {

@@ -1,8 +1,8 @@
 //! From keys and the mouse to what they do.
 
 use crate::bookmarks;
-use crate::data::FORMATS;
-use crate::event::{Effect, Key, Request};
+use crate::data::{FORMATS, Message};
+use crate::event::{Effect, Key, Request, To};
 use crate::keys::{self, Action, COMMANDS, fuzzy};
 use crate::layout;
 use crate::panes::{self, Pane};
@@ -124,6 +124,7 @@ pub fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::Break => stops::toggle(state),
         Action::Watch => stops::watch(state),
         Action::Stops => stops::list(state),
+        Action::Message(to) => message(state, to),
         Action::Expression => expressions(state),
         Action::Mark => bookmarks::ask(state),
         Action::Bookmarks => bookmarks::list(state),
@@ -307,6 +308,40 @@ pub fn here(state: &State) -> Option<String> {
     }
 }
 
+/// Looks for an event that has to do with another recording.
+fn message(state: &mut State, to: To) -> Vec<Effect> {
+    match here(state) {
+        Some(_) if state.travels() => Vec::new(),
+        Some(position) => state.ask(Request::Message(position, to)),
+        None => nowhere(state),
+    }
+}
+
+/// Goes there; of several ends, one is to be chosen.
+pub fn go_to_message(state: &mut State, found: Vec<Message>, asked: &Request) -> Vec<Effect> {
+    let peer = matches!(asked, Request::Message(_, To::Peer));
+    if let [message] = &found[..] {
+        state.message = Some((message.text.clone(), false));
+        let position = message.position.clone();
+        if peer {
+            return visit(state, position);
+        }
+        return state.ask(Request::Visit(position, state.look()));
+    }
+    let mut prompt = Prompt::new(Ask::Peer, "");
+    let choice = |message: Message| Choice {
+        value: message.position,
+        text: message.text,
+        key: String::new(),
+    };
+    prompt.choices = found.into_iter().map(choice).collect();
+    prompt.chosen = Some(0).filter(|_| !prompt.choices.is_empty());
+    if state.prompt.is_none() {
+        state.prompt = Some(prompt);
+    }
+    Vec::new()
+}
+
 fn enter(state: &mut State) -> Vec<Effect> {
     match target(state) {
         Some(position) => visit(state, position),
@@ -482,7 +517,7 @@ fn answer(state: &mut State, ask: Ask, value: String) -> Vec<Effect> {
     match ask {
         Ask::Filter => Vec::new(),
         Ask::Blame if !value.is_empty() => search(state, value),
-        Ask::Position | Ask::Bookmarks if !value.is_empty() => visit(state, value),
+        Ask::Position | Ask::Bookmarks | Ask::Peer if !value.is_empty() => visit(state, value),
         Ask::Memory => {
             if state.picture.is_none() {
                 return nowhere(state);

@@ -151,6 +151,15 @@ pub struct Picture {
     pub stopped: Option<String>,
 }
 
+/// An event that depends on one of another recording, or has one depend on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Message {
+    /// Where to go.
+    pub position: String,
+    /// What was sent between whom.
+    pub text: String,
+}
+
 /// A position that is kept, and why.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bookmark {

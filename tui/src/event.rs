@@ -1,6 +1,8 @@
 //! What comes to the state, and what it asks for.
 
-use crate::data::{Bookmark, Change, History, Lanes, Lines, Near, Overview, Picture, Stop};
+use crate::data::{
+    Bookmark, Change, History, Lanes, Lines, Message, Near, Overview, Picture, Stop,
+};
 
 /// A key, as far as the screens know keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,6 +69,8 @@ pub enum Loaded {
     History(Result<History, String>),
     /// To [`Request::Near`].
     Near(Result<Vec<Near>, String>),
+    /// To [`Request::Message`].
+    Messages(Result<Vec<Message>, String>),
     /// To [`Request::Bookmarks`].
     Bookmarks(Result<Vec<Bookmark>, String>),
     /// To [`Request::Break`].
@@ -96,6 +100,8 @@ pub enum Request {
     Move(String, Motion, Look),
     /// The same at the first of these stops behind a position, or the last one before it.
     Run(String, Vec<Stop>, Way, Look),
+    /// An event near a position that has to do with another recording.
+    Message(String, To),
     /// The bookmarks that the session keeps, once these changes are made to them.
     Bookmarks(Vec<Change>),
     /// Where code is that the user names, maybe by an address of a recording.
@@ -122,6 +128,17 @@ pub enum Way {
     On,
     /// To what was before.
     Back,
+}
+
+/// Which event that has to do with another recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum To {
+    /// The next one of the same recording.
+    Next,
+    /// The one before.
+    Previous,
+    /// The other recording's end.
+    Peer,
 }
 
 /// A step.
@@ -177,6 +194,7 @@ impl Request {
             Self::Move(..) => "replaying".to_owned(),
             Self::Run(_, _, Way::On, _) => "running".to_owned(),
             Self::Run(_, _, Way::Back, _) => "running backwards".to_owned(),
+            Self::Message(..) => "searching what processes had from each other".to_owned(),
             Self::Bookmarks(changes) if changes.is_empty() => "reading bookmarks".to_owned(),
             Self::Bookmarks(_) => "saving bookmarks".to_owned(),
             Self::Break(text, _) => format!("searching {text} in all programs"),

@@ -1,6 +1,6 @@
 //! All commands, as a table: what keys do, the last line, help and the palette are made from it.
 
-use crate::event::{By, Key, Motion, Way};
+use crate::event::{By, Key, Motion, To, Way};
 use crate::state::View;
 
 /// What a command does.
@@ -46,6 +46,8 @@ pub enum Action {
     Break,
     /// Watches memory, or no longer.
     Watch,
+    /// To an event that has to do with another recording.
+    Message(To),
     /// Shows the value of an expression.
     Expression,
     /// Keeps a position.
@@ -330,6 +332,30 @@ pub const COMMANDS: &[Command] = &[
         label: "expr",
         help: "Show an expression's value above the variables (job.name, *p, a[3], p->next->x)",
         views: RECORDING,
+    },
+    Command {
+        action: Action::Message(To::Next),
+        keys: &[Char('t')],
+        shown: "t/T",
+        label: "message",
+        help: "Go to the next event that has to do with another recording",
+        views: RECORDING,
+    },
+    Command {
+        action: Action::Message(To::Previous),
+        keys: &[Char('T')],
+        shown: "T",
+        label: "",
+        help: "Go to the event before that has to do with another recording",
+        views: RECORDING,
+    },
+    Command {
+        action: Action::Message(To::Peer),
+        keys: &[Char('P')],
+        shown: "P",
+        label: "",
+        help: "Go to the other end: who sent, stored, started or was told what this event is about",
+        views: &[View::Recording, View::History, View::Events],
     },
     Command {
         action: Action::Mark,

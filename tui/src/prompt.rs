@@ -17,6 +17,8 @@ pub enum Ask {
     Stops,
     /// An expression to show, or one that is shown to remove.
     Expression,
+    /// The other end of a message.
+    Peer,
     /// A note on a position that is to be kept.
     Note,
     /// A position that was kept.
@@ -82,6 +84,7 @@ impl Prompt {
             Ask::Expression => {
                 "expression (job.name, *p, a[3], p->next->x; Enter on one removes it): "
             }
+            Ask::Peer => "other end: ",
             Ask::Note => "note (what is here; may be empty): ",
             Ask::Bookmarks => "bookmark (words of it; Del removes one): ",
             Ask::Command => "command: ",

@@ -318,6 +318,7 @@ impl State {
                     prompt.chosen = first.then_some(0);
                 }
             }
+            Loaded::Messages(Ok(found)) => return act::go_to_message(self, found, &asked),
             Loaded::Bookmarks(Ok(all)) => self.set_bookmarks(all),
             Loaded::Stop(Ok(stop)) => self.set_stop(stop),
             Loaded::Picture(Ok(picture)) => return self.show_picture(*picture, &asked),
@@ -336,6 +337,7 @@ impl State {
             | Loaded::Near(Err(e))
             | Loaded::Stop(Err(e))
             | Loaded::Bookmarks(Err(e))
+            | Loaded::Messages(Err(e))
             | Loaded::Picture(Err(e))
             | Loaded::Console(Err(e))
             | Loaded::Events(Err(e)) => self.message = Some((e, true)),

@@ -40,7 +40,7 @@ impl Backend for Model {
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 36), (200, 50)];
 
 /// Each view, and what may cover it: a name, and keys to get there.
-const SCREENS: [(&str, &str); 19] = [
+const SCREENS: [(&str, &str); 21] = [
     ("system", "G"),
     ("system-zoomed", "G Enter 1 + + Left"),
     ("recording", "Enter"),
@@ -54,6 +54,8 @@ const SCREENS: [(&str, &str); 19] = [
         "expressions",
         "Enter x 'queue.jobs[3].title' Enter x '*p' Enter w x Down",
     ),
+    ("message-next", "Enter t"),
+    ("message-peer", "Enter P"),
     ("bookmarks", "Enter M 'the report fails' Enter J"),
     ("bookmark-note", "4 M 'printed'"),
     ("history", "Enter b Enter"),

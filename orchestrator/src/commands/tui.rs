@@ -4,6 +4,7 @@ mod bookmarks;
 mod breakpoint;
 mod history;
 mod lines;
+mod message;
 mod motion;
 mod picture;
 mod private;

@@ -62,6 +62,7 @@ fn choices(canvas: &mut Canvas<'_>, prompt: &Prompt, y: u16) {
         Ask::Command => "Commands",
         Ask::Stops => "Breakpoints and watchpoints",
         Ask::Bookmarks => "Bookmarks",
+        Ask::Peer => "What this event has to do with",
         Ask::Expression => "Expressions",
         _ => "What it accessed last, newest first",
     };

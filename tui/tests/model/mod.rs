@@ -2,9 +2,9 @@
 
 use orch_tui::data::{
     Access, Bookmark, Change, End, FORMATS, Frame, History, Instruction, Lane, Lanes, Line, Lines,
-    Memory, Near, Overview, Picture, Process, Source, Stop, StopAt, Thread, Variable,
+    Memory, Message, Near, Overview, Picture, Process, Source, Stop, StopAt, Thread, Variable,
 };
-use orch_tui::event::{Loaded, Request, Way};
+use orch_tui::event::{Loaded, Request, To, Way};
 
 /// What the model says to a request.
 pub fn answer(request: &Request) -> Loaded {
@@ -45,6 +45,17 @@ pub fn answer(request: &Request) -> Loaded {
             picture.stopped = why.or_else(|| Some("the recording ends here".to_owned()));
             Loaded::Picture(Ok(Box::new(picture)))
         }
+        Request::Message(_, To::Peer) => Loaded::Messages(Ok(vec![
+            message(
+                "p4@800",
+                "p4@800 submit → p6@945 report  memory /dev/shm/job-queue+0x88..0x8c",
+            ),
+            message("p3@640", "p3@640 work → p6@945 report  pipe bytes 0..12"),
+        ])),
+        Request::Message(..) => Loaded::Messages(Ok(vec![message(
+            "p6@945",
+            "p4@800 submit → p6@945 report  memory /dev/shm/job-queue+0x88..0x8c",
+        )])),
         Request::Bookmarks(changes) => Loaded::Bookmarks(Ok(bookmarks(changes))),
         Request::Break(text, _) if text.contains("nowhere") => {
             Loaded::Stop(Err("no program has a function nowhere".to_owned()))
@@ -52,6 +63,13 @@ pub fn answer(request: &Request) -> Loaded {
         Request::Break(text, _) => Loaded::Stop(Ok(stop(text))),
         Request::Console => Loaded::Console(Ok(console())),
         Request::Events(..) => Loaded::Events(Ok(events())),
+    }
+}
+
+fn message(position: &str, text: &str) -> Message {
+    Message {
+        position: position.to_owned(),
+        text: text.to_owned(),
     }
 }
 

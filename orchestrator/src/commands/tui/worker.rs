@@ -1,14 +1,16 @@
 //! Two threads that work at what the screens ask for: one replays, one reads.
 
 use super::picture::Traveller;
-use super::{bookmarks, breakpoint, history, read};
+use super::{bookmarks, breakpoint, history, message, read};
 use anyhow::{Context as _, Result};
+use orch_blame::graph::Graph;
 use orch_blame::index::Index;
 use orch_blame::symbols::Symbols;
 use orch_recorder::session::Session;
+use orch_recorder::trace::Tick;
 use orch_tui::Backend;
-use orch_tui::data::Stop;
-use orch_tui::event::{Event, Loaded, Request, Worker};
+use orch_tui::data::{Message, Stop};
+use orch_tui::event::{Event, Loaded, Request, To, Worker};
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -126,6 +128,7 @@ impl Workers {
             symbols: Symbols::of(session.files().ok()),
             session: session.clone(),
             index: None,
+            graph: None,
         };
         let searches = work(jobs, new, Reader::answer);
         Self {
@@ -221,6 +224,7 @@ fn failed(request: &Request, why: String) -> Loaded {
         Request::Blame(..) => Loaded::History(Err(why)),
         Request::Near(..) => Loaded::Near(Err(why)),
         Request::Visit(..) | Request::Move(..) | Request::Run(..) => Loaded::Picture(Err(why)),
+        Request::Message(..) => Loaded::Messages(Err(why)),
         Request::Bookmarks(..) => Loaded::Bookmarks(Err(why)),
         Request::Break(..) => Loaded::Stop(Err(why)),
         Request::Console => Loaded::Console(Err(why)),
@@ -233,6 +237,7 @@ struct Reader {
     session: Session,
     index: Option<Index>,
     symbols: Symbols,
+    graph: Option<Graph>,
 }
 
 impl Reader {
@@ -254,6 +259,9 @@ impl Reader {
                 self.index(job)
                     .and_then(|index| history::near(&session, index, *recording, *tick)),
             )),
+            Request::Message(position, to) => {
+                Loaded::Messages(in_words(self.message(job, position, *to)))
+            }
             Request::Bookmarks(changes) => {
                 Loaded::Bookmarks(in_words(bookmarks::change(&session, changes)))
             }
@@ -262,6 +270,17 @@ impl Reader {
             }
             other => failed(other, "this is for the other thread".to_owned()),
         }
+    }
+
+    fn message(&mut self, job: &Job, position: &str, to: To) -> Result<Vec<Message>> {
+        self.index(job)?;
+        let index = self.index.as_ref().context("there is no index")?;
+        if self.graph.is_none() {
+            let graph = Graph::read(&self.session, index, Tick(0)..=Tick(u64::MAX))?;
+            self.graph = Some(graph);
+        }
+        let graph = self.graph.as_ref().context("there is no graph")?;
+        message::find(&self.session, index.catalog(), graph, (position, to))
     }
 
     fn breakpoint(&mut self, job: &Job, text: &str, of: Option<u32>) -> Result<Stop> {
