@@ -97,6 +97,163 @@ fn from_a_printed_line_on() -> Result<()> {
     Ok(())
 }
 
+/// From the crash back to a line, to what changed a variable there, to the start, and all the
+/// way forwards again.
+#[test]
+fn from_stop_to_stop() -> Result<()> {
+    let (place, _) = fixture::job_queue()?;
+    let break_at = "Enter : 'break report.cpp:15' Enter C";
+    let screen = render(&place, break_at, "160x50")?.stdout;
+    let is_line = |l: &str| l.contains("●▶ 15 ") && l.contains("assert(job.failures");
+    ensure!(
+        screen.lines().any(is_line) && screen.contains(" breakpoint report.cpp:15"),
+        "backwards to the line: {screen}"
+    );
+    let start = render(&place, &format!("{break_at} C"), "160x50")?.stdout;
+    ensure!(start.contains("the recording starts here"), "{start}");
+    let end = render(&place, &format!("{break_at} C c show c"), "160x50")?.stdout;
+    ensure!(
+        end.lines().any(is_line) && end.contains("the recording ends here"),
+        "from the start to the line, and to the end: {end}"
+    );
+
+    let variables = format!("{break_at} w End");
+    let screen = render(&place, &variables, "160x50")?.stdout;
+    let ups = rows_above(&screen, "job.failures").with_context(|| screen.clone())?;
+    let watched = format!("{variables} {} W", "Up ".repeat(ups));
+    let before = render(&place, &format!("{watched} C"), "160x50")?.stdout;
+    ensure!(
+        before.contains("what is executed next changes job.failures")
+            && before.contains("●  15 ")
+            && !before.contains("-1700862316"),
+        "before the change: {before}"
+    );
+    let behind = render(&place, &format!("{watched} C c show c"), "160x50")?.stdout;
+    ensure!(
+        behind.contains("job.failures (") && behind.contains("0 → 2594104980"),
+        "behind it: {behind}"
+    );
+    // By keys in the source, and by the list, it is gone again.
+    for gone in ["B", "w w w B", "L Down Enter", "L 'report.cpp:15' Enter"] {
+        let screen = render(&place, &format!("{break_at} {gone} show C"), "160x50")?.stdout;
+        ensure!(
+            screen.contains("no breakpoint report.cpp:15 any more")
+                && screen.contains("the recording starts here; B sets"),
+            "{gone}: {screen}"
+        );
+    }
+    // A function that is inlined, of another program.
+    let inlined = "4 Home Enter : 'break set_title' Enter L";
+    let screen = render(&place, inlined, "160x50")?.stdout;
+    ensure!(screen.contains(" breakpoint set_title"), "{screen}");
+    Ok(())
+}
+
+/// From what the report saw to who stored it, and from one such event to the next.
+#[test]
+fn messages_have_two_ends() -> Result<()> {
+    let (place, _) = fixture::job_queue()?;
+    // The load of the failures; its other end is the culprit.
+    let load = "Enter b Down Enter";
+    let peer = render(&place, &format!("{load} P"), "160x50")?.stdout;
+    ensure!(is_culprit(&peer), "the other end of the load: {peer}");
+    let there = format!("{load} Enter");
+    let load = render(&place, &there, "160x50")?.stdout;
+    let position = |screen: &str| {
+        let first = screen
+            .lines()
+            .next()
+            .and_then(|l| l.split_whitespace().last());
+        first.unwrap_or_default().to_owned()
+    };
+    let back = render(&place, &format!("{there} T show t"), "160x50")?.stdout;
+    let screens: Vec<&str> = back.split("\n orch ").collect();
+    let last = screens.last().copied().unwrap_or_default();
+    ensure!(
+        position(last) == position(&load) && position(&back) != position(&load),
+        "there and back: {back}"
+    );
+    let none = render(&place, "@ 'p1@start' Enter T", "160x50")?.stdout;
+    ensure!(none.contains("no event of p1 before"), "{none}");
+    Ok(())
+}
+
+/// The way from a variable to a value, where the process is, and wherever it goes.
+#[test]
+fn expressions_stay_in_sight() -> Result<()> {
+    let (place, _) = fixture::job_queue()?;
+    let shown = "Enter : 'break report.cpp:15' Enter C x 'queue.jobs[3].failures' Enter";
+    let all = [
+        "job.title[0]",
+        "*__for_begin",
+        "__for_begin->title",
+        "queue.jobs[16].failures",
+        "nothing",
+        "job->title",
+        "1+1",
+    ];
+    let typed: String = all
+        .iter()
+        .map(|text| format!(" x '{text}' Enter"))
+        .collect();
+    let screen = render(&place, &format!("{shown}{typed}"), "180x60")?.stdout;
+    for (name, value) in [
+        ("queue.jobs[3].failures", "-1700862316"),
+        ("job.title[0]", "99 'c'"),
+        ("*__for_begin", "Job {"),
+        ("__for_begin->title", "\"compact the database\""),
+        ("queue.jobs[16].failures", "queue.jobs has 16 elements only"),
+        ("nothing", "no variable nothing is known"),
+        ("job->title", "job is no pointer"),
+        ("1+1", "no expression"),
+    ] {
+        let is_it = |l: &str| l.contains(&format!("={name} ")) && l.contains(value);
+        ensure!(screen.lines().any(is_it), "{name} is {value}: {screen}");
+    }
+    // It is evaluated at each position.
+    let before = render(&place, &format!("{shown} C"), "180x60")?.stdout;
+    ensure!(before.contains("=queue.jobs[3].failures "), "{before}");
+    ensure!(!before.contains("-1700862316"), "{before}");
+    let gone = render(&place, &format!("{shown} x Down Enter"), "180x60")?.stdout;
+    ensure!(!gone.contains("=queue.jobs[3]"), "{gone}");
+    Ok(())
+}
+
+/// A position is kept with the session; a file that is none, or a directory that may not be
+/// written, is said to be so.
+#[test]
+fn bookmarks_are_kept() -> Result<()> {
+    let (place, _) = fixture::job_queue()?;
+    let file = place.session().join("bookmarks.json");
+    let screen = render(
+        &place,
+        "J Esc 4 / 'Assertion' Enter M 'it says why' Enter J",
+        "120x36",
+    )?;
+    ensure!(screen.stdout.contains("it says why"), "{screen}");
+    let kept = fs::read_to_string(&file)?;
+    ensure!(kept.contains("\"note\": \"it says why\""), "{kept}");
+    let gone_to = render(&place, "J 'says' Enter", "120x36")?.stdout;
+    ensure!(
+        gone_to.contains("at write(2, \"report: report.cpp:15"),
+        "{gone_to}"
+    );
+    render(&place, "Enter M 'the end' Enter J Del Esc", "120x36")?;
+    let kept = fs::read_to_string(&file)?;
+    ensure!(kept.contains("the end") && !kept.contains("says"), "{kept}");
+
+    fs::write(&file, "rubbish")?;
+    let screen = render(&place, "J Esc show Enter M 'lost' Enter show J", "120x36")?.stdout;
+    ensure!(screen.contains("is no list of bookmarks"), "{screen}");
+    let last = screen.lines().rev().take(6).any(|l| l.contains("lost"));
+    ensure!(last, "it is there until the end: {screen}");
+    ensure!(
+        fs::read_to_string(&file)? == "rubbish",
+        "it is left as it was"
+    );
+    Ok(())
+}
+
 /// How many rows a variable is above the selected one.
 fn rows_above(screen: &str, name: &str) -> Option<usize> {
     let mut lines = screen.lines().skip_while(|l| !l.contains("Variables"));
@@ -121,6 +278,13 @@ fn bad_input_is_explained() -> Result<()> {
         ("@ 'rubbish' Enter", "rubbish"),
         ("b 'nowhere+8' Enter", "nowhere"),
         ("Enter m 'nonsense' Enter", "nonsense"),
+        ("Enter : 'break nowhere' Enter", "no program or library"),
+        (
+            "Enter : 'break report.cpp:2' Enter",
+            "the nearest lines that do: 7",
+        ),
+        ("Enter : 'break 0x10' Enter", "no code of a file at 0x10"),
+        ("Enter : 'break *' Enter", "is no place in code"),
     ] {
         let screen = render(&place, script, "120x36")?.stdout;
         let last: Vec<&str> = screen.lines().rev().take(16).collect();

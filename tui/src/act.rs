@@ -1,12 +1,14 @@
 //! From keys and the mouse to what they do.
 
-use crate::data::FORMATS;
-use crate::event::{Effect, Key, Request};
+use crate::bookmarks;
+use crate::data::{FORMATS, Message};
+use crate::event::{Effect, Key, Request, To};
 use crate::keys::{self, Action, COMMANDS, fuzzy};
 use crate::layout;
 use crate::panes::{self, Pane};
 use crate::prompt::{Ask, Choice, Prompt};
 use crate::state::{Overlay, Place, State, View};
+use crate::stops;
 
 /// A key.
 pub fn key(state: &mut State, key: Key) -> Vec<Effect> {
@@ -97,6 +99,7 @@ pub fn act(state: &mut State, action: Action) -> Vec<Effect> {
         }
         Action::Code => {
             state.code = !state.code;
+            state.cursor = None;
             Vec::new()
         }
         Action::Pane => {
@@ -112,12 +115,19 @@ pub fn act(state: &mut State, action: Action) -> Vec<Effect> {
             match &state.picture {
                 Some(p) => {
                     let from = p.position.clone();
-                    let memory = state.memory.clone();
-                    state.ask(Request::Move(from, motion, memory))
+                    state.ask(Request::Move(from, motion, state.look()))
                 }
                 None => nowhere(state),
             }
         }
+        Action::Run(way) => stops::run(state, way),
+        Action::Break => stops::toggle(state),
+        Action::Watch => stops::watch(state),
+        Action::Stops => stops::list(state),
+        Action::Message(to) => message(state, to),
+        Action::Expression => expressions(state),
+        Action::Mark => bookmarks::ask(state),
+        Action::Bookmarks => bookmarks::list(state),
         Action::ZoomIn => zoom(state, 1, 2),
         Action::ZoomOut => zoom(state, 2, 1),
         Action::Pan(by) => pan(state, by),
@@ -167,10 +177,18 @@ fn move_by(state: &mut State, rows: i64) -> Vec<Effect> {
     let len = state.count();
     if state.view == View::Recording && state.pane == Pane::Variables {
         state.variable.move_by(rows, len);
+    } else if state.view == View::Recording && state.pane == Pane::Source {
+        let mut rows_of = crate::list::List {
+            selected: state.cursor.unwrap_or_else(|| state.source_rows().1),
+            top: 0,
+        };
+        rows_of.move_by(rows, len);
+        state.cursor = Some(rows_of.selected);
     } else if let Some(list) = state.list() {
         list.list.move_by(rows, len);
     } else {
         state.variable.selected = 0;
+        state.cursor = None;
         let at = i64::try_from(state.frame).unwrap_or(0).saturating_add(rows);
         state.frame = usize::try_from(at.max(0))
             .unwrap_or(0)
@@ -179,7 +197,7 @@ fn move_by(state: &mut State, rows: i64) -> Vec<Effect> {
     Vec::new()
 }
 
-fn nowhere(state: &mut State) -> Vec<Effect> {
+pub fn nowhere(state: &mut State) -> Vec<Effect> {
     let text = "no position yet: choose a row of another view with Enter, or type one with @";
     state.message = Some((text.to_owned(), false));
     Vec::new()
@@ -187,6 +205,19 @@ fn nowhere(state: &mut State) -> Vec<Effect> {
 
 fn prompt(state: &mut State, ask: Ask, text: &str) -> Vec<Effect> {
     state.prompt = Some(Prompt::new(ask, text));
+    Vec::new()
+}
+
+/// Asks for an expression; those that are shown can be chosen, to be removed.
+fn expressions(state: &mut State) -> Vec<Effect> {
+    let mut prompt = Prompt::new(Ask::Expression, "");
+    let choice = |text: &String| Choice {
+        value: text.clone(),
+        text: text.clone(),
+        key: String::new(),
+    };
+    prompt.choices = state.expressions.iter().map(choice).collect();
+    state.prompt = Some(prompt);
     Vec::new()
 }
 
@@ -231,7 +262,7 @@ fn search(state: &mut State, place: String) -> Vec<Effect> {
 }
 
 /// So that one can return here.
-fn remember(state: &mut State) {
+pub fn remember(state: &mut State) {
     /// Nobody goes back so often.
     const MOST: usize = 200;
     if state.back.len() == MOST {
@@ -269,9 +300,52 @@ fn target(state: &State) -> Option<String> {
     })
 }
 
+/// The position that is shown, or that of the selected row.
+pub fn here(state: &State) -> Option<String> {
+    match state.view {
+        View::Recording => state.picture.as_ref().map(|p| p.position.clone()),
+        _ => target(state),
+    }
+}
+
+/// Looks for an event that has to do with another recording.
+fn message(state: &mut State, to: To) -> Vec<Effect> {
+    match here(state) {
+        Some(_) if state.travels() => Vec::new(),
+        Some(position) => state.ask(Request::Message(position, to)),
+        None => nowhere(state),
+    }
+}
+
+/// Goes there; of several ends, one is to be chosen.
+pub fn go_to_message(state: &mut State, found: Vec<Message>, asked: &Request) -> Vec<Effect> {
+    let peer = matches!(asked, Request::Message(_, To::Peer));
+    if let [message] = &found[..] {
+        state.message = Some((message.text.clone(), false));
+        let position = message.position.clone();
+        if peer {
+            return visit(state, position);
+        }
+        return state.ask(Request::Visit(position, state.look()));
+    }
+    let mut prompt = Prompt::new(Ask::Peer, "");
+    let choice = |message: Message| Choice {
+        value: message.position,
+        text: message.text,
+        key: String::new(),
+    };
+    prompt.choices = found.into_iter().map(choice).collect();
+    prompt.chosen = Some(0).filter(|_| !prompt.choices.is_empty());
+    if state.prompt.is_none() {
+        state.prompt = Some(prompt);
+    }
+    Vec::new()
+}
+
 fn enter(state: &mut State) -> Vec<Effect> {
     match target(state) {
         Some(position) => visit(state, position),
+        None if state.view == View::Recording && state.pane == Pane::Source => stops::toggle(state),
         // The memory of a variable.
         None if state.view == View::Recording && state.pane == Pane::Variables => {
             let selected = state.variables().get(state.variable.selected);
@@ -291,8 +365,7 @@ fn enter(state: &mut State) -> Vec<Effect> {
 pub fn visit(state: &mut State, position: String) -> Vec<Effect> {
     remember(state);
     state.view = View::Recording;
-    let memory = state.memory.clone();
-    state.ask(Request::Visit(position, memory))
+    state.ask(Request::Visit(position, state.look()))
 }
 
 fn back(state: &mut State) -> Vec<Effect> {
@@ -307,8 +380,7 @@ fn back(state: &mut State) -> Vec<Effect> {
     let now = state.picture.as_ref().map(|p| &p.position);
     match place.position {
         Some(position) if Some(&position) != now => {
-            let memory = state.memory.clone();
-            state.ask(Request::Visit(position, memory))
+            state.ask(Request::Visit(position, state.look()))
         }
         _ => state.load_view(),
     }
@@ -357,8 +429,21 @@ fn pan(state: &mut State, by: i32) -> Vec<Effect> {
     Vec::new()
 }
 
+/// A command that has a place behind it.
+const BREAK: &str = "break ";
+
 /// The commands that have the characters, best first.
 fn commands(view: View, pattern: &str) -> Vec<Choice> {
+    // What is typed behind this word is no search.
+    if let Some(place) = pattern.trim_start().strip_prefix(BREAK) {
+        return vec![Choice {
+            value: format!("{BREAK}{}", place.trim()),
+            text: format!(
+                "Set a breakpoint at {place} (FILE:LINE, FUNCTION or 0xADDRESS), or clear it"
+            ),
+            key: String::new(),
+        }];
+    }
     let here = COMMANDS
         .iter()
         .enumerate()
@@ -391,6 +476,9 @@ fn in_prompt(state: &mut State, key: Key) -> Vec<Effect> {
     }
     if key != Key::Enter {
         let text = prompt.text.clone();
+        if key == Key::Delete && prompt.ask == Ask::Bookmarks {
+            return bookmarks::remove(state);
+        }
         prompt.edit(key);
         if prompt.text != text {
             let text = prompt.text.clone();
@@ -404,21 +492,32 @@ fn in_prompt(state: &mut State, key: Key) -> Vec<Effect> {
                         rows.filter = text;
                     }
                 }
+                Ask::Bookmarks => {
+                    let choices = bookmarks::choices(state, &text);
+                    if let Some(prompt) = &mut state.prompt {
+                        prompt.chosen = Some(0).filter(|_| !choices.is_empty());
+                        prompt.choices = choices;
+                    }
+                }
                 _ => {}
             }
         }
         return Vec::new();
     }
     let (ask, value) = (prompt.ask, prompt.value().to_owned());
+    let about = std::mem::take(&mut prompt.about);
     state.prompt = None;
-    answer(state, ask, value)
+    match ask {
+        Ask::Note => bookmarks::add(state, about, value),
+        _ => answer(state, ask, value),
+    }
 }
 
 fn answer(state: &mut State, ask: Ask, value: String) -> Vec<Effect> {
     match ask {
         Ask::Filter => Vec::new(),
         Ask::Blame if !value.is_empty() => search(state, value),
-        Ask::Position if !value.is_empty() => visit(state, value),
+        Ask::Position | Ask::Bookmarks | Ask::Peer if !value.is_empty() => visit(state, value),
         Ask::Memory => {
             if state.picture.is_none() {
                 return nowhere(state);
@@ -431,6 +530,19 @@ fn answer(state: &mut State, ask: Ask, value: String) -> Vec<Effect> {
                 value
             };
             state.look_at(value)
+        }
+        Ask::Expression if !value.is_empty() => {
+            let old = state.expressions.len();
+            state.expressions.retain(|text| *text != value);
+            if state.expressions.len() == old {
+                state.expressions.push(value);
+            }
+            state.variable = crate::list::List::default();
+            state.look_again()
+        }
+        Ask::Stops if !value.is_empty() => stops::toggle_named(state, &value),
+        Ask::Command if value.starts_with(BREAK) => {
+            stops::toggle_named(state, value[BREAK.len()..].trim())
         }
         Ask::Command => match value.parse().ok().and_then(|n: usize| COMMANDS.get(n)) {
             Some(command) => act(state, command.action),
@@ -489,6 +601,7 @@ fn in_recording(state: &mut State, x: u16, y: u16) -> Vec<Effect> {
     if panes.stack.contains(at) {
         let top = layout::stack_top(state);
         state.pane = Pane::Stack;
+        state.cursor = None;
         state.variable.selected = 0;
         state.frame = (top + row(panes.stack)).min(frames.saturating_sub(1));
     } else if panes.variables.contains(at) {
@@ -501,6 +614,8 @@ fn in_recording(state: &mut State, x: u16, y: u16) -> Vec<Effect> {
         if was == Pane::Variables && state.variable.selected == old {
             return enter(state);
         }
+    } else if panes.source.contains(at) {
+        return in_source(state, panes.source, y);
     } else if panes.memory.contains(at) {
         state.pane = Pane::Memory;
         let top = layout::memory_top(state);
@@ -509,6 +624,31 @@ fn in_recording(state: &mut State, x: u16, y: u16) -> Vec<Effect> {
         }
     }
     Vec::new()
+}
+
+/// A click selects a line of source; a second one sets or clears a breakpoint there.
+fn in_source(state: &mut State, area: ratatui::layout::Rect, y: u16) -> Vec<Effect> {
+    let (old, was) = (state.cursor, state.pane);
+    state.pane = Pane::Source;
+    let frame = state
+        .picture
+        .as_ref()
+        .and_then(|p| p.frames.get(state.frame));
+    let source = frame.and_then(|f| f.source.as_ref());
+    // Behind a warning of several lines, rows are elsewhere.
+    let moved = !state.code && source.is_some_and(|s| s.problem.is_some());
+    let area = layout::below(area, 1);
+    if moved || y < area.y {
+        return Vec::new();
+    }
+    let at = layout::source_top(state, area.height.into()) + usize::from(y - area.y);
+    if at < state.source_rows().0 {
+        state.cursor = Some(at);
+    }
+    match was == Pane::Source && state.cursor == old {
+        true => stops::toggle(state),
+        false => Vec::new(),
+    }
 }
 
 /// The wheel moves by three rows.

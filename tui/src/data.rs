@@ -147,6 +147,90 @@ pub struct Picture {
     pub memory: Memory,
     /// What would show more.
     pub hint: Option<String>,
+    /// Why a run has stopped here.
+    pub stopped: Option<String>,
+}
+
+/// An event that depends on one of another recording, or has one depend on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Message {
+    /// Where to go.
+    pub position: String,
+    /// What was sent between whom.
+    pub text: String,
+}
+
+/// A position that is kept, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bookmark {
+    /// `p3@18402`.
+    pub position: String,
+    /// What the user said about it.
+    pub note: String,
+}
+
+/// What is to become of the bookmarks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// One more, in place of another of its position.
+    Add(Bookmark),
+    /// None at this position.
+    Remove(String),
+}
+
+/// Where a run is to stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// As the user names it: `report.cpp:12`, `main`, `p3:0x401136`, `job.failures`.
+    pub text: String,
+    /// What that means.
+    pub at: StopAt,
+}
+
+/// Addresses, from some ticks on.
+pub type Since = Vec<(u64, Vec<u64>)>;
+
+/// What a run is to stop for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StopAt {
+    /// That it comes to some code.
+    Code {
+        /// Files and lines of it.
+        lines: Vec<(String, u32)>,
+        /// Its addresses by recording, and from which tick on they count: libraries come
+        /// and go.
+        since: Vec<(u32, Since)>,
+    },
+    /// That memory changes.
+    Memory {
+        /// Of which recording.
+        recording: u32,
+        /// First address.
+        addr: u64,
+        /// Bytes.
+        len: u64,
+    },
+}
+
+impl Stop {
+    /// The addresses in a recording that it stops at, some maybe several times.
+    pub fn addresses(&self, id: u32) -> impl Iterator<Item = u64> {
+        let since = match &self.at {
+            StopAt::Code { since, .. } => &since[..],
+            StopAt::Memory { .. } => &[],
+        };
+        let own = since.iter().filter(move |s| s.0 == id);
+        own.flat_map(|s| &s.1).flat_map(|s| s.1.iter().copied())
+    }
+
+    /// Whether it stops at a line of source.
+    #[must_use]
+    pub fn is_at(&self, file: &str, line: u32) -> bool {
+        match &self.at {
+            StopAt::Code { lines, .. } => lines.iter().any(|l| l.0 == file && l.1 == line),
+            StopAt::Memory { .. } => false,
+        }
+    }
 }
 
 /// A line of the stack.
@@ -173,6 +257,8 @@ pub struct Variable {
     pub value: String,
     /// First byte and size, if it is in memory.
     pub place: Option<(u64, u64)>,
+    /// Whether it is of an expression that the user wants to see.
+    pub pinned: bool,
 }
 
 /// A thread.

@@ -1,6 +1,8 @@
 //! What comes to the state, and what it asks for.
 
-use crate::data::{History, Lanes, Lines, Near, Overview, Picture};
+use crate::data::{
+    Bookmark, Change, History, Lanes, Lines, Message, Near, Overview, Picture, Stop,
+};
 
 /// A key, as far as the screens know keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,7 +69,13 @@ pub enum Loaded {
     History(Result<History, String>),
     /// To [`Request::Near`].
     Near(Result<Vec<Near>, String>),
-    /// To [`Request::Visit`] and [`Request::Move`].
+    /// To [`Request::Message`].
+    Messages(Result<Vec<Message>, String>),
+    /// To [`Request::Bookmarks`].
+    Bookmarks(Result<Vec<Bookmark>, String>),
+    /// To [`Request::Break`].
+    Stop(Result<Stop, String>),
+    /// To [`Request::Visit`], [`Request::Move`] and [`Request::Run`].
     Picture(Result<Box<Picture>, String>),
     /// To [`Request::Console`].
     Console(Result<Lines, String>),
@@ -86,14 +94,51 @@ pub enum Request {
     Blame(String, Option<String>),
     /// Shared accesses of a recording until a tick, the last first.
     Near(u32, u64),
-    /// A process at a position (text of the user's), with some memory of it.
-    Visit(String, String),
+    /// A process at a position (text of the user's).
+    Visit(String, Look),
     /// The same a step on from a position.
-    Move(String, Motion, String),
+    Move(String, Motion, Look),
+    /// The same at the first of these stops behind a position, or the last one before it.
+    Run(String, Vec<Stop>, Way, Look),
+    /// An event near a position that has to do with another recording.
+    Message(String, To),
+    /// The bookmarks that the session keeps, once these changes are made to them.
+    Bookmarks(Vec<Change>),
+    /// Where code is that the user names, maybe by an address of a recording.
+    Break(String, Option<u32>),
     /// All that was printed.
     Console,
     /// Events around a tick, of one recording or of all.
     Events(Option<u32>, u64),
+}
+
+/// What is to be seen of a process beside what always is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Memory: an address, a register, a variable.
+    pub memory: String,
+    /// Expressions, of each function: `job.name`, `*p`, `a[3]`.
+    pub expressions: Vec<String>,
+}
+
+/// Where to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// To what comes later.
+    On,
+    /// To what was before.
+    Back,
+}
+
+/// Which event that has to do with another recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum To {
+    /// The next one of the same recording.
+    Next,
+    /// The one before.
+    Previous,
+    /// The other recording's end.
+    Peer,
 }
 
 /// A step.
@@ -132,7 +177,7 @@ impl Request {
     #[must_use]
     pub const fn worker(&self) -> Worker {
         match self {
-            Self::Visit(..) | Self::Move(..) => Worker::Travel,
+            Self::Visit(..) | Self::Move(..) | Self::Run(..) => Worker::Travel,
             _ => Worker::Search,
         }
     }
@@ -147,6 +192,12 @@ impl Request {
             Self::Near(..) => "searching what it accessed".to_owned(),
             Self::Visit(position, _) => format!("replaying to {position}"),
             Self::Move(..) => "replaying".to_owned(),
+            Self::Run(_, _, Way::On, _) => "running".to_owned(),
+            Self::Run(_, _, Way::Back, _) => "running backwards".to_owned(),
+            Self::Message(..) => "searching what processes had from each other".to_owned(),
+            Self::Bookmarks(changes) if changes.is_empty() => "reading bookmarks".to_owned(),
+            Self::Bookmarks(_) => "saving bookmarks".to_owned(),
+            Self::Break(text, _) => format!("searching {text} in all programs"),
             Self::Console => "reading what was printed".to_owned(),
             Self::Events(..) => "reading events".to_owned(),
         }

@@ -1,6 +1,6 @@
 //! All commands, as a table: what keys do, the last line, help and the palette are made from it.
 
-use crate::event::{By, Key, Motion};
+use crate::event::{By, Key, Motion, To, Way};
 use crate::state::View;
 
 /// What a command does.
@@ -40,6 +40,22 @@ pub enum Action {
     Pane,
     /// A step of the process.
     Step(Motion),
+    /// Runs to the next breakpoint or change, or the one before.
+    Run(Way),
+    /// Sets or clears a breakpoint.
+    Break,
+    /// Watches memory, or no longer.
+    Watch,
+    /// To an event that has to do with another recording.
+    Message(To),
+    /// Shows the value of an expression.
+    Expression,
+    /// Keeps a position.
+    Mark,
+    /// Lists what was kept.
+    Bookmarks,
+    /// Lists breakpoints and watchpoints.
+    Stops,
     /// Shows a shorter time.
     ZoomIn,
     /// Shows a longer time.
@@ -150,6 +166,46 @@ pub const COMMANDS: &[Command] = &[
         views: RECORDING,
     },
     Command {
+        action: Action::Run(Way::On),
+        keys: &[Char('c')],
+        shown: "c/C",
+        label: "run",
+        help: "Run to the next breakpoint or change of what is watched, or to the end",
+        views: RECORDING,
+    },
+    Command {
+        action: Action::Run(Way::Back),
+        keys: &[Char('C')],
+        shown: "C",
+        label: "",
+        help: "Run backwards to the last breakpoint or change before this, or to the start",
+        views: RECORDING,
+    },
+    Command {
+        action: Action::Break,
+        keys: &[Char('B')],
+        shown: "B",
+        label: "break",
+        help: "Set or clear a breakpoint: at the selected function's line, or where w has put the cursor",
+        views: RECORDING,
+    },
+    Command {
+        action: Action::Watch,
+        keys: &[Char('W')],
+        shown: "W",
+        label: "",
+        help: "Watch the variable or byte under the cursor (w), or no longer: runs stop where it changes",
+        views: RECORDING,
+    },
+    Command {
+        action: Action::Stops,
+        keys: &[Char('L')],
+        shown: "L",
+        label: "",
+        help: "List breakpoints and watchpoints: type one to set it, choose one to remove it",
+        views: &[],
+    },
+    Command {
         action: Action::Blame,
         keys: &[Char('b')],
         shown: "b",
@@ -210,7 +266,7 @@ pub const COMMANDS: &[Command] = &[
         keys: &[Char('w')],
         shown: "w",
         label: "pane",
-        help: "Cursor to the stack, the variables or the memory; b there: who wrote this?",
+        help: "Cursor to the stack, variables, memory or source; b on the two: who wrote this?",
         views: RECORDING,
     },
     Command {
@@ -267,6 +323,54 @@ pub const COMMANDS: &[Command] = &[
         shown: "@",
         label: "position",
         help: "Go to a position: p3@18402, p3@exit, p3@50%, p3@~1.5s",
+        views: &[],
+    },
+    Command {
+        action: Action::Expression,
+        keys: &[Char('x')],
+        shown: "x",
+        label: "expr",
+        help: "Show an expression's value above the variables (job.name, *p, a[3], p->next->x)",
+        views: RECORDING,
+    },
+    Command {
+        action: Action::Message(To::Next),
+        keys: &[Char('t')],
+        shown: "t/T",
+        label: "message",
+        help: "Go to the next event that has to do with another recording",
+        views: RECORDING,
+    },
+    Command {
+        action: Action::Message(To::Previous),
+        keys: &[Char('T')],
+        shown: "T",
+        label: "",
+        help: "Go to the event before that has to do with another recording",
+        views: RECORDING,
+    },
+    Command {
+        action: Action::Message(To::Peer),
+        keys: &[Char('P')],
+        shown: "P",
+        label: "",
+        help: "Go to the other end: who sent, stored, started or was told what this event is about",
+        views: &[View::Recording, View::History, View::Events],
+    },
+    Command {
+        action: Action::Mark,
+        keys: &[Char('M')],
+        shown: "M",
+        label: "",
+        help: "Keep this position (or the selected row's) as a bookmark, with a note",
+        views: &[],
+    },
+    Command {
+        action: Action::Bookmarks,
+        keys: &[Char('J')],
+        shown: "J",
+        label: "",
+        help: "Jump to a bookmark: choose one, or type words of it; Del removes it",
         views: &[],
     },
     Command {

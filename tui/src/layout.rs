@@ -108,6 +108,17 @@ pub fn stack_top(state: &State) -> usize {
     (state.frame + 1).saturating_sub(height)
 }
 
+/// The first line of source, or instruction, that is shown in so many rows: the current one
+/// in the middle, but the cursor among them.
+#[must_use]
+pub fn source_top(state: &State, height: usize) -> usize {
+    let (len, here) = state.source_rows();
+    let top = here.saturating_sub(height / 2);
+    let top = top.min(len.saturating_sub(height));
+    let cursor = state.cursor.unwrap_or(here);
+    top.min(cursor).max((cursor + 1).saturating_sub(height))
+}
+
 /// The first row of memory that is shown.
 #[must_use]
 pub fn memory_top(state: &State) -> usize {
@@ -142,6 +153,7 @@ pub fn list(state: &State) -> Rect {
         View::Recording if state.pane == Pane::Variables => {
             return below(recording(state).variables, 1);
         }
+        View::Recording if state.pane == Pane::Source => return below(recording(state).source, 1),
         View::Recording => return below(recording(state).stack, 1),
         View::History => 3,
         View::System => 3,

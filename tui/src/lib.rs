@@ -4,6 +4,7 @@
 //! replay: `orchestrator` has the commands, and depends on this crate.
 
 mod act;
+mod bookmarks;
 pub mod data;
 mod draw;
 pub mod event;
@@ -14,6 +15,7 @@ mod panes;
 mod prompt;
 pub mod script;
 mod state;
+mod stops;
 pub mod svg;
 pub mod terminal;
 mod theme;

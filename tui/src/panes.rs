@@ -1,7 +1,7 @@
 //! The parts of the recording view that a cursor can be in.
 
 use crate::data::Variable;
-use crate::event::{Effect, Key, Request};
+use crate::event::{Effect, Key, Look, Request};
 use crate::state::State;
 
 /// Bytes of a row of memory.
@@ -17,6 +17,8 @@ pub enum Pane {
     Variables,
     /// In memory.
     Memory,
+    /// In source, or instructions.
+    Source,
 }
 
 impl Pane {
@@ -26,7 +28,8 @@ impl Pane {
         match self {
             Self::Stack => Self::Variables,
             Self::Variables => Self::Memory,
-            Self::Memory => Self::Stack,
+            Self::Memory => Self::Source,
+            Self::Source => Self::Stack,
         }
     }
 }
@@ -39,12 +42,45 @@ impl State {
         frame.map_or(&[], |frame| &frame.variables)
     }
 
+    /// What is to be seen of a process beside what always is.
+    #[must_use]
+    pub fn look(&self) -> Look {
+        Look {
+            memory: self.memory.clone(),
+            expressions: self.expressions.clone(),
+        }
+    }
+
+    /// Lines of source, or instructions, and the index of the current one.
+    #[must_use]
+    pub fn source_rows(&self) -> (usize, usize) {
+        let Some(picture) = &self.picture else {
+            return (0, 0);
+        };
+        if self.code {
+            let here = picture.code.iter().position(|i| i.current);
+            return (picture.code.len(), here.unwrap_or(0));
+        }
+        let frame = picture.frames.get(self.frame);
+        frame.and_then(|f| f.source.as_ref()).map_or((0, 0), |s| {
+            let here = s.lines.iter().position(|l| l.0 == s.line);
+            (s.lines.len(), here.unwrap_or(0))
+        })
+    }
+
     /// What the cursor is on, as a place to blame.
     #[must_use]
     pub fn pointed(&self) -> Option<String> {
+        let (recording, addr, len) = self.pointed_memory()?;
+        Some(format!("p{recording}:{addr:#x} {len}"))
+    }
+
+    /// The same: the recording, the first address, how many bytes.
+    #[must_use]
+    pub fn pointed_memory(&self) -> Option<(u32, u64, u64)> {
         let picture = self.picture.as_ref()?;
         let (addr, len) = match self.pane {
-            Pane::Stack => return None,
+            Pane::Stack | Pane::Source => return None,
             Pane::Variables => self.variables().get(self.variable.selected)?.place?,
             Pane::Memory => {
                 let memory = &picture.memory;
@@ -52,17 +88,22 @@ impl State {
                 (memory.addr.checked_add(self.byte as u64)?, 1)
             }
         };
-        Some(format!("p{}:{addr:#x} {len}", picture.recording))
+        Some((picture.recording, addr, len))
     }
 
     /// The same picture with other memory.
     pub fn look_at(&mut self, memory: String) -> Vec<Effect> {
         self.memory = memory;
+        self.look_again()
+    }
+
+    /// The same picture, with what is to be seen now.
+    pub fn look_again(&mut self) -> Vec<Effect> {
         let Some(picture) = &self.picture else {
             return Vec::new();
         };
-        let (position, memory) = (picture.position.clone(), self.memory.clone());
-        self.ask(Request::Visit(position, memory))
+        let position = picture.position.clone();
+        self.ask(Request::Visit(position, self.look()))
     }
 }
 

@@ -13,6 +13,16 @@ pub enum Ask {
     Position,
     /// Memory to show.
     Memory,
+    /// A breakpoint to set, or one that there is to clear.
+    Stops,
+    /// An expression to show, or one that is shown to remove.
+    Expression,
+    /// The other end of a message.
+    Peer,
+    /// A note on a position that is to be kept.
+    Note,
+    /// A position that was kept.
+    Bookmarks,
     /// A command.
     Command,
 }
@@ -41,6 +51,8 @@ pub struct Prompt {
     pub choices: Vec<Choice>,
     /// Why there is nothing to choose.
     pub note: String,
+    /// What it is about: the position that is to be kept.
+    pub about: String,
     /// Which one is: none if what is typed counts.
     pub chosen: Option<usize>,
 }
@@ -55,6 +67,7 @@ impl Prompt {
             at: text.chars().count(),
             choices: Vec::new(),
             note: String::new(),
+            about: String::new(),
             chosen: None,
         }
     }
@@ -67,6 +80,13 @@ impl Prompt {
             Ask::Filter => "filter: ",
             Ask::Position => "position (p3@18402, p3@exit, p3@50%): ",
             Ask::Memory => "memory ($rsp:64, counters, 0x7f0012345678:16): ",
+            Ask::Stops => "breakpoint (FILE:LINE, FUNCTION, 0xADDRESS; Enter on one removes it): ",
+            Ask::Expression => {
+                "expression (job.name, *p, a[3], p->next->x; Enter on one removes it): "
+            }
+            Ask::Peer => "other end: ",
+            Ask::Note => "note (what is here; may be empty): ",
+            Ask::Bookmarks => "bookmark (words of it; Del removes one): ",
             Ask::Command => "command: ",
         }
     }

@@ -2,7 +2,9 @@
 //! nothing here touches a terminal, a file or a process.
 
 use crate::act;
-use crate::data::{Access, End, History, Lanes, Line, Lines, Overview, Picture, Process};
+use crate::data::{
+    Access, Bookmark, Change, End, History, Lanes, Line, Lines, Overview, Picture, Process, Stop,
+};
 use crate::event::{Effect, Event, Loaded, Request, Worker};
 use crate::layout;
 use crate::list::{List, matches};
@@ -162,12 +164,22 @@ pub struct State {
     pub code: bool,
     /// Memory to show of it.
     pub memory: String,
+    /// Expressions whose values are shown above the variables.
+    pub expressions: Vec<String>,
     /// Where in it the cursor is.
     pub byte: usize,
     /// The part of the view that the cursor is in.
     pub pane: Pane,
     /// The variable that is selected.
     pub variable: List,
+    /// The line of source, or the instruction, that the cursor is on; none: the current one.
+    pub cursor: Option<usize>,
+    /// Positions that are kept.
+    pub bookmarks: Vec<Bookmark>,
+    /// What is not yet saved of them.
+    pub unsaved: Vec<Change>,
+    /// Where runs stop.
+    pub stops: Vec<Stop>,
     /// What was printed.
     pub console: Option<Lines>,
     /// Its rows.
@@ -200,9 +212,10 @@ impl State {
     pub fn start(&mut self, blame: Option<&str>, position: Option<&str>) -> Vec<Effect> {
         let mut effects = self.ask(Request::Overview);
         effects.extend(self.ask(Request::Lanes));
+        effects.extend(self.ask(Request::Bookmarks(Vec::new())));
         if let Some(position) = position {
             self.view = View::Recording;
-            effects.extend(self.ask(Request::Visit(position.to_owned(), self.memory.clone())));
+            effects.extend(self.ask(Request::Visit(position.to_owned(), self.look())));
         }
         if let Some(place) = blame {
             self.view = View::History;
@@ -305,6 +318,9 @@ impl State {
                     prompt.chosen = first.then_some(0);
                 }
             }
+            Loaded::Messages(Ok(found)) => return act::go_to_message(self, found, &asked),
+            Loaded::Bookmarks(Ok(all)) => self.set_bookmarks(all),
+            Loaded::Stop(Ok(stop)) => self.set_stop(stop),
             Loaded::Picture(Ok(picture)) => return self.show_picture(*picture, &asked),
             Loaded::Console(Ok(lines)) => {
                 let last = self.until_cursor(&lines.lines);
@@ -319,6 +335,9 @@ impl State {
             | Loaded::Lanes(Err(e))
             | Loaded::History(Err(e))
             | Loaded::Near(Err(e))
+            | Loaded::Stop(Err(e))
+            | Loaded::Bookmarks(Err(e))
+            | Loaded::Messages(Err(e))
             | Loaded::Picture(Err(e))
             | Loaded::Console(Err(e))
             | Loaded::Events(Err(e)) => self.message = Some((e, true)),
@@ -335,12 +354,13 @@ impl State {
     }
 
     fn show_picture(&mut self, picture: Picture, asked: &Request) -> Vec<Effect> {
-        let moved = matches!(asked, Request::Move(..));
+        let moved = matches!(asked, Request::Move(..) | Request::Run(..));
         let old = self.picture.take();
         let here = |old: &Picture| old.position == picture.position;
         if !old.as_ref().is_some_and(here) {
             self.frame = picture.frame;
             self.variable = List::default();
+            self.cursor = None;
             self.before = old.filter(|_| moved);
         }
         if let Some(overview) = &self.overview
@@ -351,6 +371,9 @@ impl State {
                 .position(|p| p.id == picture.recording)
         {
             self.system.list.selected = at;
+        }
+        if let Some(why) = &picture.stopped {
+            self.message = Some((why.clone(), false));
         }
         self.picture = Some(picture);
         self.follow();
@@ -461,6 +484,7 @@ impl State {
         match self.view {
             View::System => self.processes().len(),
             View::Recording if self.pane == Pane::Variables => self.variables().len(),
+            View::Recording if self.pane == Pane::Source => self.source_rows().0,
             View::Recording => self.picture.as_ref().map_or(0, |p| p.frames.len()),
             View::History => self.rows().len(),
             View::Console | View::Events => self.lines(self.view).len(),
@@ -489,6 +513,8 @@ impl State {
         let variables = self.variables().len();
         let height = layout::recording(self).variables.height.saturating_sub(1);
         self.variable.settle(variables, height.into());
+        let rows = self.source_rows().0;
+        self.cursor = self.cursor.map(|n| n.min(rows.saturating_sub(1)));
         if let Some(Overlay::Help(from)) = &mut self.overlay {
             *from = (*from).min(crate::keys::COMMANDS.len());
         }

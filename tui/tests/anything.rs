@@ -2,7 +2,7 @@
 
 mod model;
 
-use orch_tui::data::Picture;
+use orch_tui::data::{Picture, Stop, StopAt};
 use orch_tui::event::{Effect, Event, Key, Loaded, Request};
 use orch_tui::{Overlay, State, Theme, script};
 use proptest::prelude::*;
@@ -64,7 +64,19 @@ fn empty(request: &Request) -> Loaded {
         Request::Lanes => Loaded::Lanes(Ok(Default::default())),
         Request::Blame(..) => Loaded::History(Ok(Default::default())),
         Request::Near(..) => Loaded::Near(Ok(Vec::new())),
-        Request::Visit(..) | Request::Move(..) => Loaded::Picture(Ok(Box::new(Picture::default()))),
+        Request::Visit(..) | Request::Move(..) | Request::Run(..) => {
+            Loaded::Picture(Ok(Box::new(Picture::default())))
+        }
+        Request::Message(..) => Loaded::Messages(Ok(Vec::new())),
+        Request::Bookmarks(..) => Loaded::Bookmarks(Ok(Vec::new())),
+        Request::Break(..) => Loaded::Stop(Ok(Stop {
+            text: String::new(),
+            at: StopAt::Memory {
+                recording: 0,
+                addr: u64::MAX,
+                len: u64::MAX,
+            },
+        })),
         Request::Console => Loaded::Console(Ok(Default::default())),
         Request::Events(..) => Loaded::Events(Ok(Default::default())),
     }
@@ -77,7 +89,10 @@ fn error(request: &Request) -> Loaded {
         Request::Lanes => Loaded::Lanes(Err(why())),
         Request::Blame(..) => Loaded::History(Err(why())),
         Request::Near(..) => Loaded::Near(Err(why())),
-        Request::Visit(..) | Request::Move(..) => Loaded::Picture(Err(why())),
+        Request::Visit(..) | Request::Move(..) | Request::Run(..) => Loaded::Picture(Err(why())),
+        Request::Message(..) => Loaded::Messages(Err(why())),
+        Request::Bookmarks(..) => Loaded::Bookmarks(Err(why())),
+        Request::Break(..) => Loaded::Stop(Err(why())),
         Request::Console => Loaded::Console(Err(why())),
         Request::Events(..) => Loaded::Events(Err(why())),
     }

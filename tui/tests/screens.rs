@@ -40,13 +40,24 @@ impl Backend for Model {
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 36), (200, 50)];
 
 /// Each view, and what may cover it: a name, and keys to get there.
-const SCREENS: [(&str, &str); 13] = [
+const SCREENS: [(&str, &str); 21] = [
     ("system", "G"),
     ("system-zoomed", "G Enter 1 + + Left"),
     ("recording", "Enter"),
     ("recording-step", "Enter Right w j"),
     ("recording-memory", "Enter w w j l l Right"),
     ("recording-instructions", "Enter d"),
+    ("breakpoints", "Enter B w w w j j j B c w w j W L"),
+    ("breakpoint-instruction", "Enter d w w w k k B j"),
+    ("breakpoint-command", "Enter : 'break nowhere' Enter"),
+    (
+        "expressions",
+        "Enter x 'queue.jobs[3].title' Enter x '*p' Enter w x Down",
+    ),
+    ("message-next", "Enter t"),
+    ("message-peer", "Enter P"),
+    ("bookmarks", "Enter M 'the report fails' Enter J"),
+    ("bookmark-note", "4 M 'printed'"),
     ("history", "Enter b Enter"),
     ("history-filter", "Enter b Enter / 'submit' Enter f f"),
     ("who-wrote", "Enter b"),

@@ -2,6 +2,7 @@
 
 use super::Frame;
 use super::elf::{self, DataSymbol, Elf, Link};
+use super::places::{self, Places};
 use addr2line::Loader;
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -59,9 +60,12 @@ impl Debug {
     /// The functions at an offset of the file, innermost first; none where
     /// nothing tells what they are.
     pub fn frames(&self, offset: u64) -> Vec<Frame> {
-        let Some(vaddr) = self.elf.vaddr(offset) else {
-            return Vec::new();
-        };
+        let vaddr = self.elf.vaddr(offset);
+        vaddr.map_or_else(Vec::new, |vaddr| self.frames_at(vaddr))
+    }
+
+    /// The same at an address in the file's own terms.
+    pub fn frames_at(&self, vaddr: u64) -> Vec<Frame> {
         let lines = self.loaders.iter().map(|loader| lines(loader, vaddr));
         if let Some(mut frames) = lines.flatten().find(|frames| !frames.is_empty()) {
             for frame in frames.iter_mut().filter(|f| f.function.is_none()) {
@@ -84,6 +88,36 @@ impl Debug {
     /// The files that tell about it: its copy, and its separate debugging file.
     pub fn paths(&self) -> &[PathBuf] {
         &self.paths
+    }
+
+    /// Where code of a source line begins.
+    pub fn line(&self, source: &str, line: u32) -> Places {
+        let found = self
+            .paths
+            .iter()
+            .map(|path| places::of_line(path, source, line));
+        let mut found = merge(found);
+        let mut known = HashMap::new();
+        // Of a loop's line, what comes first is meant, and not each part of it.
+        for at in std::mem::take(&mut found.addresses) {
+            let frames = self.frames_at(at);
+            let symbol = self.symbol(at).map(|symbol| at - symbol.offset);
+            let function = frames.first().and_then(|f| f.function.clone());
+            let around = frames.get(1..).unwrap_or_default().to_vec();
+            let first = known.entry((symbol, function, around)).or_insert(at);
+            *first = at.min(*first);
+        }
+        found.addresses = known.into_values().collect();
+        found
+    }
+
+    /// Where functions of a name begin.
+    pub fn function(&self, name: &str) -> Places {
+        merge(
+            self.paths
+                .iter()
+                .map(|path| places::of_function(path, name)),
+        )
     }
 
     /// Whether anything tells of source lines.
@@ -161,6 +195,16 @@ impl Debug {
         };
         found.map(symbol).collect()
     }
+}
+
+/// What the files that tell about a program say, taken together.
+fn merge(all: impl Iterator<Item = Places>) -> Places {
+    all.fold(Places::default(), |mut found, more| {
+        found.addresses.extend(more.addresses);
+        found.lines.extend(more.lines);
+        found.chooses |= more.chooses;
+        found
+    })
 }
 
 fn has_lines(loader: &Loader) -> bool {

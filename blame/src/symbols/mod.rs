@@ -3,9 +3,11 @@
 
 mod debug;
 mod elf;
+mod places;
 
 pub use debug::Symbol;
 pub use elf::DataSymbol;
+pub use places::Places;
 
 use crate::access::{Kind, Site};
 use crate::catalog::{Catalog, MapChange};
@@ -18,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// A function that runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct Frame {
     /// Its name, demangled.
     pub function: Option<String>,
@@ -200,6 +202,25 @@ impl Symbols {
     pub fn sources(&mut self, file: FileId) -> Vec<PathBuf> {
         let debug = self.debug(file.0);
         debug.map_or_else(Vec::new, |debug| debug.paths().to_vec())
+    }
+
+    /// Where a captured program has code of a source line: once in each function (or inlined
+    /// copy) that has some of it, as debuggers stop there.
+    pub fn line(&mut self, file: FileId, source: &str, line: u32) -> Places {
+        let debug = self.debug(file.0);
+        debug.map_or_else(Places::default, |debug| debug.line(source, line))
+    }
+
+    /// Where the functions of a captured program with this name begin, inlined copies too.
+    pub fn function(&mut self, file: FileId, name: &str) -> Places {
+        let debug = self.debug(file.0);
+        debug.map_or_else(Places::default, |debug| debug.function(name))
+    }
+
+    /// The functions at an address that is in a captured file's own terms, innermost first.
+    pub fn frames(&mut self, file: FileId, vaddr: u64) -> Vec<Frame> {
+        let debug = self.debug(file.0);
+        debug.map_or_else(Vec::new, |debug| debug.frames_at(vaddr))
     }
 
     /// If nothing tells of a captured program's source lines: where separate

@@ -124,7 +124,7 @@ fn across(edge: &&Edge) -> bool {
     edge.cause != Cause::Program
 }
 
-const fn cause_name(cause: Cause) -> &'static str {
+pub const fn cause_name(cause: Cause) -> &'static str {
     match cause {
         Cause::Program => "program",
         Cause::Fork => "fork",

@@ -2,10 +2,10 @@
 
 mod explain;
 mod format;
-mod locate;
-mod location;
+pub(super) mod locate;
+pub(super) mod location;
 mod merge;
-mod plan;
+pub(super) mod plan;
 mod show;
 mod stand_ins;
 mod worker;

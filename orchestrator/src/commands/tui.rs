@@ -1,11 +1,15 @@
 //! `orch tui`: what the screens of the crate `orch-tui` show is read here.
 
+mod bookmarks;
+mod breakpoint;
 mod history;
 mod lines;
+mod message;
 mod motion;
 mod picture;
 mod private;
 mod read;
+mod run;
 mod worker;
 
 use super::Usage;

@@ -1,6 +1,7 @@
 //! Variables of functions that have not returned: where the debugging information says
 //! that they are (DWARF 5, 2.5, 2.6 and 3.3), and what is there.
 
+mod path;
 mod value;
 
 use super::Still;
@@ -16,7 +17,9 @@ use object::read::elf::ElfFile64;
 use object::{Endianness, Object as _, ObjectSection as _, ReadCache};
 use orch_blame::symbols::Symbols;
 use orch_recorder::files::FileId;
-use std::collections::HashMap;
+use path::Path as Way;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::Path;
 use std::rc::Rc;
@@ -46,6 +49,8 @@ pub struct Variables {
 struct Info {
     sections: Vec<DwarfSections<Vec<u8>>>,
     units: Vec<Piece>,
+    /// Global variables that are not in it: to look for one takes time.
+    unknown: RefCell<HashSet<String>>,
 }
 
 /// Code of a unit.
@@ -84,27 +89,74 @@ impl Variables {
         calls: &[Call],
         n: usize,
     ) -> Vec<Variable> {
-        let mut find = || {
-            let call = calls.get(n)?;
-            let module = call.module.as_ref()?;
-            // Inlined functions have the registers of the one that they are in.
-            let inner = calls[n..].iter().position(|c| !c.inlined)?;
-            let exact = matches!(call.by, By::Registers | By::SignalFrame);
-            let frame = Frame {
-                still,
-                registers: call.registers,
-                cfa: calls.get(n + inner + 1).map(|c| c.registers.sp()),
-                bias: call.pc.wrapping_sub(module.vaddr),
-                pc: module.vaddr.wrapping_sub(u64::from(!exact)),
-            };
-            let info = self.files.entry(module.file);
-            let info = info.or_insert_with(|| {
-                let paths = symbols.sources(module.file);
-                Rc::new(Info::read(paths.iter().map(AsRef::as_ref)))
+        let found = self.frame(still, symbols, calls, n);
+        let found = found.and_then(|(info, frame, level)| {
+            info.at(&frame, level, |there, scopes, level| {
+                let mut found = Vec::new();
+                for offset in scopes.levels.get(level)? {
+                    let entry = there.unit.entry(*offset).ok()?;
+                    there.variable(&entry, scopes.base, &mut found);
+                }
+                Some(found)
+            })
+        });
+        found.unwrap_or_default()
+    }
+
+    /// What `text` means in `calls[n]` (`job.name`, `*p`, `a[3]`, `p->next`), and its members;
+    /// or why it means nothing.
+    pub fn value(
+        &mut self,
+        still: &dyn Still,
+        symbols: &mut Symbols,
+        calls: &[Call],
+        n: usize,
+        text: &str,
+    ) -> Vec<Variable> {
+        let found = text.parse::<Way>().and_then(|way| {
+            let frame = self.frame(still, symbols, calls, n);
+            let found = frame.and_then(|(info, frame, level)| {
+                info.at(&frame, level, |there, scopes, level| {
+                    Some(there.follow(&info, scopes, level, &way, text))
+                })
             });
-            Rc::clone(info).variables(&frame, inner)
+            found.unwrap_or_else(|| Err("no variables are known in this function".to_owned()))
+        });
+        found.unwrap_or_else(|why| {
+            vec![Variable {
+                name: text.to_owned(),
+                value: why,
+                place: None,
+            }]
+        })
+    }
+
+    /// What is known of `calls[n]`, and how many functions are inlined around it.
+    fn frame<'s>(
+        &mut self,
+        still: &'s dyn Still,
+        symbols: &mut Symbols,
+        calls: &[Call],
+        n: usize,
+    ) -> Option<(Rc<Info>, Frame<'s>, usize)> {
+        let call = calls.get(n)?;
+        let module = call.module.as_ref()?;
+        // Inlined functions have the registers of the one that they are in.
+        let inner = calls[n..].iter().position(|c| !c.inlined)?;
+        let exact = matches!(call.by, By::Registers | By::SignalFrame);
+        let frame = Frame {
+            still,
+            registers: call.registers,
+            cfa: calls.get(n + inner + 1).map(|c| c.registers.sp()),
+            bias: call.pc.wrapping_sub(module.vaddr),
+            pc: module.vaddr.wrapping_sub(u64::from(!exact)),
         };
-        find().unwrap_or_default()
+        let info = self.files.entry(module.file);
+        let info = info.or_insert_with(|| {
+            let paths = symbols.sources(module.file);
+            Rc::new(Info::read(paths.iter().map(AsRef::as_ref)))
+        });
+        Some((Rc::clone(info), frame, inner))
     }
 }
 
@@ -152,9 +204,14 @@ impl Info {
         Some(())
     }
 
-    /// Those of the function at the frame's place that `level` others are inlined
+    /// Shows `see` the function at the frame's place that `level` others are inlined
     /// around, the outermost of them no longer inlined.
-    fn variables(&self, frame: &Frame<'_>, level: usize) -> Option<Vec<Variable>> {
+    fn at<T>(
+        &self,
+        frame: &Frame<'_>,
+        level: usize,
+        see: impl for<'a> FnOnce(&There<'a, '_>, &Scopes<'a>, usize) -> Option<T>,
+    ) -> Option<T> {
         let here = |piece: &&Piece| piece.begin <= frame.pc && frame.pc < piece.end;
         let piece = self.units.iter().find(here)?;
         let dwarf = borrow(self.sections.get(piece.sections)?);
@@ -168,12 +225,7 @@ impl Info {
         let mut scopes = Scopes::default();
         let mut tree = unit.entries_tree(None).ok()?;
         there.find(tree.root().ok()?, &mut scopes).ok()?;
-        let mut found = Vec::new();
-        for offset in scopes.levels.get(level)? {
-            let entry = unit.entry(*offset).ok()?;
-            there.variable(&entry, scopes.base, &mut found);
-        }
-        Some(found)
+        see(&there, &scopes, level)
     }
 }
 
@@ -301,22 +353,7 @@ impl<'a> There<'a, '_> {
         let (Some(name), Some(of)) = (self.name(entry), self.type_of(entry)) else {
             return;
         };
-        let location = self.attribute(entry, dw::DW_AT_location);
-        let expression = location.and_then(|location| self.expression(location));
-        let at = match expression {
-            Some(expression) => {
-                let at = self.evaluate(expression, base);
-                at.ok_or("not followed: it is in pieces, or needs what a caller had")
-            }
-            None => {
-                let constant = self.attribute(entry, dw::DW_AT_const_value);
-                let signed = || Some(constant.as_ref()?.sdata_value()?.cast_unsigned());
-                let value = constant.as_ref().and_then(AttributeValue::udata_value);
-                let value = value.or_else(signed).map(Where::Value);
-                value.ok_or("not kept here (optimized out)")
-            }
-        };
-        match at {
+        match self.place(entry, base) {
             Ok(at) => self.show(found, &name, of, at, 0),
             Err(why) => found.push(Variable {
                 name,
@@ -324,6 +361,24 @@ impl<'a> There<'a, '_> {
                 place: None,
             }),
         }
+    }
+
+    /// Where a variable is, or why that is not known.
+    fn place(
+        &self,
+        entry: &Entry<'a>,
+        base: Option<Expression<Slice<'a>>>,
+    ) -> Result<Where, &'static str> {
+        let location = self.attribute(entry, dw::DW_AT_location);
+        if let Some(expression) = location.and_then(|location| self.expression(location)) {
+            let at = self.evaluate(expression, base);
+            return at.ok_or("not followed: it is in pieces, or needs what a caller had");
+        }
+        let constant = self.attribute(entry, dw::DW_AT_const_value);
+        let signed = || Some(constant.as_ref()?.sdata_value()?.cast_unsigned());
+        let value = constant.as_ref().and_then(AttributeValue::udata_value);
+        let value = value.or_else(signed).map(Where::Value);
+        value.ok_or("not kept here (optimized out)")
     }
 
     fn evaluate(

@@ -138,6 +138,16 @@ fn keys(state: &State, canvas: &mut Canvas<'_>, y: u16) {
         (Some(prompt), _) => match prompt.ask {
             Ask::Filter => vec![("Enter", "keep"), ("Esc", "show all again")],
             Ask::Command => vec![("Enter", "do it"), ("↑/↓", "choose"), ("Esc", "close")],
+            Ask::Note => vec![("Enter", "keep"), ("Esc", "do not")],
+            Ask::Bookmarks => vec![
+                ("Enter", "go"),
+                ("↑/↓", "choose"),
+                ("Del", "remove"),
+                ("Esc", "close"),
+            ],
+            Ask::Stops | Ask::Expression => {
+                vec![("Enter", "add"), ("↑/↓ Enter", "remove"), ("Esc", "close")]
+            }
             _ => vec![("Enter", "go"), ("↑/↓", "choose"), ("Esc", "close")],
         },
         (None, Some(Overlay::Help(_))) => vec![("↑/↓", "scroll"), ("Esc", "close")],
@@ -168,11 +178,18 @@ fn in_pane(state: &State) -> bool {
 fn pane_keys(pane: Pane) -> Vec<(&'static str, &'static str)> {
     let (first, step) = match pane {
         Pane::Memory => (("←↓↑→", "byte"), ("s/S", "instr")),
+        Pane::Source => (("↓/↑", "line"), ("←/→", "instr")),
         _ => (("↓/↑", "variable"), ("←/→", "instr")),
+    };
+    let (ask, stop) = match pane {
+        Pane::Source => (("B", "breakpoint"), ("L", "list")),
+        _ => (("b", "who wrote this?"), ("W", "watch")),
     };
     vec![
         first,
-        ("b", "who wrote this?"),
+        ask,
+        stop,
+        ("c/C", "run"),
         ("w", "pane"),
         ("Bksp", "return"),
         ("m", "memory"),

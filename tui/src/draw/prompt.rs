@@ -60,6 +60,10 @@ fn choices(canvas: &mut Canvas<'_>, prompt: &Prompt, y: u16) {
     canvas.blank(area);
     let title = match prompt.ask {
         Ask::Command => "Commands",
+        Ask::Stops => "Breakpoints and watchpoints",
+        Ask::Bookmarks => "Bookmarks",
+        Ask::Peer => "What this event has to do with",
+        Ask::Expression => "Expressions",
         _ => "What it accessed last, newest first",
     };
     canvas.rule(area, title, "");

@@ -3,7 +3,7 @@
 use super::canvas::{Canvas, width};
 use super::syntax::{self, Language};
 use super::{memory, variables};
-use crate::data::{Picture, Source};
+use crate::data::{Picture, Source, Stop};
 use crate::layout::{self, below};
 use crate::panes::Pane;
 use crate::state::State;
@@ -32,9 +32,9 @@ pub fn draw(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
     canvas.text(1, body.y + 1, body.width - 1, &picture.event, theme.dim());
     let parts = layout::recording(state);
     if state.code {
-        code(canvas, picture, parts.source);
+        code(canvas, state, picture, parts.source);
     } else {
-        source(canvas, picture, state.frame, parts.source);
+        source(canvas, state, picture, parts.source);
     }
     stack(canvas, state, picture, parts.stack);
     threads(canvas, picture, parts.threads);
@@ -43,10 +43,11 @@ pub fn draw(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
     memory::draw(state, canvas, picture, parts.memory);
 }
 
-fn source(canvas: &mut Canvas<'_>, picture: &Picture, frame: usize, area: Rect) {
+fn source(canvas: &mut Canvas<'_>, state: &State, picture: &Picture, area: Rect) {
+    let (frame, own) = (state.frame, state.pane == Pane::Source);
     let source = picture.frames.get(frame).and_then(|f| f.source.as_ref());
     let Some(source) = source else {
-        canvas.rule(area, "Source", "");
+        canvas.pane(area, "Source", "", own);
         let text = match (&picture.hint, frame) {
             (Some(hint), 0) => hint.clone(),
             _ => "This function has no line: it was built without -g.".to_owned(),
@@ -61,23 +62,21 @@ fn source(canvas: &mut Canvas<'_>, picture: &Picture, frame: usize, area: Rect) 
         Some((dir, name)) => (name, dir),
         None => (&source.file[..], ""),
     };
-    canvas.rule(area, &format!("{name}:{}", source.line), dir);
+    canvas.pane(area, &format!("{name}:{}", source.line), dir, own);
     let mut area = below(area, 1);
     if let Some(problem) = &source.problem {
         let inside = Rect::new(2, area.y, area.width.saturating_sub(4), area.height);
         let used = canvas.wrapped(inside, problem, canvas.theme.warn());
         area = below(area, used);
     }
-    source_lines(canvas, source, area);
+    source_lines(canvas, state, source, area);
 }
 
-fn source_lines(canvas: &mut Canvas<'_>, source: &Source, area: Rect) {
+fn source_lines(canvas: &mut Canvas<'_>, state: &State, source: &Source, area: Rect) {
     let theme = canvas.theme;
-    let here = source.lines.iter().position(|l| l.0 == source.line);
     let height = usize::from(area.height);
-    let here = here.unwrap_or(0);
-    let top = here.saturating_sub(height / 2);
-    let top = top.min(source.lines.len().saturating_sub(height));
+    let top = layout::source_top(state, height);
+    let cursor = state.cursor.filter(|_| state.pane == Pane::Source);
     let last = source.lines.last().map_or(0, |l| l.0);
     let number_width = width(&last.to_string());
     let language = Language::of(&source.file);
@@ -85,7 +84,8 @@ fn source_lines(canvas: &mut Canvas<'_>, source: &Source, area: Rect) {
     for (_, text) in source.lines.iter().take(top) {
         syntax::pieces(language, text, &mut inside);
     }
-    for ((number, text), y) in source.lines.iter().skip(top).take(height).zip(area.y..) {
+    let rows = source.lines.iter().enumerate().skip(top).take(height);
+    for ((n, (number, text)), y) in rows.zip(area.y..) {
         let text = &text.replace('\t', "    ");
         let shift = number_width - width(&number.to_string());
         canvas.text(
@@ -104,34 +104,59 @@ fn source_lines(canvas: &mut Canvas<'_>, source: &Source, area: Rect) {
             let style = syntax::style(theme, kind);
             canvas.fill(Rect::new(x + from, y, to - from, 1), style);
         }
-        if *number == source.line {
-            canvas.text(area.x + 1, y, 1, "▶", theme.key());
-            canvas.fill(Rect::new(area.x, y, area.width - 1, 1), theme.here());
-        }
+        let row = Rect::new(area.x, y, area.width - 1, 1);
+        let stops = state.stops.iter().any(|s| s.is_at(&source.file, *number));
+        mark(
+            canvas,
+            row,
+            stops,
+            *number == source.line,
+            cursor == Some(n),
+        );
     }
 }
 
-fn code(canvas: &mut Canvas<'_>, picture: &Picture, area: Rect) {
+/// Marks a line or instruction: a breakpoint, the current one, the cursor.
+fn mark(canvas: &mut Canvas<'_>, row: Rect, stops: bool, here: bool, cursor: bool) {
+    let theme = canvas.theme;
+    if stops {
+        canvas.text(row.x, row.y, 1, "●", theme.bad());
+    }
+    match (here, cursor) {
+        (true, _) => {
+            canvas.text(row.x + 1, row.y, 1, "▶", theme.key());
+            canvas.fill(row, theme.here());
+        }
+        (false, true) => {
+            canvas.text(row.x + 1, row.y, 1, "▷", theme.key());
+            canvas.fill(row, theme.selected());
+        }
+        (false, false) => {}
+    }
+}
+
+fn code(canvas: &mut Canvas<'_>, state: &State, picture: &Picture, area: Rect) {
     let theme = canvas.theme;
     let function = picture
         .code
         .iter()
         .find(|i| i.current)
         .map(|i| i.function.as_str());
-    canvas.rule(area, "Instructions", function.unwrap_or_default());
+    let own = state.pane == Pane::Source;
+    canvas.pane(area, "Instructions", function.unwrap_or_default(), own);
     let area = below(area, 1);
     let height = usize::from(area.height);
-    let here = picture.code.iter().position(|i| i.current).unwrap_or(0);
-    let top = here.saturating_sub(height / 2);
-    let top = top.min(picture.code.len().saturating_sub(height));
-    for (i, y) in picture.code.iter().skip(top).take(height).zip(area.y..) {
+    let top = layout::source_top(state, height);
+    let cursor = state.cursor.filter(|_| own);
+    let rows = picture.code.iter().enumerate().skip(top).take(height);
+    for ((n, i), y) in rows.zip(area.y..) {
         let x = canvas.text(area.x + 3, y, 14, &format!("{:#x}", i.addr), theme.dim());
         let most = area.right().saturating_sub(x + 3);
         canvas.text(x + 2, y, most, &i.text, Style::new());
-        if i.current {
-            canvas.text(area.x + 1, y, 1, "▶", theme.key());
-            canvas.fill(Rect::new(area.x, y, area.width - 1, 1), theme.here());
-        }
+        let row = Rect::new(area.x, y, area.width - 1, 1);
+        let is_it = |stop: &Stop| stop.addresses(picture.recording).any(|a| a == i.addr);
+        let stops = state.stops.iter().any(is_it);
+        mark(canvas, row, stops, i.current, cursor == Some(n));
     }
 }
 

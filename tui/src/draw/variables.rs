@@ -38,7 +38,14 @@ pub fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     for ((n, variable), y) in shown.zip(area.y..area.bottom()) {
         let is_new = before(&variable.name, &variable.value);
         let style = if is_new { theme.warn() } else { theme.text() };
-        canvas.text(area.x + 2, y, names, &variable.name, theme.dim());
+        let style_of_name = match variable.pinned {
+            true => theme.bold(),
+            false => theme.dim(),
+        };
+        canvas.text(area.x + 2, y, names, &variable.name, style_of_name);
+        if variable.pinned {
+            canvas.text(area.x + 1, y, 1, "=", theme.key());
+        }
         let x = area.x + 2 + names;
         canvas.text(x, y, 1, if is_new { "*" } else { " " }, style);
         let room = area.right().saturating_sub(x + 2);

@@ -1,10 +1,10 @@
 //! A session that nobody recorded, the same for all tests, and who answers from it.
 
 use orch_tui::data::{
-    Access, End, FORMATS, Frame, History, Instruction, Lane, Lanes, Line, Lines, Memory, Near,
-    Overview, Picture, Process, Source, Thread, Variable,
+    Access, Bookmark, Change, End, FORMATS, Frame, History, Instruction, Lane, Lanes, Line, Lines,
+    Memory, Message, Near, Overview, Picture, Process, Source, Stop, StopAt, Thread, Variable,
 };
-use orch_tui::event::{Loaded, Request};
+use orch_tui::event::{Loaded, Request, To, Way};
 
 /// What the model says to a request.
 pub fn answer(request: &Request) -> Loaded {
@@ -16,19 +16,95 @@ pub fn answer(request: &Request) -> Loaded {
         }
         Request::Blame(..) => Loaded::History(Ok(history())),
         Request::Near(..) => Loaded::Near(Ok(near())),
-        Request::Visit(position, memory) => {
-            Loaded::Picture(Ok(Box::new(picture(position, memory, 0))))
+        Request::Visit(position, look) => {
+            let mut picture = picture(position, &look.memory, 0);
+            for frame in &mut picture.frames {
+                let pinned = |text: &String| Variable {
+                    name: text.clone(),
+                    value: "17".to_owned(),
+                    place: Some((0x7f00_0000_2000, 4)),
+                    pinned: true,
+                };
+                let pinned = look.expressions.iter().map(pinned);
+                frame.variables.splice(..0, pinned);
+            }
+            Loaded::Picture(Ok(Box::new(picture)))
         }
-        Request::Move(position, motion, memory) => {
+        Request::Move(position, motion, look) => {
             let step = if motion.back { 1 } else { 2 };
             Loaded::Picture(Ok(Box::new(picture(
                 &format!("{position}+{step}"),
-                memory,
+                &look.memory,
                 step,
             ))))
         }
+        Request::Run(position, stops, way, look) => {
+            let step = if *way == Way::Back { 3 } else { 4 };
+            let mut picture = picture(&format!("{position}+{step}"), &look.memory, step);
+            let why = stops.first().map(|s| format!("stopped by {}", s.text));
+            picture.stopped = why.or_else(|| Some("the recording ends here".to_owned()));
+            Loaded::Picture(Ok(Box::new(picture)))
+        }
+        Request::Message(_, To::Peer) => Loaded::Messages(Ok(vec![
+            message(
+                "p4@800",
+                "p4@800 submit → p6@945 report  memory /dev/shm/job-queue+0x88..0x8c",
+            ),
+            message("p3@640", "p3@640 work → p6@945 report  pipe bytes 0..12"),
+        ])),
+        Request::Message(..) => Loaded::Messages(Ok(vec![message(
+            "p6@945",
+            "p4@800 submit → p6@945 report  memory /dev/shm/job-queue+0x88..0x8c",
+        )])),
+        Request::Bookmarks(changes) => Loaded::Bookmarks(Ok(bookmarks(changes))),
+        Request::Break(text, _) if text.contains("nowhere") => {
+            Loaded::Stop(Err("no program has a function nowhere".to_owned()))
+        }
+        Request::Break(text, _) => Loaded::Stop(Ok(stop(text))),
         Request::Console => Loaded::Console(Ok(console())),
         Request::Events(..) => Loaded::Events(Ok(events())),
+    }
+}
+
+fn message(position: &str, text: &str) -> Message {
+    Message {
+        position: position.to_owned(),
+        text: text.to_owned(),
+    }
+}
+
+/// Two that the session has kept, and what was changed.
+fn bookmarks(changes: &[Change]) -> Vec<Bookmark> {
+    let bookmark = |position: &str, note: &str| Bookmark {
+        position: position.to_owned(),
+        note: note.to_owned(),
+    };
+    let mut all = vec![
+        bookmark("p4@800", "the title that is too long 写真"),
+        bookmark("p6@946+57", ""),
+    ];
+    for change in changes {
+        match change {
+            Change::Add(bookmark) => all.push(bookmark.clone()),
+            Change::Remove(position) => all.retain(|b| b.position != *position),
+        }
+    }
+    all
+}
+
+/// Where a breakpoint is: a line of the source, or else an instruction.
+fn stop(text: &str) -> Stop {
+    let line = text
+        .rsplit_once(':')
+        .and_then(|(_, line)| line.parse().ok());
+    let addr = text.strip_prefix("0x");
+    let addr = addr.and_then(|digits| u64::from_str_radix(digits, 16).ok());
+    Stop {
+        text: text.to_owned(),
+        at: StopAt::Code {
+            lines: line.map(|line| (source().file, line)).into_iter().collect(),
+            since: vec![(6, vec![(0, vec![addr.unwrap_or(0x40_1020)])])],
+        },
     }
 }
 
@@ -178,6 +254,7 @@ fn frame(n: u64, function: &str, with_source: bool) -> Frame {
         name: name.to_owned(),
         value: value.to_owned(),
         place,
+        pinned: false,
     };
     Frame {
         pc: 0x40_1000 + n,
@@ -273,6 +350,7 @@ fn picture(position: &str, memory: &str, step: u64) -> Picture {
             },
         },
         hint: None,
+        stopped: None,
     }
 }
 

@@ -151,7 +151,7 @@ impl<'s> Search<'s> {
 }
 
 /// The aligned words that `len` bytes at `addr` are made of, if there are few enough.
-fn watches(addr: u64, len: u64) -> Option<Vec<Watch>> {
+pub fn watches(addr: u64, len: u64) -> Option<Vec<Watch>> {
     let end = addr.checked_add(len)?;
     let mut watches = Vec::new();
     let mut at = addr;

@@ -112,7 +112,7 @@ impl Plan {
 }
 
 /// When a recording has which addresses of the location.
-fn at_places(
+pub fn at_places(
     catalog: &Catalog,
     id: RecordingId,
     places: &HashMap<FileId, &[u64]>,
@@ -130,7 +130,7 @@ fn at_places(
 }
 
 /// When a recording has code of a file at an address.
-fn at_address(catalog: &Catalog, id: RecordingId, address: u64) -> Wanted {
+pub fn at_address(catalog: &Catalog, id: RecordingId, address: u64) -> Wanted {
     collect(catalog, id, |change| {
         (change.file.is_some() && has(change, address)).then(|| vec![address])
     })

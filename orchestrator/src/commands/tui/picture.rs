@@ -1,7 +1,7 @@
 //! A process at a position: one is replayed at a time, and moved from where it stands.
 
 use super::worker::Job;
-use super::{lines, motion};
+use super::{lines, motion, run};
 use crate::commands::inspect::picture::frame as frame_of;
 use crate::describe::{self, safe};
 use crate::inspect::address::Range;
@@ -20,7 +20,7 @@ use orch_blame::symbols::{Symbols, is_of_the_system};
 use orch_recorder::files::FileStore;
 use orch_recorder::session::Session;
 use orch_tui::data::{self, Frame, Instruction, Memory, Picture};
-use orch_tui::event::Request;
+use orch_tui::event::{Look, Request};
 use std::path::PathBuf;
 
 /// Functions of the stack that are shown at most.
@@ -41,6 +41,8 @@ pub struct Traveller {
     sources: Vec<PathBuf>,
     /// It may stand elsewhere than where the user was told.
     astray: bool,
+    /// Where it was told to stand.
+    told: Option<Position>,
 }
 
 impl Traveller {
@@ -53,6 +55,7 @@ impl Traveller {
             variables: Variables::default(),
             travel: None,
             astray: false,
+            told: None,
             session,
             sources,
         }
@@ -61,27 +64,45 @@ impl Traveller {
     /// Goes there, and looks.
     pub fn answer(&mut self, job: &Job, request: &Request) -> Result<Picture> {
         let astray = std::mem::replace(&mut self.astray, true);
-        let (position, memory) = match request {
-            Request::Move(from, step, memory) => {
+        let mut stopped = None;
+        let (position, look) = match request {
+            Request::Move(from, step, look) => {
                 let from: Position = from.parse()?;
-                let there = self.travel.as_ref().map(Travel::recording);
-                if astray || there != Some(from.recording) {
-                    self.go(job, from)?;
-                }
-                job.interrupt_by(&self.travel()?.interrupter());
+                self.begin(job, from, astray)?;
                 motion::step(self, job, *step, from)?;
-                (self.travel()?.position()?, memory)
+                (self.travel()?.position()?, look)
             }
-            Request::Visit(text, memory) => {
+            Request::Run(from, stops, way, look) => {
+                let from: Position = from.parse()?;
+                self.begin(job, from, astray)?;
+                stopped = Some(run::run(self, job, stops, *way)?);
+                (self.travel()?.position()?, look)
+            }
+            Request::Visit(text, look) => {
                 let position = self.meant(text)?;
-                self.go(job, position)?;
-                (position, memory)
+                // To look at something else there, nothing is to be replayed.
+                if astray || self.told != Some(position) {
+                    self.go(job, position)?;
+                }
+                (position, look)
             }
             _ => anyhow::bail!("this is for the other thread"),
         };
-        let picture = self.picture(position, memory)?;
+        let mut picture = self.picture(position, look)?;
+        picture.stopped = stopped;
         self.astray = false;
+        self.told = Some(position);
         Ok(picture)
+    }
+
+    /// Stands at `from`, to be moved.
+    fn begin(&mut self, job: &Job, from: Position, astray: bool) -> Result<()> {
+        let there = self.travel.as_ref().map(Travel::recording);
+        if astray || there != Some(from.recording) {
+            self.go(job, from)?;
+        }
+        job.interrupt_by(&self.travel()?.interrupter());
+        Ok(())
     }
 
     /// Of a moment of all recordings, the first that runs then.
@@ -109,7 +130,7 @@ impl Traveller {
         self.travel.as_mut().context("nothing is replayed")
     }
 
-    fn picture(&mut self, position: Position, wanted: &str) -> Result<Picture> {
+    fn picture(&mut self, position: Position, look: &Look) -> Result<Picture> {
         let Some(travel) = &mut self.travel else {
             anyhow::bail!("nothing is replayed")
         };
@@ -119,11 +140,18 @@ impl Traveller {
         let (symbols, unwinder) = (&mut self.symbols, &mut self.unwinder);
         let stack = backtrace(travel, &maps, symbols, unwinder, &regs, FRAMES);
         let code = around(travel, &maps, symbols, regs.rip, AROUND, Syntax::default());
-        let memory = memory_of(travel, &maps, symbols, &regs, wanted);
+        let memory = memory_of(travel, &maps, symbols, &regs, &look.memory);
         let listed = threads.iter().map(|t| listed(t, &maps, symbols)).collect();
         let known = (0..stack.calls.len().min(WITH_VARIABLES)).map(|n| {
-            let all = self.variables.of(&*travel, symbols, &stack.calls, n);
-            all.into_iter().map(variable).collect()
+            let mut all = Vec::new();
+            for text in &look.expressions {
+                let value = &mut self.variables;
+                let rows = value.value(&*travel, symbols, &stack.calls, n, text);
+                all.extend(rows.into_iter().map(|row| variable(row, true)));
+            }
+            let own = self.variables.of(&*travel, symbols, &stack.calls, n);
+            all.extend(own.into_iter().map(|row| variable(row, false)));
+            all
         });
         let known: Vec<Vec<data::Variable>> = known.collect();
         let registers = registers(&maps, symbols, &regs);
@@ -173,6 +201,7 @@ impl Traveller {
                 .calls
                 .first()
                 .and_then(|call| source::hint(call, &mut self.symbols)),
+            stopped: None,
         })
     }
 
@@ -276,11 +305,12 @@ fn memory_of(
     }
 }
 
-fn variable(variable: Variable) -> data::Variable {
+fn variable(variable: Variable, pinned: bool) -> data::Variable {
     data::Variable {
         name: safe(variable.name.as_bytes()),
         value: variable.value,
         place: variable.place,
+        pinned,
     }
 }
 

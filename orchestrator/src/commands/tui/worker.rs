@@ -1,17 +1,21 @@
 //! Two threads that work at what the screens ask for: one replays, one reads.
 
 use super::picture::Traveller;
-use super::{history, read};
-use anyhow::Result;
+use super::{bookmarks, breakpoint, history, message, read};
+use anyhow::{Context as _, Result};
+use orch_blame::graph::Graph;
 use orch_blame::index::Index;
+use orch_blame::symbols::Symbols;
 use orch_recorder::session::Session;
+use orch_recorder::trace::Tick;
 use orch_tui::Backend;
-use orch_tui::event::{Event, Loaded, Request, Worker};
+use orch_tui::data::{Message, Stop};
+use orch_tui::event::{Event, Loaded, Request, To, Worker};
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -67,6 +71,22 @@ impl Job {
         });
     }
 
+    /// Tells each second how long it has taken, until what is returned is dropped.
+    pub fn clock(&self) -> Sender<()> {
+        let (running, over) = mpsc::channel();
+        let (answers, ticket) = (self.answers.clone(), self.ticket);
+        thread::spawn(move || {
+            let second = Duration::from_secs(1);
+            for n in 1_u64.. {
+                if over.recv_timeout(second) != Err(RecvTimeoutError::Timeout) {
+                    return;
+                }
+                let _ = answers.send(Event::Progress(ticket, format!("{n} s")));
+            }
+        });
+        running
+    }
+
     fn answer(&self, loaded: Loaded) {
         self.waited.with(|t| {
             t.waited.remove(&self.ticket);
@@ -105,8 +125,10 @@ impl Workers {
         let (search, jobs) = mpsc::channel::<(Job, Request)>();
         let session = session.clone();
         let new = move || Reader {
+            symbols: Symbols::of(session.files().ok()),
             session: session.clone(),
             index: None,
+            graph: None,
         };
         let searches = work(jobs, new, Reader::answer);
         Self {
@@ -133,7 +155,9 @@ impl Backend for Workers {
             Worker::Search => self.search.as_ref(),
         };
         // A thread that is gone has said why.
-        let _ = to.map(|to| to.send((job, request)));
+        if let Some(to) = to {
+            let _ = to.send((job, request));
+        }
     }
 
     fn cancel(&mut self, tickets: &[u64]) {
@@ -199,7 +223,10 @@ fn failed(request: &Request, why: String) -> Loaded {
         Request::Lanes => Loaded::Lanes(Err(why)),
         Request::Blame(..) => Loaded::History(Err(why)),
         Request::Near(..) => Loaded::Near(Err(why)),
-        Request::Visit(..) | Request::Move(..) => Loaded::Picture(Err(why)),
+        Request::Visit(..) | Request::Move(..) | Request::Run(..) => Loaded::Picture(Err(why)),
+        Request::Message(..) => Loaded::Messages(Err(why)),
+        Request::Bookmarks(..) => Loaded::Bookmarks(Err(why)),
+        Request::Break(..) => Loaded::Stop(Err(why)),
         Request::Console => Loaded::Console(Err(why)),
         Request::Events(..) => Loaded::Events(Err(why)),
     }
@@ -209,6 +236,8 @@ fn failed(request: &Request, why: String) -> Loaded {
 struct Reader {
     session: Session,
     index: Option<Index>,
+    symbols: Symbols,
+    graph: Option<Graph>,
 }
 
 impl Reader {
@@ -230,8 +259,35 @@ impl Reader {
                 self.index(job)
                     .and_then(|index| history::near(&session, index, *recording, *tick)),
             )),
+            Request::Message(position, to) => {
+                Loaded::Messages(in_words(self.message(job, position, *to)))
+            }
+            Request::Bookmarks(changes) => {
+                Loaded::Bookmarks(in_words(bookmarks::change(&session, changes)))
+            }
+            Request::Break(text, recording) => {
+                Loaded::Stop(in_words(self.breakpoint(job, text, *recording)))
+            }
             other => failed(other, "this is for the other thread".to_owned()),
         }
+    }
+
+    fn message(&mut self, job: &Job, position: &str, to: To) -> Result<Vec<Message>> {
+        self.index(job)?;
+        let index = self.index.as_ref().context("there is no index")?;
+        if self.graph.is_none() {
+            let graph = Graph::read(&self.session, index, Tick(0)..=Tick(u64::MAX))?;
+            self.graph = Some(graph);
+        }
+        let graph = self.graph.as_ref().context("there is no graph")?;
+        message::find(&self.session, index.catalog(), graph, (position, to))
+    }
+
+    fn breakpoint(&mut self, job: &Job, text: &str, of: Option<u32>) -> Result<Stop> {
+        self.index(job)?;
+        let index = self.index.as_ref().context("there is no index")?;
+        let (catalog, symbols) = (index.catalog(), &mut self.symbols);
+        breakpoint::find(&self.session, catalog, symbols, job, (text, of))
     }
 
     fn index(&mut self, job: &Job) -> Result<&Index> {
@@ -246,9 +302,7 @@ impl Reader {
             })?;
             self.index = Some(index);
         }
-        self.index
-            .as_ref()
-            .ok_or_else(|| anyhow::anyhow!("there is no index"))
+        self.index.as_ref().context("there is no index")
     }
 }
 

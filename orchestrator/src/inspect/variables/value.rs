@@ -98,25 +98,8 @@ impl<'a> There<'a, '_> {
             ) else {
                 continue;
             };
-            // A static member has no place in the object; a bit field has one of its own kind.
-            let special = [
-                dw::DW_AT_external,
-                dw::DW_AT_data_bit_offset,
-                dw::DW_AT_bit_size,
-            ];
-            if special
-                .iter()
-                .any(|&a| self.attribute(&member, a).is_some())
-            {
+            let Some(offset) = self.offset(&member) else {
                 continue;
-            }
-            let offset = self.attribute(&member, dw::DW_AT_data_member_location);
-            let offset = match offset {
-                None => 0,
-                Some(value) => match value.udata_value() {
-                    Some(offset) => offset,
-                    None => continue,
-                },
             };
             let at = addr.wrapping_add(offset);
             if member.tag() == dw::DW_TAG_inheritance {
@@ -134,8 +117,26 @@ impl<'a> There<'a, '_> {
         Ok(())
     }
 
+    /// Where in an object a member is. A static one has no place in it; a bit field has one
+    /// of its own kind.
+    pub(super) fn offset(&self, member: &Entry<'a>) -> Option<u64> {
+        let special = [
+            dw::DW_AT_external,
+            dw::DW_AT_data_bit_offset,
+            dw::DW_AT_bit_size,
+        ];
+        let has = |&name: &gimli::DwAt| self.attribute(member, name).is_some();
+        if special.iter().any(has) {
+            return None;
+        }
+        match self.attribute(member, dw::DW_AT_data_member_location) {
+            None => Some(0),
+            Some(offset) => offset.udata_value(),
+        }
+    }
+
     /// A type without its other names and qualifiers.
-    fn plain(&self, of: UnitOffset) -> Option<Entry<'a>> {
+    pub(super) fn plain(&self, of: UnitOffset) -> Option<Entry<'a>> {
         let mut of = of;
         for _ in 0..32 {
             let entry = self.unit.entry(of).ok()?;
@@ -151,7 +152,7 @@ impl<'a> There<'a, '_> {
         None
     }
 
-    fn size(&self, entry: &Entry<'a>) -> u64 {
+    pub(super) fn size(&self, entry: &Entry<'a>) -> u64 {
         let said = self.attribute(entry, dw::DW_AT_byte_size);
         if let Some(size) = said.and_then(|size| size.udata_value()) {
             return size;
@@ -167,8 +168,22 @@ impl<'a> There<'a, '_> {
         }
     }
 
+    /// How many dimensions an array has.
+    pub(super) fn dimensions(&self, entry: &Entry<'a>) -> usize {
+        let count = || {
+            let mut tree = self.unit.entries_tree(Some(entry.offset())).ok()?;
+            let mut children = tree.root().ok()?.children();
+            let mut n = 0;
+            while let Some(child) = children.next().ok()? {
+                n += usize::from(child.entry().tag() == dw::DW_TAG_subrange_type);
+            }
+            Some(n)
+        };
+        count().unwrap_or(0)
+    }
+
     /// How many elements an array has, of all dimensions.
-    fn count(&self, entry: &Entry<'a>) -> Option<u64> {
+    pub(super) fn count(&self, entry: &Entry<'a>) -> Option<u64> {
         let mut tree = self.unit.entries_tree(Some(entry.offset())).ok()?;
         let mut children = tree.root().ok()?.children();
         let mut all: Option<u64> = None;
@@ -183,7 +198,7 @@ impl<'a> There<'a, '_> {
         all
     }
 
-    fn word(&self, at: Where) -> Option<u64> {
+    pub(super) fn word(&self, at: Where) -> Option<u64> {
         match at {
             Where::Memory(addr) => self.read_word(addr, 8),
             Where::Value(value) => Some(value),
