@@ -6,7 +6,7 @@ use orch_tests::fixture;
 use orch_tests::orch::{Place, User};
 use orch_tests::run;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 const LIMIT: Duration = Duration::from_secs(300);
@@ -45,7 +45,7 @@ fn make_old(files: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-fn is_old(file: &PathBuf) -> bool {
+fn is_old(file: &Path) -> bool {
     fs::metadata(file).is_ok_and(|m| m.modified().ok() == Some(SystemTime::UNIX_EPOCH))
 }
 
@@ -59,7 +59,10 @@ fn walk(place: &Place) -> Result<()> {
         )?;
         let saved = files(place)?;
         ensure!(!saved.is_empty(), "nothing was saved");
-        ensure!(seed == "1" || !saved.iter().all(is_old), "nothing was used");
+        ensure!(
+            seed == "1" || !saved.iter().all(|file| is_old(file)),
+            "nothing was used"
+        );
         make_old(&saved)?;
     }
     Ok(())
@@ -126,7 +129,8 @@ fn damage() -> Result<()> {
     let saved = files(&place)?;
     make_old(&saved)?;
     ensure!(inspect(&place, true, "p1@50%")? == fresh);
-    ensure!(!saved.iter().any(is_old), "a damaged one is kept");
+    let kept: Vec<_> = saved.iter().filter(|file| is_old(file)).collect();
+    ensure!(kept.is_empty(), "damaged, and kept: {kept:?} of {saved:?}");
     for file in &saved {
         fs::write(file, "")?;
     }

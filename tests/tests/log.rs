@@ -124,6 +124,21 @@ fn positions_are_those_of_the_line() -> Result<()> {
     Ok(())
 }
 
+/// What goes ahead of an event (here the page of a stub for what the line reads) may be over
+/// before it is: rows before the event are none of those behind it.
+#[test]
+fn positions_before_a_shared_access() -> Result<()> {
+    let (place, _) = fixture::job_queue()?;
+    let found = rows(&place, &["report.cpp:12", "{&job}"])?;
+    ensure!(found.len() == 4, "{found:?}");
+    for row in &found {
+        let outcome = place.read(&["inspect", "--regs", &row.position], LIMIT)?;
+        let address = row.text.split(' ').next_back().context("no address")?;
+        ensure!(outcome.stdout.contains(address), "{row:?}\n{outcome}");
+    }
+    Ok(())
+}
+
 /// Lines that run without an event between them are told as often as they ran.
 #[test]
 fn rows_are_as_many_as_the_line_ran() -> Result<()> {

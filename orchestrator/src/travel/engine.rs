@@ -94,12 +94,27 @@ pub struct State {
     pub memory: BTreeMap<u64, u64>,
 }
 
+/// Where a process was to stop, and where it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spot {
+    /// For this offset.
+    pub at: u64,
+    /// Before the record at this one.
+    pub offset: u64,
+}
+
+impl Spot {
+    /// Whether a process there can go on to where it stops for `at`.
+    pub const fn precedes(&self, at: u64) -> bool {
+        // Where it could not stop in between, it stands behind what it was to stop for.
+        self.at == at || self.at < at && self.offset <= at.saturating_add(1)
+    }
+}
+
 /// A process that waits at an event, to be copied.
 struct Checkpoint {
     process: Process,
-    /// Where it was to stop, and where it did.
-    at: u64,
-    offset: u64,
+    spot: Spot,
 }
 
 /// So many instructions are too many to be counted by people.
@@ -335,13 +350,10 @@ impl Travel {
     /// Goes to where the process stops for `at`.
     pub(super) fn run_to_event(&mut self, at: u64) -> Result<()> {
         self.restore_before(at)?;
-        let near = |list: &[Checkpoint]| {
-            list.iter()
-                .rposition(|c| c.at <= at && c.offset <= at.saturating_add(1))
-        };
+        let near = |list: &[Checkpoint]| list.iter().rposition(|c| c.spot.precedes(at));
         let (best, way) = (near(&self.checkpoints).unwrap_or(0), near(&self.waypoints));
         let from = match way {
-            Some(way) if self.waypoints[way].at >= self.checkpoints[best].at => {
+            Some(way) if self.waypoints[way].spot.at >= self.checkpoints[best].spot.at => {
                 &mut self.waypoints[way]
             }
             _ => &mut self.checkpoints[best],
@@ -350,7 +362,7 @@ impl Travel {
             bail!("too many processes")
         };
         self.process = from.process.copy(index)?;
-        let reached = from.at == at || from.process.is_there(at)?;
+        let reached = from.spot.at == at || from.process.is_there(at)?;
         self.here = Instant::event(at);
         if !reached {
             self.run_on(at)?;
@@ -360,15 +372,11 @@ impl Travel {
 
     /// Has a process wait where the last saved one before `at` does.
     fn restore_before(&mut self, at: u64) -> Result<()> {
-        let usable = |c: &&Checkpoint| c.at <= at && c.offset <= at.saturating_add(1);
-        let waits = self
-            .checkpoints
-            .iter()
-            .chain(&self.waypoints)
-            .filter(usable);
-        let best = waits.map(|c| c.at).max();
-        while let Some(saved) = self.saved.before(at).cloned()
-            && best.is_none_or(|best| saved.at > best)
+        let waiting = self.checkpoints.iter().chain(&self.waypoints);
+        let spots = waiting.map(|c| c.spot).filter(|spot| spot.precedes(at));
+        let best = spots.map(|spot| spot.at).max();
+        while let Some(spot) = self.saved.before(at)
+            && best.is_none_or(|best| spot.at > best)
         {
             let begin = Begin {
                 session: &self.session,
@@ -378,12 +386,8 @@ impl Travel {
                 index: 0,
                 pid: 0,
             };
-            if let Some(process) = self.saved.restore(&saved, &begin)? {
-                self.add(Checkpoint {
-                    process,
-                    at: saved.at,
-                    offset: saved.offset,
-                });
+            if let Some(process) = self.saved.restore(spot, &begin)? {
+                self.add(Checkpoint { process, spot });
                 break;
             }
         }
@@ -424,7 +428,7 @@ impl Travel {
 
     /// Makes a checkpoint of the process, which waits where it stops for `at`.
     pub(super) fn keep(&mut self, at: u64) -> Result<()> {
-        if self.checkpoints.iter().any(|c| c.at == at) {
+        if self.checkpoints.iter().any(|c| c.spot.at == at) {
             return Ok(());
         }
         let checkpoint = self.checkpoint(at)?;
@@ -433,7 +437,9 @@ impl Travel {
     }
 
     fn add(&mut self, checkpoint: Checkpoint) {
-        let n = self.checkpoints.partition_point(|c| c.at < checkpoint.at);
+        let n = self
+            .checkpoints
+            .partition_point(|c| c.spot.at < checkpoint.spot.at);
         self.checkpoints.insert(n, checkpoint);
         if self.checkpoints.len() > MAX_CHECKPOINTS {
             self.thin(n);
@@ -448,17 +454,15 @@ impl Travel {
 
     fn checkpoint(&mut self, at: u64) -> Result<Checkpoint> {
         let process = self.copy()?;
-        Ok(Checkpoint {
-            offset: process.offset()?,
-            process,
-            at,
-        })
+        let offset = process.offset()?;
+        let spot = Spot { at, offset };
+        Ok(Checkpoint { process, spot })
     }
 
     /// As [`Travel::keep`], until [`Travel::forget_waypoints`].
     pub(super) fn keep_waypoint(&mut self, at: u64) -> Result<()> {
         let checkpoint = self.checkpoint(at)?;
-        let n = self.waypoints.partition_point(|c| c.at < at);
+        let n = self.waypoints.partition_point(|c| c.spot.at < at);
         self.waypoints.insert(n, checkpoint);
         Ok(())
     }
@@ -470,8 +474,8 @@ impl Travel {
     /// Gives up the checkpoint that leaves the smallest gap, but not the first or `new`.
     fn thin(&mut self, new: usize) {
         let gap = |n: &usize| {
-            let after = self.checkpoints.get(n + 1).map_or(u64::MAX, |c| c.at);
-            after - self.checkpoints[n - 1].at
+            let after = self.checkpoints.get(n + 1).map_or(u64::MAX, |c| c.spot.at);
+            after - self.checkpoints[n - 1].spot.at
         };
         let worst = (1..self.checkpoints.len())
             .filter(|&n| n != new)
@@ -483,7 +487,7 @@ impl Travel {
 
     /// Where the checkpoints are that precede `at`, last first.
     pub(super) fn checkpoints_before(&self, at: u64) -> Vec<u64> {
-        let waiting = self.checkpoints.iter().map(|c| c.at);
+        let waiting = self.checkpoints.iter().map(|c| c.spot.at);
         let all: BTreeSet<u64> = waiting.chain(self.saved.places()).collect();
         let mut before: Vec<u64> = all.into_iter().filter(|&c| c < at || c == 0).collect();
         before.reverse();
@@ -492,7 +496,7 @@ impl Travel {
 
     /// Whether a process waits where it stops for `at`.
     pub(super) fn has_checkpoint(&self, at: u64) -> bool {
-        self.checkpoints.iter().any(|c| c.at == at)
+        self.checkpoints.iter().any(|c| c.spot.at == at)
     }
 
     /// Looks at what the code is now.
@@ -609,8 +613,8 @@ impl Drop for Travel {
 /// child does where its parent has come to.
 fn first(begin: &Begin<'_>, saved: &mut Store, root: RecordingId) -> Result<Process> {
     let recording = begin.recording;
-    if let Some(start) = saved.start().cloned()
-        && let Some(process) = saved.restore(&start, begin)?
+    if let Some(start) = saved.start()
+        && let Some(process) = saved.restore(start, begin)?
     {
         return Ok(process);
     }

@@ -97,7 +97,8 @@ pub fn before(session: &Session, id: RecordingId, offset: u64) -> Result<Option<
         reader.seek_offset(from)?;
         let mut entered = false;
         find(reader.records(), |event, record| {
-            if event.offset >= offset {
+            // What goes ahead of it may be over before it is.
+            if event.main >= offset {
                 return true;
             }
             if !is_passed_over(record) {

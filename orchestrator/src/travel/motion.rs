@@ -126,6 +126,12 @@ impl Travel {
         Ok(self.upcoming.1)
     }
 
+    /// Offset of the record that is itself the next event.
+    fn next_main(&mut self) -> Result<u64> {
+        let offset = self.process.offset()?;
+        Ok(self.next_event(offset)?.map_or(u64::MAX, |e| e.main))
+    }
+
     /// The process ended in a step: it stands where it did before.
     fn over(&mut self, error: anyhow::Error) -> anyhow::Error {
         let here = self.here.clone();
@@ -320,7 +326,8 @@ impl Travel {
     /// # Errors
     /// If the process cannot be replayed, or somebody interrupts.
     pub fn run(&mut self, stops: &Stops) -> Result<Reason> {
-        let reason = self.run_counting(stops, &mut Passes::new(self)?)?;
+        let mut passes = Passes::new(self)?;
+        let reason = self.run_counting(stops, &mut passes)?;
         self.look()?;
         Ok(reason)
     }
@@ -752,10 +759,12 @@ impl From<Hit> for Reason {
 /// else who goes there may look for one of them only.
 pub(super) struct Passes {
     start: Instant,
-    start_offset: u64,
-    offset: u64,
+    /// The event that was next there, unless the process still had to come to it.
+    start_next: Option<u64>,
+    /// The event that is next now (`Event::main`): what goes ahead of it is none.
+    next: u64,
     counts: Vec<(Hit, u64)>,
-    /// Behind the last event before `offset`, once it was asked for.
+    /// Behind the last event before that, once it was asked for.
     behind: Option<Instant>,
     /// What there was where it stopped last.
     last: Vec<Hit>,
@@ -765,14 +774,14 @@ pub(super) struct Passes {
 
 impl Passes {
     /// From where the process stands.
-    pub(super) fn new(travel: &Travel) -> Result<Self> {
-        let offset = travel.process.offset()?;
+    pub(super) fn new(travel: &mut Travel) -> Result<Self> {
+        let next = travel.next_main()?;
         let before = travel.process.place() == Place::Event && travel.process.is_before();
         Ok(Self {
             start: travel.here.clone(),
             // What follows an event that is still to come is behind that.
-            start_offset: if before { u64::MAX } else { offset },
-            offset,
+            start_next: (!before).then_some(next),
+            next,
             counts: Vec::new(),
             behind: None,
             last: Vec::new(),
@@ -797,11 +806,11 @@ impl Passes {
     ) -> Result<Option<Reason>> {
         let changes = changes.iter().map(|&w| Hit::Change(w));
         self.last = changes.chain(pass.map(Hit::Pass)).collect();
-        let offset = travel.process.offset()?;
-        if self.offset != offset {
+        let next = travel.next_main()?;
+        if self.next != next {
             self.counts.clear();
             self.behind = None;
-            self.offset = offset;
+            self.next = next;
         }
         for &hit in &self.last {
             if by_event && matches!(hit, Hit::Change(_)) {
@@ -838,13 +847,13 @@ impl Passes {
     fn way(&mut self, travel: &Travel, hit: Hit) -> Result<Instant> {
         let count = self.counts.iter().find(|(h, _)| *h == hit);
         let n = count.map_or(1, |&(_, n)| n);
-        let arrived = self.offset != self.start_offset;
+        let arrived = Some(self.next) != self.start_next;
         let base = match &self.behind {
             _ if !arrived => self.start.clone(),
             Some(behind) => behind.clone(),
             None => {
                 let (session, id) = (&*travel.session, travel.recording());
-                let last = event::before(session, id, self.offset)?;
+                let last = event::before(session, id, self.next)?;
                 let mut base = travel.behind(last.map_or(0, |p| p.event.offset))?;
                 // From before the event's instruction on, which is none of the hits.
                 base.legs.clear();

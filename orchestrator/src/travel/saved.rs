@@ -8,6 +8,7 @@ mod file;
 mod restore;
 mod take;
 
+use super::engine::Spot;
 use super::process::{Begin, Process};
 use anyhow::Result;
 use orch_recorder::session::Session;
@@ -29,23 +30,14 @@ const AFTER: &str = "ORCH_CHECKPOINT_AFTER";
 /// If that is not set.
 const DEFAULT_AFTER: u64 = 300;
 
-/// One of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Saved {
-    /// Where it was to stop, and where it did (`Checkpoint`).
-    pub at: u64,
-    /// See above.
-    pub offset: u64,
-}
-
 /// Those of a recording.
 pub struct Store {
     dir: PathBuf,
     recording: RecordingId,
     limit: u64,
     after: Duration,
-    /// By place.
-    list: Vec<Saved>,
+    /// Where they stand, by place.
+    list: Vec<Spot>,
 }
 
 impl Store {
@@ -70,14 +62,13 @@ impl Store {
     }
 
     /// The one of the recording's start.
-    pub fn start(&self) -> Option<&Saved> {
-        self.list.first().filter(|s| s.at == 0)
+    pub fn start(&self) -> Option<Spot> {
+        self.list.first().copied().filter(|spot| spot.at == 0)
     }
 
     /// The last one that a process can start from to stop for `at`.
-    pub fn before(&self, at: u64) -> Option<&Saved> {
-        let usable = |s: &&Saved| s.at <= at && s.offset <= at.saturating_add(1);
-        self.list.iter().rev().find(usable)
+    pub fn before(&self, at: u64) -> Option<Spot> {
+        self.list.iter().copied().rfind(|spot| spot.precedes(at))
     }
 
     /// Where they are.
@@ -108,11 +99,11 @@ impl Store {
         let Some(taken) = take::take(process)? else {
             return Ok(());
         };
-        let saved = Saved { at, offset };
-        match taken.write(&self.dir, &self.path(&saved)) {
+        let spot = Spot { at, offset };
+        match taken.write(&self.dir, &self.path(spot)) {
             Ok(()) => {
                 let n = self.list.partition_point(|s| s.at < at);
-                self.list.insert(n, saved);
+                self.list.insert(n, spot);
                 self.keep_to_limit();
             }
             Err(_) => self.limit = 0,
@@ -121,8 +112,8 @@ impl Store {
     }
 
     /// The process that was saved; `None` if it cannot be had back.
-    pub fn restore(&mut self, saved: &Saved, begin: &Begin<'_>) -> Result<Option<Process>> {
-        let path = self.path(saved);
+    pub fn restore(&mut self, spot: Spot, begin: &Begin<'_>) -> Result<Option<Process>> {
+        let path = self.path(spot);
         let restored = restore::restore(&path, begin);
         match restored {
             Ok(process) => {
@@ -140,8 +131,7 @@ impl Store {
         }
     }
 
-    fn path(&self, saved: &Saved) -> PathBuf {
-        let Saved { at, offset } = saved;
+    fn path(&self, Spot { at, offset }: Spot) -> PathBuf {
         self.dir.join(format!("{}-{at}-{offset}", self.recording))
     }
 
@@ -177,12 +167,12 @@ impl Store {
 }
 
 /// Recording and place that a file's name tells.
-fn parse(name: &str) -> Option<(u32, Saved)> {
+fn parse(name: &str) -> Option<(u32, Spot)> {
     let mut parts = name.strip_prefix('p')?.split('-');
     let recording = parts.next()?.parse().ok()?;
     let at = parts.next()?.parse().ok()?;
     let offset = parts.next()?.parse().ok()?;
-    let saved = Saved { at, offset };
+    let saved = Spot { at, offset };
     parts.next().is_none().then_some((recording, saved))
 }
 
@@ -196,7 +186,7 @@ mod tests {
 
     #[test]
     fn names() {
-        let saved = Saved { at: 12, offset: 34 };
+        let saved = Spot { at: 12, offset: 34 };
         assert_eq!(parse("p5-12-34"), Some((5, saved)));
         for other in [
             "",
