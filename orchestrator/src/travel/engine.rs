@@ -5,7 +5,7 @@ use super::code::{CodeMap, Meaning};
 use super::event::{self, Event};
 use super::motion::Watch;
 use super::process::{Begin, Place, Process};
-use super::saved::Store;
+use super::saved::{Store, number};
 use crate::position::{At, Pass, Position};
 use crate::replay::host;
 use crate::replay::plan::Plan;
@@ -121,6 +121,10 @@ struct Checkpoint {
 const FAR: u64 = 1000;
 /// `syscall`.
 const SYSCALL: [u8; 2] = [0x0f, 0x05];
+/// How much memory those may have besides what they share: MiB.
+const MEMORY: &str = "ORCH_CHECKPOINT_MEMORY";
+/// If that is not set: 1 GiB.
+const DEFAULT_MIB: u64 = 1 << 10;
 /// At most so many checkpoints wait.
 const MAX_CHECKPOINTS: usize = 24;
 /// The time of replay between two of them.
@@ -137,6 +141,9 @@ pub struct Travel {
     _file: host::ArenaFile,
     /// In the order of their places; the first stands at the start.
     checkpoints: Vec<Checkpoint>,
+    /// How much memory of their own they may have, bytes, and when that was last looked at.
+    memory_limit: u64,
+    weighed: Clock,
     /// Those on disk.
     saved: Store,
     /// More of them, while a search backwards goes on.
@@ -181,6 +188,10 @@ impl Travel {
         let mut travel = Self {
             process,
             saved,
+            memory_limit: number(MEMORY)
+                .unwrap_or(DEFAULT_MIB)
+                .saturating_mul(1 << 20),
+            weighed: Clock::now(),
             checkpoints: Vec::new(),
             waypoints: Vec::new(),
             here: Instant::event(0),
@@ -443,6 +454,20 @@ impl Travel {
         self.checkpoints.insert(n, checkpoint);
         if self.checkpoints.len() > MAX_CHECKPOINTS {
             self.thin(n);
+        }
+        // To look takes the kernel some milliseconds.
+        if self.weighed.elapsed() > INTERVAL {
+            self.keep_to_memory();
+            self.weighed = Clock::now();
+        }
+    }
+
+    /// Gives up checkpoints that together have more memory of their own than they may.
+    fn keep_to_memory(&mut self) {
+        let weigh = |all: &[Checkpoint]| all.iter().map(|c| c.process.memory()).sum::<u64>();
+        // The last one is the way that is being gone.
+        while self.checkpoints.len() > 2 && weigh(&self.checkpoints) > self.memory_limit {
+            self.thin(self.checkpoints.len() - 1);
         }
     }
 

@@ -97,6 +97,19 @@ impl Process {
         self.pid
     }
 
+    /// Bytes of memory that it shares with no other process (proc_pid_smaps(5)).
+    pub fn memory(&self) -> u64 {
+        let path = format!("/proc/{}/smaps_rollup", self.pid);
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let own = text.lines().filter_map(|line| {
+            let (name, rest) = line.split_once(':')?;
+            let is_own = matches!(name, "Private_Clean" | "Private_Dirty" | "Swap");
+            let number = rest.split_ascii_whitespace().next()?;
+            is_own.then(|| number.parse::<u64>().ok()).flatten()
+        });
+        own.sum::<u64>() << 10
+    }
+
     /// How it stands.
     pub const fn place(&self) -> Place {
         self.place

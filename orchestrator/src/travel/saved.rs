@@ -176,7 +176,8 @@ fn parse(name: &str) -> Option<(u32, Spot)> {
     parts.next().is_none().then_some((recording, saved))
 }
 
-fn number(variable: &str) -> Option<u64> {
+/// The number that an environment variable says.
+pub fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
