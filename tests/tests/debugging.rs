@@ -75,6 +75,23 @@ fn breakpoints_both_ways() -> Result<()> {
     Ok(())
 }
 
+/// A breakpoint is hit that is in the way when a system call is patched, and what is moved then
+/// is the program's.
+#[test]
+fn breakpoint_behind_a_call() -> Result<()> {
+    let (place, _) = fixture::recorded("debugging/behind.c", "behind", &[])?;
+    let hits = ["continue", "print $pc == &behind"].repeat(6);
+    let rest = ["stepi", "delete", "continue", "orch when"];
+    let outcome = gdb(
+        &place,
+        "p1@start",
+        &[&["break *&behind"][..], &hits, &rest].concat(),
+    )?;
+    ensure!(outcome.stdout.matches(" = 1\n").count() == 6, "{outcome}");
+    ensure!(positions(&outcome).len() == 1, "{outcome}");
+    Ok(())
+}
+
 /// Random instants, reached from the event before, from checkpoints and from behind.
 fn walk(name: &str, command: &[&str], fixture: Option<(&str, &[&str])>) -> Result<()> {
     let place = Place::new(User::Own)?;

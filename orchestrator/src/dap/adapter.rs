@@ -330,6 +330,10 @@ impl Adapter {
             Record::Async { class, results } => match class.as_str() {
                 "stopped" => self.tell_stop(&results),
                 "breakpoint-modified" => self.breakpoint_changed(&results["bkpt"]),
+                // A motion that does not end: what replays is gone.
+                "thread-group-exited" if self.target.as_ref().is_some_and(|t| t.running) => {
+                    self.lost()
+                }
                 _ => Ok(()),
             },
             Record::Log(text) if text.contains("orch:") || text.starts_with("warning") => {

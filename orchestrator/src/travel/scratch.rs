@@ -216,21 +216,11 @@ impl Travel {
 
     /// Has the process make a system call, from the runtime's code, which may.
     fn inside(&self, number: libc::c_long, args: [u64; 6]) -> Result<u64> {
-        let before = self.process.tracee.regs()?;
-        let mut regs = before;
-        regs.rip = self.process.layout().sigreturn;
-        regs.rax = number.cast_unsigned();
-        regs.orig_rax = u64::MAX;
-        [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9] = args;
-        self.process.tracee.set_regs(regs)?;
-        self.process.tracee.step()?;
-        let halt = self.process.tracee.wait()?;
-        let Halt::Trap(_) = halt else {
-            bail!("the replaying process stopped otherwise than it should ({halt:?})");
-        };
-        let result = self.process.tracee.regs()?.rax;
-        self.process.tracee.set_regs(before)?;
-        Ok(result)
+        let tracee = &self.process.tracee;
+        let before = tracee.regs()?;
+        let result = tracee.call(self.process.layout().sigreturn, number, args)?;
+        tracee.set_regs(before)?;
+        Ok(result.cast_unsigned())
     }
 
     /// The processor's extended registers of the thread that runs: the runtime does not use

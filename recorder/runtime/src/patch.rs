@@ -214,8 +214,12 @@ fn patch(after: u64, shape: impl FnOnce() -> Option<Shape>) -> Option<u32> {
     if p.count == MAX_SITES {
         return None;
     }
-    let (start, len, follower, nr) = stop::without_breakpoints(shape)?;
-    let (tramp, size) = write_trampoline(p.count as u32, start, len, follower, after)?;
+    // A follower is moved as the program has it.
+    let ((start, len, follower, nr), (tramp, size)) = stop::without_breakpoints(|| {
+        let (start, len, follower, nr) = shape()?;
+        let trampoline = write_trampoline(p.count as u32, start, len, follower, after)?;
+        Some(((start, len, follower, nr), trampoline))
+    })?;
     let resume = if follower > 0 {
         tramp + TRAMPOLINE_HEAD
     } else {
@@ -238,7 +242,9 @@ fn patch(after: u64, shape: impl FnOnce() -> Option<Shape>) -> Option<u32> {
 fn add(mut site: PatchedSite, len: usize) -> Option<u32> {
     let p = patches();
     // SAFETY: who asks has read these bytes.
-    unsafe { (site.start as *const u8).copy_to(site.original.as_mut_ptr(), len.min(16)) };
+    stop::without_breakpoints(|| unsafe {
+        (site.start as *const u8).copy_to(site.original.as_mut_ptr(), len.min(16));
+    });
     write_jump(site.start, site.trampoline, len)?;
     site.live = 1;
     p.sites[p.count] = site;

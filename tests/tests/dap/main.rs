@@ -322,6 +322,29 @@ fn what_moves_is_stopped() -> Result<()> {
     Ok(())
 }
 
+/// What replays may be gone in the middle of a motion, while gdb is still there.
+#[test]
+fn the_replay_vanishes() -> Result<()> {
+    let place = long_computation()?;
+    let mut adapter = Adapter::start(&place)?;
+    let client = &mut adapter.client;
+    client.launch(json!({ "position": "p1@90%" }))?;
+    client.ask("continue", json!({ "threadId": 1 }))?;
+    let serves = |pid: &i32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let mut words = line.split(|&b| b == 0);
+        words.next().is_some_and(|w| w.ends_with(b"/orch")) && words.any(|w| w == b"serve")
+    };
+    let below = run::descendants(adapter.process.id().cast_signed());
+    let replay = below.into_iter().find(serves).context("no orch serve")?;
+    kill(Pid::from_raw(replay), Signal::SIGKILL)?;
+    client.event("terminated")?;
+    client.refused("stackTrace", json!({ "threadId": 1 }), "no recording")?;
+    client.ask("disconnect", json!({}))?;
+    ensure!(adapter.end(&place)? == Some(0));
+    Ok(())
+}
+
 /// However the client, or the adapter, goes: nothing is left.
 #[test]
 fn nothing_is_left_of_who_vanishes() -> Result<()> {
