@@ -83,6 +83,12 @@ fn instants_with_shared_memory() -> Result<()> {
     walk(&fixture::recorded("memory/shared.c", "shared", &["-pthread".to_owned()])?.0)
 }
 
+/// Checkpoints are children, too: they have what the program's are not to get.
+#[test]
+fn instants_with_memory_that_children_do_not_get() -> Result<()> {
+    walk(&fixture::recorded("memory/fork_advice.c", "fork_advice", &[])?.0)
+}
+
 /// A recording that begins with a fork need not be reached by way of its parents again.
 #[test]
 fn python_and_its_children() -> Result<()> {

@@ -17,7 +17,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Where they are, in the session's directory.
 const DIR: &str = "checkpoints";
@@ -36,6 +36,8 @@ pub struct Store {
     recording: RecordingId,
     limit: u64,
     after: Duration,
+    /// How long it took to make the last one.
+    cost: Duration,
     /// Where they stand, by place.
     list: Vec<Spot>,
 }
@@ -48,6 +50,7 @@ impl Store {
             recording,
             limit: number(LIMIT).unwrap_or(DEFAULT_MIB).saturating_mul(1 << 20),
             after: Duration::from_millis(number(AFTER).unwrap_or(DEFAULT_AFTER)),
+            cost: Duration::ZERO,
             list: Vec::new(),
         };
         if store.limit > 0 {
@@ -78,7 +81,9 @@ impl Store {
 
     /// Whether a way that took so long had better end at one of them.
     pub fn is_long(&self, way: Duration) -> bool {
-        self.limit > 0 && way >= self.after
+        // To make them may not take much of the time that they save.
+        let tests = self.after.is_zero();
+        self.limit > 0 && way >= self.after && (tests || way >= 4 * self.cost)
     }
 
     /// Saves a process, which is used up.
@@ -95,6 +100,7 @@ impl Store {
             self.limit = 0;
             return Ok(());
         }
+        let since = Instant::now();
         let offset = process.offset()?;
         let Some(taken) = take::take(process)? else {
             return Ok(());
@@ -108,6 +114,7 @@ impl Store {
             }
             Err(_) => self.limit = 0,
         }
+        self.cost = since.elapsed();
         Ok(())
     }
 

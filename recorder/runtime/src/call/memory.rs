@@ -188,7 +188,11 @@ fn after(number: u64, args: &[u64; 6], len: u64, result: i64, shared: Option<Wha
             note_inheritance(args[0], args[1], Some(args[2]));
         }
         nr::MREMAP => {
+            let inherited = inherited(args[0]);
             forget(args[0], args[1]);
+            if inherited.is_some() {
+                note_inheritance(at, args[2], inherited);
+            }
             if shm::touches(args[0], args[1]) {
                 shm::moved(args[0], args[1], at, args[2]);
             }
@@ -291,7 +295,7 @@ fn inheritance(advice: u64) -> bool {
     )
 }
 
-const MAX_KEPT: usize = 64;
+const MAX_KEPT: usize = 2048;
 
 /// Ranges that the child of a fork does not get, or gets empty: address, end, advice.
 static mut KEPT: ([(u64, u64, u64); MAX_KEPT], usize) = ([(0, 0, 0); MAX_KEPT], 0);
@@ -299,6 +303,16 @@ static mut KEPT: ([(u64, u64, u64); MAX_KEPT], usize) = ([(0, 0, 0); MAX_KEPT], 
 fn kept() -> &'static mut ([(u64, u64, u64); MAX_KEPT], usize) {
     // SAFETY: only the baton's holder is here.
     unsafe { &mut *&raw mut KEPT }
+}
+
+/// What was advised of that kind for an address.
+fn inherited(addr: u64) -> Option<u64> {
+    let (list, count) = kept();
+    let has = |&&(start, end, _): &&(u64, u64, u64)| (start..end).contains(&addr);
+    list[..*count]
+        .iter()
+        .find(has)
+        .map(|&(_, _, advice)| advice)
 }
 
 /// Notes advice of that kind, or that a range is gone.
@@ -330,15 +344,15 @@ fn note_inheritance(start: u64, len: u64, advice: Option<u64>) {
     }
 }
 
-/// In the child of a fork: what it did not get is no shared memory either. If the
-/// fork was not `made` (replay goes on as the child), it is taken away.
-pub fn disinherit(made: bool) {
+/// In the child of a fork: what it did not get is no shared memory either. In replay
+/// it is taken away.
+pub fn disinherit() {
     let (list, count) = kept();
     for &(start, end, advice) in &list[..*count] {
         if advice == mm::MADV_DONTFORK {
             shm::remove(start, end - start);
         }
-        if made {
+        if log::recording() {
             continue;
         }
         if advice == mm::MADV_DONTFORK {
@@ -393,11 +407,9 @@ fn again(t: &mut Thread, c: &Call, b: &Syscall) -> Outcome {
         nr::MREMAP if shm::touches(a[0], a[1]) => true,
         nr::MREMAP => mremap(&a, r),
         nr::MADVISE => {
-            // Advice changes no contents but for these; the rest may fail here.
-            if inheritance(a[2]) {
-                call(nr::MADVISE, &[a[0], a[1], a[2]]) == 0
-            } else if matches!(a[2], mm::MADV_DONTNEED | mm::MADV_FREE) && !shm::touches(a[0], a[1])
-            {
+            // Advice changes no contents but for these; the rest may fail here. What a child
+            // does not get is not for the kernel to know: checkpoints are children, too.
+            if matches!(a[2], mm::MADV_DONTNEED | mm::MADV_FREE) && !shm::touches(a[0], a[1]) {
                 call(nr::MADVISE, &[a[0], a[1], mm::MADV_DONTNEED]) == 0
             } else {
                 true

@@ -384,7 +384,6 @@ fn replay_fork(t: &mut Thread, c: &Call, w: Wish, b: Syscall) -> Outcome {
     if become_it {
         log::ask(request::BECOME, &[u64::from(child)]);
         log::reopen(child);
-        super::memory::disinherit(false);
     } else if process().options & option::FOLLOW_FORKS != 0 {
         let Some(index) = claim_slot() else {
             return Outcome::Done(result);
@@ -435,7 +434,7 @@ fn become_child(t: &mut Thread, w: &Wish) {
             other.kernel_alive.store(0, Ordering::Relaxed);
         }
     }
-    super::memory::disinherit(true);
+    super::memory::disinherit();
     shm::after_fork();
     p.threads = 1;
     p.running = t.index;
