@@ -132,7 +132,8 @@ fn message(state: &State, canvas: &mut Canvas<'_>, y: u16) {
     );
 }
 
-/// The last line: the keys that work now. What does not fit is left out, whole.
+/// The last line: the keys that work now. What does not fit is left out, whole: the way out
+/// is not among the last.
 fn keys(state: &State, canvas: &mut Canvas<'_>, y: u16) {
     let mut all: Vec<(&str, &str)> = match (&state.prompt, state.overlay) {
         (Some(prompt), _) => match prompt.ask {
@@ -141,12 +142,12 @@ fn keys(state: &State, canvas: &mut Canvas<'_>, y: u16) {
             Ask::Note => vec![("Enter", "keep"), ("Esc", "do not")],
             Ask::Bookmarks => vec![
                 ("Enter", "go"),
+                ("Esc", "close"),
                 ("↑/↓", "choose"),
                 ("Del", "remove"),
-                ("Esc", "close"),
             ],
             Ask::Stops | Ask::Expression => {
-                vec![("Enter", "add"), ("↑/↓ Enter", "remove"), ("Esc", "close")]
+                vec![("Enter", "add"), ("Esc", "close"), ("↑/↓ Enter", "remove")]
             }
             _ => vec![("Enter", "go"), ("↑/↓", "choose"), ("Esc", "close")],
         },
