@@ -88,16 +88,25 @@ impl At {
         }
     }
 
+    /// Whether it lies behind the event that it is named by, and not at or before one.
+    pub const fn is_behind(self) -> bool {
+        !matches!(
+            self,
+            Self::Start
+                | Self::Tick {
+                    pass: None,
+                    instructions: 0,
+                    ..
+                }
+        )
+    }
+
     /// How it lies to the event that [`crate::describe::at`] tells of.
     pub const fn relation(self) -> &'static str {
         match self {
             Self::Start => "before",
-            Self::Tick {
-                pass: None,
-                instructions: 0,
-                ..
-            } => "at",
-            _ => "behind",
+            at if at.is_behind() => "behind",
+            _ => "at",
         }
     }
 }

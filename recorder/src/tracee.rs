@@ -172,27 +172,7 @@ impl Stopped {
     /// Its registers.
     #[must_use]
     pub fn regs(&self) -> Regs {
-        let r = &self.regs;
-        Regs {
-            r8: r.r8,
-            r9: r.r9,
-            r10: r.r10,
-            r11: r.r11,
-            r12: r.r12,
-            r13: r.r13,
-            r14: r.r14,
-            r15: r.r15,
-            rdi: r.rdi,
-            rsi: r.rsi,
-            rbp: r.rbp,
-            rbx: r.rbx,
-            rdx: r.rdx,
-            rax: r.rax,
-            rcx: r.rcx,
-            rsp: r.rsp,
-            rip: r.rip,
-            rflags: r.eflags,
-        }
+        to_regs(&self.regs)
     }
 
     /// Its memory.
@@ -363,6 +343,44 @@ impl Stopped {
     pub fn kill(self) {
         let _ = nix::sys::signal::kill(self.pid, Signal::SIGKILL);
         let _ = ptrace::detach(self.pid, Signal::SIGKILL);
+    }
+}
+
+/// Those that [`Regs`] has, in its order.
+fn words(r: &mut libc::user_regs_struct) -> [&mut u64; 18] {
+    [
+        &mut r.r8,
+        &mut r.r9,
+        &mut r.r10,
+        &mut r.r11,
+        &mut r.r12,
+        &mut r.r13,
+        &mut r.r14,
+        &mut r.r15,
+        &mut r.rdi,
+        &mut r.rsi,
+        &mut r.rbp,
+        &mut r.rbx,
+        &mut r.rdx,
+        &mut r.rax,
+        &mut r.rcx,
+        &mut r.rsp,
+        &mut r.rip,
+        &mut r.eflags,
+    ]
+}
+
+/// The registers as the recordings have them.
+#[must_use]
+pub fn to_regs(r: &libc::user_regs_struct) -> Regs {
+    let mut r = *r;
+    Regs::from(words(&mut r).map(|word| *word))
+}
+
+/// Puts them back among those of ptrace.
+pub fn put_regs(to: &mut libc::user_regs_struct, from: &Regs) {
+    for (to, from) in words(to).into_iter().zip(<[u64; 18]>::from(*from)) {
+        *to = from;
     }
 }
 

@@ -194,6 +194,11 @@ fn count(tracee: &Tracee, at: u64) -> u64 {
     tracee.word(at).unwrap_or(0)
 }
 
+/// What the process maps of shared memory.
+pub fn regions(tracee: &Tracee, layout: &Layout) -> Result<Vec<Region>> {
+    rows(tracee, layout.regions, count(tracee, layout.region_count))
+}
+
 impl CodeMap {
     /// Reads it from a process that stands still.
     pub fn read(tracee: &Tracee, layout: &Layout) -> Result<Self> {
@@ -213,7 +218,7 @@ impl CodeMap {
             pads: rows(tracee, layout.pads, count(tracee, layout.pad_count))?,
             search: search.into_iter().next().unwrap_or_default(),
             search_breakpoint: inserted.then(breakpoint).transpose()?,
-            regions: rows(tracee, layout.regions, count(tracee, layout.region_count))?,
+            regions: regions(tracee, layout)?,
         })
     }
 

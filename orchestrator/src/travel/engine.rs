@@ -5,7 +5,7 @@ use super::code::{CodeMap, Meaning};
 use super::event::{self, Event};
 use super::motion::Watch;
 use super::process::{Begin, Place, Process};
-use super::saved::{Store, number};
+use super::saved::{Store, limit};
 use crate::position::{At, Pass, Position};
 use crate::replay::host;
 use crate::replay::plan::Plan;
@@ -121,10 +121,8 @@ struct Checkpoint {
 const FAR: u64 = 1000;
 /// `syscall`.
 const SYSCALL: [u8; 2] = [0x0f, 0x05];
-/// How much memory those may have besides what they share: MiB.
+/// The bytes that those may have besides what they share: a number of MiB.
 const MEMORY: &str = "ORCH_CHECKPOINT_MEMORY";
-/// If that is not set: 1 GiB.
-const DEFAULT_MIB: u64 = 1 << 10;
 /// At most so many checkpoints wait.
 const MAX_CHECKPOINTS: usize = 24;
 /// The time of replay between two of them.
@@ -180,17 +178,13 @@ impl Travel {
             arena: &arena,
             interrupt: &interrupt,
             recording,
-            index: 0,
-            pid: 0,
         };
         let mut saved = Store::of(&session, recording);
-        let process = first(&begin, &mut saved, root)?;
+        let process = first(begin, &mut saved, root)?;
         let mut travel = Self {
             process,
             saved,
-            memory_limit: number(MEMORY)
-                .unwrap_or(DEFAULT_MIB)
-                .saturating_mul(1 << 20),
+            memory_limit: limit(MEMORY),
             weighed: Clock::now(),
             checkpoints: Vec::new(),
             waypoints: Vec::new(),
@@ -394,10 +388,8 @@ impl Travel {
                 arena: &self.arena,
                 interrupt: &self.interrupt,
                 recording: self.recording,
-                index: 0,
-                pid: 0,
             };
-            if let Some(process) = self.saved.restore(spot, &begin)? {
+            if let Some(process) = self.saved.restore(spot, begin)? {
                 self.add(Checkpoint { process, spot });
                 break;
             }
@@ -636,7 +628,7 @@ impl Drop for Travel {
 
 /// Starts the process, and takes it to where its recording starts: that of a forked
 /// child does where its parent has come to.
-fn first(begin: &Begin<'_>, saved: &mut Store, root: RecordingId) -> Result<Process> {
+fn first(begin: Begin<'_>, saved: &mut Store, root: RecordingId) -> Result<Process> {
     let recording = begin.recording;
     if let Some(start) = saved.start()
         && let Some(process) = saved.restore(start, begin)?
@@ -644,18 +636,12 @@ fn first(begin: &Begin<'_>, saved: &mut Store, root: RecordingId) -> Result<Proc
         return Ok(process);
     }
     let since = Clock::now();
-    let (index, pid) = host::start(begin.arena, root, |slot| {
+    let started = host::start(begin.arena, root, |slot| {
         slot.stop.recording.store(recording.0, Ordering::Relaxed);
         slot.stop.at.store(1, Ordering::Relaxed);
     })?;
-    let mut process = Process::begin(
-        &Begin {
-            index,
-            pid,
-            ..*begin
-        },
-        root,
-    )?;
+    let mut process = Process::begin(begin, started)?;
+    process.feed(root, 0);
     match process.wait_for_event() {
         Ok(()) => {}
         Err(e) => match e.downcast_ref() {

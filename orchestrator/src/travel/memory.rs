@@ -142,46 +142,7 @@ impl Travel {
         for (n, to) in words.iter_mut().enumerate() {
             *to = self.process.tracee.word(at + 8 * n as u64)?;
         }
-        let [
-            r8,
-            r9,
-            r10,
-            r11,
-            r12,
-            r13,
-            r14,
-            r15,
-            rdi,
-            rsi,
-            rbp,
-            rbx,
-            rdx,
-            rax,
-            rcx,
-            rsp,
-            rip,
-            rflags,
-        ] = words;
-        Ok(Regs {
-            r8,
-            r9,
-            r10,
-            r11,
-            r12,
-            r13,
-            r14,
-            r15,
-            rdi,
-            rsi,
-            rbp,
-            rbx,
-            rdx,
-            rax,
-            rcx,
-            rsp,
-            rip,
-            rflags,
-        })
+        Ok(Regs::from(words))
     }
 
     /// The auxiliary vector, as the kernel put it on the stack (getauxval(3)).

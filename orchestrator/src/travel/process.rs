@@ -1,7 +1,7 @@
 //! A replaying process that can be stopped, copied and moved.
 
 use super::TravelError;
-use super::tracee::{Halt, SI_KERNEL, Tracee, to_regs};
+use super::tracee::{Halt, SI_KERNEL, Tracee};
 use crate::replay::feeder::Feeder;
 use crate::replay::requests;
 use anyhow::{Result, bail};
@@ -14,6 +14,7 @@ use orch_abi::stop::{Layout, command, state, why};
 use orch_recorder::arena::{Arena, futex_wake};
 use orch_recorder::session::Session;
 use orch_recorder::trace::RecordingId;
+use orch_recorder::tracee::to_regs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -43,49 +44,36 @@ pub struct Process {
     interrupt: Arc<AtomicBool>,
 }
 
-/// What a process that is begun needs.
+/// What a process needs to begin, besides a slot and itself.
+#[derive(Clone, Copy)]
 pub struct Begin<'a> {
     pub session: &'a Arc<Session>,
     pub arena: &'a Arc<Arena>,
     pub interrupt: &'a Arc<AtomicBool>,
     pub recording: RecordingId,
-    pub index: u32,
-    pub pid: i32,
 }
 
 impl Process {
-    /// A process that was started, to build the image of `root`.
-    pub fn begin(begin: &Begin<'_>, root: RecordingId) -> Result<Self> {
-        Self::fed(begin, root, 0)
-    }
-
-    /// A process that was started, or copied, in slot `index`; it is fed the
-    /// recording `from` from `offset` on.
-    fn fed(begin: &Begin<'_>, from: RecordingId, offset: u64) -> Result<Self> {
-        let mut process = Self::unfed(begin)?;
-        process.feed(from, offset);
-        Ok(process)
-    }
-
-    fn feed(&mut self, from: RecordingId, offset: u64) {
-        let feeder = Feeder::start(&self.session, &self.arena, self.index, from, offset);
-        self.feeder = Some(feeder);
-    }
-
-    /// A process that was started, and needs no recording to come to where it is.
-    pub fn unfed(begin: &Begin<'_>) -> Result<Self> {
+    /// The process `pid`, which was started in slot `index`; it is not fed yet.
+    pub fn begin(begin: Begin<'_>, (index, pid): (u32, i32)) -> Result<Self> {
         Ok(Self {
             session: Arc::clone(begin.session),
             arena: Arc::clone(begin.arena),
-            index: begin.index,
+            index,
             recording: begin.recording,
-            pid: Pid::from_raw(begin.pid),
+            pid: Pid::from_raw(pid),
             feeder: None,
-            tracee: Tracee::new(begin.pid)?,
+            tracee: Tracee::new(pid)?,
             attached: false,
             place: Place::Event,
             interrupt: Arc::clone(begin.interrupt),
         })
+    }
+
+    /// Feeds it the recording `from`, from `offset` on.
+    pub fn feed(&mut self, from: RecordingId, offset: u64) {
+        let feeder = Feeder::start(&self.session, &self.arena, self.index, from, offset);
+        self.feeder = Some(feeder);
     }
 
     fn slot(&self) -> &Slot {
@@ -283,10 +271,11 @@ impl Process {
             arena: &self.arena,
             interrupt: &self.interrupt,
             recording: self.recording,
-            index,
-            pid: new.pid.load(Ordering::Relaxed).cast_signed(),
         };
-        Self::fed(&begin, self.recording, self.offset()?)
+        let pid = new.pid.load(Ordering::Relaxed).cast_signed();
+        let mut copy = Self::begin(begin, (index, pid))?;
+        copy.feed(self.recording, self.offset()?);
+        Ok(copy)
     }
 
     /// Feeds it from where it stands on.

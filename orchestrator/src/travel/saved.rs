@@ -23,8 +23,6 @@ use std::time::{Duration, Instant, SystemTime};
 const DIR: &str = "checkpoints";
 /// The bytes that those of a session may take in all: a number of MiB, 0 for none.
 const LIMIT: &str = "ORCH_CHECKPOINTS";
-/// If that is not set: 1 GiB.
-const DEFAULT_MIB: u64 = 1 << 10;
 /// How long a way must take that is not to be gone again, in milliseconds; tests make it short.
 const AFTER: &str = "ORCH_CHECKPOINT_AFTER";
 /// If that is not set.
@@ -48,7 +46,7 @@ impl Store {
         let mut store = Self {
             dir: session.dir().join(DIR),
             recording,
-            limit: number(LIMIT).unwrap_or(DEFAULT_MIB).saturating_mul(1 << 20),
+            limit: limit(LIMIT),
             after: Duration::from_millis(number(AFTER).unwrap_or(DEFAULT_AFTER)),
             cost: Duration::ZERO,
             list: Vec::new(),
@@ -119,7 +117,7 @@ impl Store {
     }
 
     /// The process that was saved; `None` if it cannot be had back.
-    pub fn restore(&mut self, spot: Spot, begin: &Begin<'_>) -> Result<Option<Process>> {
+    pub fn restore(&mut self, spot: Spot, begin: Begin<'_>) -> Result<Option<Process>> {
         let path = self.path(spot);
         let restored = restore::restore(&path, begin);
         match restored {
@@ -183,8 +181,12 @@ fn parse(name: &str) -> Option<(u32, Spot)> {
     parts.next().is_none().then_some((recording, saved))
 }
 
-/// The number that an environment variable says.
-pub fn number(variable: &str) -> Option<u64> {
+/// As many bytes as an environment variable says, in MiB; 1 GiB if it does not.
+pub fn limit(variable: &str) -> u64 {
+    number(variable).unwrap_or(1 << 10).saturating_mul(1 << 20)
+}
+
+fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 

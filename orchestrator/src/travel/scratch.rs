@@ -14,6 +14,7 @@ use iced_x86::Mnemonic;
 use nix::sys::signal::Signal;
 use orch_abi::layout::is_ours;
 use orch_abi::record::Regs;
+use orch_recorder::tracee::put_regs;
 
 /// Why such a process stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,24 +60,7 @@ impl Travel {
     /// Sets its general registers.
     pub fn set_scratch_regs(&mut self, to: &Regs) -> Result<()> {
         let mut regs = self.process.tracee.regs()?;
-        regs.r8 = to.r8;
-        regs.r9 = to.r9;
-        regs.r10 = to.r10;
-        regs.r11 = to.r11;
-        regs.r12 = to.r12;
-        regs.r13 = to.r13;
-        regs.r14 = to.r14;
-        regs.r15 = to.r15;
-        regs.rdi = to.rdi;
-        regs.rsi = to.rsi;
-        regs.rbp = to.rbp;
-        regs.rbx = to.rbx;
-        regs.rdx = to.rdx;
-        regs.rax = to.rax;
-        regs.rcx = to.rcx;
-        regs.rsp = to.rsp;
-        regs.rip = to.rip;
-        regs.eflags = to.rflags;
+        put_regs(&mut regs, to);
         // It is in no system call that the kernel could start again.
         regs.orig_rax = u64::MAX;
         self.process.tracee.set_regs(regs)

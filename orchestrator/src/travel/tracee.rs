@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use orch_abi::record::Regs;
+use orch_recorder::tracee::{put_regs, to_regs};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt as _;
 
@@ -29,33 +30,8 @@ pub const SI_KERNEL: i32 = 0x80;
 /// See above.
 pub const TRAP_HWBKPT: i32 = 4;
 
-/// General registers, flags and segment bases.
+/// General registers, flags and segment bases: those of [`Regs`], of FS and of GS.
 pub type Frame = [u64; 20];
-
-fn frame(r: &mut libc::user_regs_struct) -> [&mut u64; 20] {
-    [
-        &mut r.r8,
-        &mut r.r9,
-        &mut r.r10,
-        &mut r.r11,
-        &mut r.r12,
-        &mut r.r13,
-        &mut r.r14,
-        &mut r.r15,
-        &mut r.rdi,
-        &mut r.rsi,
-        &mut r.rbp,
-        &mut r.rbx,
-        &mut r.rdx,
-        &mut r.rax,
-        &mut r.rcx,
-        &mut r.rsp,
-        &mut r.rip,
-        &mut r.eflags,
-        &mut r.fs_base,
-        &mut r.gs_base,
-    ]
-}
 
 /// A process under ptrace, and its memory.
 #[derive(Debug)]
@@ -151,16 +127,19 @@ impl Tracee {
 
     /// The registers that are part of a saved process.
     pub fn frame(&self) -> Result<Frame> {
-        let mut regs = self.regs()?;
-        Ok(frame(&mut regs).map(|r| *r))
+        let regs = self.regs()?;
+        let mut frame = [0; 20];
+        frame[..18].copy_from_slice(&<[u64; 18]>::from(to_regs(&regs)));
+        frame[18..].copy_from_slice(&[regs.fs_base, regs.gs_base]);
+        Ok(frame)
     }
 
     /// Sets them, and rax.
     pub fn set_frame(&self, saved: &Frame, rax: u64) -> Result<()> {
         let mut regs = self.regs()?;
-        for (to, from) in frame(&mut regs).into_iter().zip(saved) {
-            *to = *from;
-        }
+        let [general @ .., fs, gs] = *saved;
+        put_regs(&mut regs, &Regs::from(general));
+        (regs.fs_base, regs.gs_base) = (fs, gs);
         regs.rax = rax;
         regs.orig_rax = u64::MAX;
         self.set_regs(regs)
@@ -229,29 +208,5 @@ impl Tracee {
         self.memory
             .write_all_at(bytes, addr)
             .with_context(|| format!("cannot write the replaying process's memory at {addr:#x}"))
-    }
-}
-
-/// The registers as the recordings have them.
-pub fn to_regs(r: &libc::user_regs_struct) -> Regs {
-    Regs {
-        r8: r.r8,
-        r9: r.r9,
-        r10: r.r10,
-        r11: r.r11,
-        r12: r.r12,
-        r13: r.r13,
-        r14: r.r14,
-        r15: r.r15,
-        rdi: r.rdi,
-        rsi: r.rsi,
-        rbp: r.rbp,
-        rbx: r.rbx,
-        rdx: r.rdx,
-        rax: r.rax,
-        rcx: r.rcx,
-        rsp: r.rsp,
-        rip: r.rip,
-        rflags: r.eflags,
     }
 }

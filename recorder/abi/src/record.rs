@@ -149,6 +149,60 @@ pub struct Regs {
     pub rflags: u64,
 }
 
+impl From<[u64; 18]> for Regs {
+    fn from(words: [u64; 18]) -> Self {
+        let [
+            r8,
+            r9,
+            r10,
+            r11,
+            r12,
+            r13,
+            r14,
+            r15,
+            rdi,
+            rsi,
+            rbp,
+            rbx,
+            rdx,
+            rax,
+            rcx,
+            rsp,
+            rip,
+            rflags,
+        ] = words;
+        Self {
+            r8,
+            r9,
+            r10,
+            r11,
+            r12,
+            r13,
+            r14,
+            r15,
+            rdi,
+            rsi,
+            rbp,
+            rbx,
+            rdx,
+            rax,
+            rcx,
+            rsp,
+            rip,
+            rflags,
+        }
+    }
+}
+
+impl From<Regs> for [u64; 18] {
+    fn from(r: Regs) -> Self {
+        [
+            r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15, r.rdi, r.rsi, r.rbp, r.rbx,
+            r.rdx, r.rax, r.rcx, r.rsp, r.rip, r.rflags,
+        ]
+    }
+}
+
 /// Payload of [`Kind::Start`], followed by the program's path, its arguments
 /// and its working directory, each NUL-terminated (`argc` + 2 strings).
 #[repr(C)]

@@ -4,7 +4,7 @@
 use crate::commands::graph::cause_name;
 use crate::commands::process;
 use crate::describe::safe;
-use crate::position::{At, Position};
+use crate::position::Position;
 use anyhow::{Result, bail};
 use orch_blame::catalog::Catalog;
 use orch_blame::graph::{Edge, Graph};
@@ -27,15 +27,7 @@ pub fn find(
     let id = position.recording;
     let tick = position.tick(session)?;
     // Behind an event, that one was before; at it, it is not.
-    let stands_at = matches!(
-        position.resolve(session)?.at,
-        At::Start
-            | At::Tick {
-                pass: None,
-                instructions: 0,
-                ..
-            }
-    );
+    let is_behind = position.resolve(session)?.at.is_behind();
     let ends = graph
         .edges()
         .iter()
@@ -61,7 +53,7 @@ pub fn find(
             .filter(|(end, _)| end.tick > tick)
             .min_by_key(|(end, _)| end.tick),
         To::Previous => own
-            .filter(|(end, _)| end.tick < tick || end.tick == tick && !stands_at)
+            .filter(|(end, _)| end.tick < tick || end.tick == tick && is_behind)
             .max_by_key(|(end, _)| end.tick),
     };
     match (wanted, to) {

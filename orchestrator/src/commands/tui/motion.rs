@@ -54,16 +54,7 @@ fn is_interrupted(e: &anyhow::Error) -> bool {
 fn event(session: &Session, from: Position, back: bool) -> Result<Position> {
     let tick = from.tick(session)?.0;
     let id = from.recording;
-    let is_behind = !matches!(
-        from.at,
-        At::Start
-            | At::End
-            | At::Tick {
-                pass: None,
-                instructions: 0,
-                ..
-            }
-    );
+    let is_behind = from.at.is_behind() && from.at != At::End;
     let found = match back {
         false => search(
             session,

@@ -10,6 +10,7 @@ use orch_blame::symbols::Symbols;
 use orch_recorder::files::FileStore;
 use orch_recorder::image;
 use orch_recorder::session::{Meta, Session};
+use orch_recorder::tracee::to_regs;
 use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -163,27 +164,7 @@ fn function(line: &str) -> Option<String> {
 
 impl Still for Live {
     fn regs(&self) -> Result<Regs> {
-        let r = ptrace::getregs(self.pid)?;
-        Ok(Regs {
-            r8: r.r8,
-            r9: r.r9,
-            r10: r.r10,
-            r11: r.r11,
-            r12: r.r12,
-            r13: r.r13,
-            r14: r.r14,
-            r15: r.r15,
-            rdi: r.rdi,
-            rsi: r.rsi,
-            rbp: r.rbp,
-            rbx: r.rbx,
-            rdx: r.rdx,
-            rax: r.rax,
-            rcx: r.rcx,
-            rsp: r.rsp,
-            rip: r.rip,
-            rflags: r.eflags,
-        })
+        Ok(to_regs(&ptrace::getregs(self.pid)?))
     }
 
     fn threads(&mut self) -> Result<Vec<Thread>> {

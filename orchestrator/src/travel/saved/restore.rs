@@ -15,22 +15,14 @@ use std::sync::atomic::Ordering;
 /// `PROT_READ | PROT_WRITE`.
 const WRITE: u32 = 3;
 
-/// Starts the process that the file `path` has; `begin` tells all but slot and pid.
-pub fn restore(path: &Path, begin: &Begin<'_>) -> Result<Process> {
+/// Starts the process that the file `path` has.
+pub fn restore(path: &Path, begin: Begin<'_>) -> Result<Process> {
     let mut saved = Reader::open(path)?;
-    let (index, pid) = host::start(begin.arena, begin.recording, |slot| {
+    let started = host::start(begin.arena, begin.recording, |slot| {
         slot.boot_flags.fetch_or(boot::GIVE_WAY, Ordering::Relaxed);
-        slot.stop
-            .recording
-            .store(begin.recording.0, Ordering::Relaxed);
-        slot.stop.at.store(1, Ordering::Relaxed);
     })?;
-    let begin = Begin {
-        index,
-        pid,
-        ..*begin
-    };
-    let mut process = Process::unfed(&begin)?;
+    let (index, _) = started;
+    let mut process = Process::begin(begin, started)?;
     process.wait_for_event()?;
     process.open_up()?;
     let mut host = Host {

@@ -1,10 +1,10 @@
 //! A process is saved: what the kernel keeps of it, page by page.
 
 use super::file::{self, Header, Mapped, machine};
-use crate::travel::code::CodeMap;
+use crate::travel::code::regions;
 use crate::travel::process::Process;
 use anyhow::{Context as _, Result, bail};
-use orch_abi::layout::{ARENA_BASE, ARENA_LEN, PAGE, RUNTIME_BASE, RUNTIME_LEN};
+use orch_abi::layout::{ARENA_BASE, ARENA_LEN, RUNTIME_BASE, RUNTIME_LEN};
 use orch_recorder::image::{Mapping, private_pages};
 use std::fs::{self, File};
 use std::path::Path;
@@ -23,7 +23,7 @@ pub struct Taken {
 /// Stops a process that waits at an event; `None` if it has something that cannot be saved.
 pub fn take(mut process: Process) -> Result<Option<Taken>> {
     process.open_up()?;
-    let regions = CodeMap::read(&process.tracee, &process.layout())?.regions;
+    let regions = regions(&process.tracee, &process.layout())?;
     let mut header = Header {
         machine: machine(),
         frame: process.tracee.frame()?.to_vec(),
@@ -174,6 +174,5 @@ fn mappings(pid: i32) -> Result<Vec<(Mapping, Details)>> {
         }
         details.has_pages |= mapping.shared;
     }
-    debug_assert!(all.iter().all(|(m, _)| m.start % PAGE == 0));
     Ok(all)
 }
