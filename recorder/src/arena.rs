@@ -1,7 +1,7 @@
 //! The arena: the file that a session's processes and its supervisor share.
 
 use crate::blob;
-use nix::sys::mman::{MapFlags, ProtFlags, mmap};
+use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap};
 use orch_abi::layout::{
     ARENA_FILE_OFFSET, ARENA_LEN, CONTROL_LEN, MAX_SLOTS, RING_LEN, SLOT_HEADER_LEN, SLOT_LEN,
     STAGE_OFFSET,
@@ -99,6 +99,9 @@ impl Arena {
                 offset,
             )?
         };
+        // Rings are touched page by page; reading ahead would be for nothing.
+        // SAFETY: tells only how it is used.
+        unsafe { madvise(base, len.get(), MmapAdvise::MADV_RANDOM)? };
         Ok(Self {
             base,
             path: path.to_owned(),

@@ -6,6 +6,7 @@
 
 mod cpuid;
 
+use cpuid::Candidates;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -191,10 +192,12 @@ impl FileStore {
             if let Some(&id) = self.versions.get(&version) {
                 return Ok(id);
             }
-            let (copy, hash) = self.copy(file, path)?;
+            let mut candidates = self.find_cpuids.then(Candidates::default);
+            let (copy, hash) = self.copy(file, path, candidates.as_mut())?;
             let now = FileVersion::of(file).map_err(FileStoreError::io("look at", path))?;
             if now == version {
-                return self.keep(copy, hash, path, version);
+                let cpuids = candidates.map(|c| c.instructions(file)).unwrap_or_default();
+                return self.keep(copy, hash, path, version, cpuids);
             }
             let _ignored: io::Result<()> = fs::remove_file(copy);
         }
@@ -204,7 +207,12 @@ impl FileStore {
     }
 
     /// Copies `file` to a file that is not yet in the list; returns its path and hash.
-    fn copy(&self, file: &File, path: &Path) -> Result<(PathBuf, String), FileStoreError> {
+    fn copy(
+        &self,
+        file: &File,
+        path: &Path,
+        candidates: Option<&mut Candidates>,
+    ) -> Result<(PathBuf, String), FileStoreError> {
         let copy = self.path(FileId(self.next));
         let _left_over: io::Result<()> = fs::remove_file(&copy);
         let mut options = OpenOptions::new();
@@ -213,9 +221,9 @@ impl FileStore {
             .open(&copy)
             .map_err(FileStoreError::io("create", &copy))?;
         let hash = if rustix::fs::ioctl_ficlone(&out, file).is_ok() {
-            hash_of(&out, &mut io::sink()).map_err(FileStoreError::io("read", &copy))?
+            hash_of(&out, &mut io::sink(), candidates).map_err(FileStoreError::io("read", &copy))?
         } else {
-            hash_of(file, &mut out).map_err(FileStoreError::io("capture", path))?
+            hash_of(file, &mut out, candidates).map_err(FileStoreError::io("capture", path))?
         };
         Ok((copy, hash))
     }
@@ -227,20 +235,13 @@ impl FileStore {
         hash: String,
         path: &Path,
         version: FileVersion,
+        cpuids: Vec<u64>,
     ) -> Result<FileId, FileStoreError> {
         let same = self.contents.get(&(hash.clone(), version.size)).copied();
         let id = same.unwrap_or(FileId(self.next));
         if same.is_some() {
             fs::remove_file(&copy).map_err(FileStoreError::io("remove", &copy))?;
         }
-        let cpuids = match (self.find_cpuids, same) {
-            (false, _) => Vec::new(),
-            (true, Some(id)) => self.get(id).map_or_else(Vec::new, |f| f.cpuids.clone()),
-            (true, None) => {
-                let file = File::open(&copy).map_err(FileStoreError::io("open", &copy))?;
-                cpuid::find(&file)
-            }
-        };
         let captured = CapturedFile {
             id,
             hash,
@@ -304,7 +305,11 @@ impl FileStore {
 
 /// XXH3-128 of all of `file`, which is copied to `out` on the way. Leaves the
 /// file's position alone: the descriptor may be shared with a program.
-fn hash_of(file: &File, out: &mut impl Write) -> io::Result<String> {
+fn hash_of(
+    file: &File,
+    out: &mut impl Write,
+    mut candidates: Option<&mut Candidates>,
+) -> io::Result<String> {
     let mut hasher = Xxh3::new();
     let mut reader = At { file, offset: 0 };
     let mut piece = vec![0; PIECE];
@@ -317,6 +322,9 @@ fn hash_of(file: &File, out: &mut impl Write) -> io::Result<String> {
             return Ok(format!("{:032x}", hasher.digest128()));
         }
         hasher.update(&piece[..len]);
+        if let Some(candidates) = &mut candidates {
+            candidates.look(&piece[..len]);
+        }
         out.write_all(&piece[..len])?;
     }
 }

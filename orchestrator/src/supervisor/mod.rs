@@ -81,6 +81,8 @@ pub struct Supervisor<'a> {
 /// # Errors
 /// If the program cannot be started, or the session cannot be written.
 pub fn record(session: &Session, command: &[OsString], options: &Options) -> Result<Outcome> {
+    // A virtual machine takes a trap for each row.
+    let table = std::thread::spawn(cpuid::table);
     let arena = Arc::new(
         Arena::create(&session.arena())
             .with_context(|| format!("cannot make {}", session.arena().display()))?,
@@ -97,9 +99,6 @@ pub fn record(session: &Session, command: &[OsString], options: &Options) -> Res
     if options.digest {
         control.options.fetch_or(option::DIGEST, Ordering::Relaxed);
     }
-    let table = cpuid::table();
-    cpuid::save(&table, session.dir())?;
-    cpuid::install(&table, &arena);
     watch::console(control);
     watch::adopt_orphans()?;
     watch::children(control);
@@ -107,6 +106,9 @@ pub fn record(session: &Session, command: &[OsString], options: &Options) -> Res
     let had_children = ending::have_children();
     let mut root = launch::prepare(command, arena.file())?;
     tracee::seize(root.pid)?;
+    let table = table.join().expect("asking the processor cannot fail");
+    cpuid::save(&table, session.dir())?;
+    cpuid::install(&table, &arena);
     root.go()?;
     let mut files = session.files()?;
     if session.meta().replace_cpuid {

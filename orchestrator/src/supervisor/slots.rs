@@ -40,7 +40,7 @@ pub struct Live {
 const LITTLE: u64 = 64 << 10;
 /// From so many bytes on, a recording's data is not compressed while the programs
 /// keep all processors busy.
-const MUCH: u64 = 4 << 20;
+const MUCH: u64 = 1 << 20;
 /// So many recordings may have ended and still wait to be completed.
 const BACKLOG: usize = 16;
 /// How long a caught signal may wait for a safe point of its thread.

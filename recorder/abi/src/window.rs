@@ -56,6 +56,25 @@ pub fn window(code: &[u8]) -> Option<Window> {
     Some(w)
 }
 
+/// Whether an instruction begins at `at`: decoding from most places before comes there,
+/// as it soon falls into step.
+#[must_use]
+pub fn begins(code: &[u8], at: usize) -> bool {
+    const BEFORE: usize = 96;
+    const TRIALS: usize = 16;
+    let first = at.saturating_sub(BEFORE);
+    let starts = first..(first + TRIALS).min(at + 1);
+    let comes = |&from: &usize| {
+        let mut here = from;
+        while here < at {
+            let rest = &code[here..(here + 15).min(code.len())];
+            here += decode(rest).map_or(1, |i| i.len);
+        }
+        here == at
+    };
+    2 * starts.clone().filter(comes).count() > starts.len()
+}
+
 /// Length of the repeated string instruction that `code` begins with, if it is one
 /// (SDM vol. 2: prefixes f2/f3, 66, 67, rex; opcodes a4-a7, aa-af).
 #[must_use]

@@ -11,7 +11,7 @@ use crate::thread::Thread;
 use crate::{arch::x86_64 as arch, patch};
 use orch_abi::layout::PAGE;
 use orch_abi::shared::option;
-use orch_abi::window;
+use orch_abi::window::begins;
 
 const MAX_RANGES: usize = 128;
 
@@ -110,26 +110,8 @@ fn replace_in(page: u64) {
     // SAFETY: by the caller, who is guarded.
     let code = unsafe { core::slice::from_raw_parts_mut(page as *mut u8, PAGE as usize) };
     for at in 0..code.len() - 1 {
-        if code[at..at + 2] == [0x0f, 0xa2] && is_instruction(code, at) {
+        if code[at..at + 2] == [0x0f, 0xa2] && begins(code, at) {
             code[at..at + 2].copy_from_slice(&patch::CLTS);
         }
     }
-}
-
-/// Whether an instruction begins at `at`: decoding from most places before comes there,
-/// as it soon falls into step.
-fn is_instruction(code: &[u8], at: usize) -> bool {
-    const BEFORE: usize = 96;
-    const TRIALS: usize = 16;
-    let first = at.saturating_sub(BEFORE);
-    let starts = first..(first + TRIALS).min(at + 1);
-    let comes = |&from: &usize| {
-        let mut here = from;
-        while here < at {
-            let rest = &code[here..(here + 15).min(code.len())];
-            here += window::decode(rest).map_or(1, |i| i.len);
-        }
-        here == at
-    };
-    2 * starts.clone().filter(comes).count() > starts.len()
 }

@@ -1,6 +1,7 @@
 //! The log: every non-deterministic input passes through here, on its way
 //! into the ring (recording) or out of it (replay).
 
+use crate::arch::x86_64::fetch_for_writing;
 use crate::process::process;
 use crate::sys::{self, call, nr};
 use crate::{shm, stage};
@@ -172,6 +173,15 @@ impl Log {
             }
         }
         self.cursor += padded as u64;
+    }
+
+    /// Where `len` bytes go, if there is room for them in one piece.
+    #[inline(always)]
+    fn room(&self, len: usize) -> Option<*mut u8> {
+        let at = (self.cursor % RING_LEN) as usize;
+        let is_there = self.cursor + len as u64 <= self.limit && at + len <= RING_LEN as usize;
+        // SAFETY: within the ring.
+        is_there.then(|| unsafe { self.ring.add(at) })
     }
 
     #[cold]
@@ -394,21 +404,57 @@ pub fn syscall(kind: Kind, nr: u16, flags: u8, tick: u64, body: &Syscall, pieces
     let len: usize = size_of::<Syscall>()
         + list
             .iter()
-            .map(|p| 16 + pad8(p.len as usize))
+            .map(|p| size_of::<Piece>() + pad8(p.len as usize))
             .sum::<usize>();
-    l.head(&Head {
+    let head = Head {
         kind: kind as u8,
         flags,
         aux: nr,
         len: len as u32,
         tick,
-    });
-    l.put(bytes_of(body));
-    for piece in list {
-        l.put(bytes_of(piece));
-        l.put_raw(shm::copy(piece.addr) as *const u8, piece.len as usize);
+    };
+    if stage::len() > 0 {
+        l.unstage();
+    }
+    if let Some(mut to) = l.room(size_of::<Head>() + len) {
+        // SAFETY: there is room for all of it.
+        unsafe {
+            to = put(to, bytes_of(&head));
+            to = put(to, bytes_of(body));
+            for piece in list {
+                to = put(to, bytes_of(piece));
+                let from = shm::copy(piece.addr) as *const u8;
+                copy_padded(from, to, piece.len as usize);
+                to = to.add(pad8(piece.len as usize));
+            }
+            // The supervisor has had the lines of the next record: they take long to come.
+            for line in 0..3 {
+                fetch_for_writing(to.wrapping_add(64 * line));
+            }
+        }
+        l.cursor += (size_of::<Head>() + len) as u64;
+    } else {
+        l.put(bytes_of(&head));
+        l.put(bytes_of(body));
+        for piece in list {
+            l.put(bytes_of(piece));
+            l.put_raw(shm::copy(piece.addr) as *const u8, piece.len as usize);
+        }
     }
     l.publish();
+}
+
+/// Copies a plain structure, of a multiple of 8 bytes; returns what is behind it.
+///
+/// # Safety
+/// `to` is aligned to 8 and has room.
+#[inline(always)]
+unsafe fn put(to: *mut u8, bytes: &[u8]) -> *mut u8 {
+    // SAFETY: by the caller.
+    unsafe {
+        copy_padded(bytes.as_ptr(), to, bytes.len());
+        to.add(bytes.len())
+    }
 }
 
 /// Logs that thread `index` runs from here.
