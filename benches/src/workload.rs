@@ -153,7 +153,7 @@ pub const ALL: &[Workload] = &[
         name: "python",
         title: "Python `multiprocessing` with `shared_memory`",
         targets: (1.5, 1.15),
-        command: &["python3", "$D/shared.py"],
+        command: &["/usr/bin/python3", "$D/shared.py"],
         ..ROW
     },
 ];

@@ -1,8 +1,13 @@
 //! Answers processes that ask for a stub (`orch_shm_tracker`).
 
-use orch_recorder::arena::Arena;
+use orch_abi::shared::{Bell, request, state};
+use orch_recorder::arena::{Arena, futex_wait, futex_wake};
 use orch_shm_tracker::stub;
-use std::sync::atomic::Ordering;
+use std::hint::spin_loop;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 /// Most bytes of code that come with a request, before and from the instruction.
 const CODE: usize = 2048;
@@ -23,4 +28,96 @@ pub fn answer(arena: &Arena, index: u32) {
         bytes.len() as u64
     });
     arena.answer(index, reply);
+}
+
+/// Makes stubs for a session's processes in a thread of its own: a process that comes to
+/// new code asks for thousands, and would wait each time until the supervisor has drained
+/// a ring.
+#[derive(Debug)]
+pub struct Maker {
+    arena: Arc<Arena>,
+    stop: Arc<AtomicBool>,
+    /// Held while a slot is answered.
+    answering: Arc<Mutex<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Maker {
+    /// From now on, who wants a stub rings its bell.
+    pub fn start(arena: &Arc<Arena>) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let answering = Arc::new(Mutex::new(()));
+        let run = {
+            let (arena, stop) = (Arc::clone(arena), Arc::clone(&stop));
+            let answering = Arc::clone(&answering);
+            move || make(&arena, &answering, &stop)
+        };
+        let thread = Some(thread::spawn(run));
+        arena.control().stub_maker.store(1, Ordering::Release);
+        Self {
+            arena: Arc::clone(arena),
+            stop,
+            answering,
+            thread,
+        }
+    }
+
+    /// No slot is answered until what is returned is dropped: one may be given away.
+    pub fn hold(&self) -> MutexGuard<'_, ()> {
+        hold(&self.answering)
+    }
+
+    /// Whether the thread has ended by itself.
+    pub fn is_gone(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+}
+
+impl Drop for Maker {
+    fn drop(&mut self) {
+        self.arena.control().stub_maker.store(0, Ordering::Release);
+        self.stop.store(true, Ordering::Release);
+        let Bell(bell) = &self.arena.control().stub_bell;
+        bell.fetch_add(1, Ordering::Release);
+        futex_wake(bell);
+        if let Some(thread) = self.thread.take() {
+            let _ignored = thread.join();
+        }
+    }
+}
+
+fn hold(answering: &Mutex<()>) -> MutexGuard<'_, ()> {
+    answering.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn make(arena: &Arena, answering: &Mutex<()>, stop: &AtomicBool) {
+    const WAIT: Duration = Duration::from_millis(100);
+    // Who got one often wants the next soon, and would wait longer for this thread to be
+    // woken than for the answer.
+    const SOON: Duration = Duration::from_micros(100);
+    let Bell(bell) = &arena.control().stub_bell;
+    let mut answered = Instant::now();
+    while !stop.load(Ordering::Acquire) {
+        let seen = bell.load(Ordering::Acquire);
+        let used = arena.control().slots_used.load(Ordering::Acquire);
+        let asks = |&index: &u32| {
+            let slot = arena.slot(index);
+            slot.state.load(Ordering::Acquire) == state::ACTIVE
+                && slot.request.load(Ordering::Acquire) == request::STUB
+        };
+        for index in 0..used {
+            let _held = asks(&index).then(|| hold(answering));
+            if asks(&index) {
+                answer(arena, index);
+                answered = Instant::now();
+            }
+        }
+        while bell.load(Ordering::Acquire) == seen {
+            if answered.elapsed() > SOON {
+                futex_wait(bell, seen, WAIT);
+                break;
+            }
+            spin_loop();
+        }
+    }
 }

@@ -7,7 +7,7 @@ use orch_abi::layout::{
     STAGE_OFFSET,
 };
 use orch_abi::record::{Map, Regs};
-use orch_abi::shared::{Control, FIRST_MAPS, MAGIC, Slot, Stage};
+use orch_abi::shared::{Bell, Control, FIRST_MAPS, MAGIC, Slot, Stage, request};
 use std::ffi::c_void;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -439,6 +439,8 @@ impl Arena {
         slot.boot_flags.store(0, Ordering::Relaxed);
         slot.baton_waiters.store(0, Ordering::Relaxed);
         slot.signal_waits.store(0, Ordering::Relaxed);
+        slot.stubs_full.store(0, Ordering::Relaxed);
+        slot.request.store(request::NONE, Ordering::Relaxed);
         let stop = &slot.stop;
         stop.at.store(0, Ordering::Relaxed);
         for word in [&stop.traced, &stop.state, &stop.command, &stop.moved] {
@@ -455,8 +457,9 @@ impl Arena {
     /// Waits until a slot rings, `seen` being the doorbell's value before the
     /// slots were last looked at; true if it did not until the time was over.
     pub fn wait_doorbell(&self, seen: u32, time: Duration) -> bool {
-        futex_wait(&self.control().doorbell, seen, time);
-        self.control().doorbell.load(Ordering::Acquire) == seen
+        let Bell(bell) = &self.control().doorbell;
+        futex_wait(bell, seen, time);
+        bell.load(Ordering::Acquire) == seen
     }
 }
 

@@ -2,10 +2,14 @@
 //!
 //! The copies are `files/0`, `files/1`, …; `files/index.jsonl` tells of each
 //! where it came from. Where the file system can share extents (FICLONE) a copy
-//! takes no room; otherwise equal content is kept once.
+//! takes no room; otherwise equal content is kept once. Sessions share copies of programs
+//! and libraries ([`Cache`]).
 
+mod cache;
 mod cpuid;
 
+use cache::About;
+pub use cache::Cache;
 use cpuid::Candidates;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -116,6 +120,8 @@ pub struct FileStore {
     list_len: u64,
     /// Look for each `cpuid` in what is captured.
     find_cpuids: bool,
+    /// Where copies may be had and left.
+    cache: Option<Cache>,
 }
 
 impl FileVersion {
@@ -149,6 +155,7 @@ impl FileStore {
             next: 0,
             list_len: 0,
             find_cpuids: false,
+            cache: None,
         };
         let path = dir.join(INDEX_FILE);
         let text = match fs::read(&path) {
@@ -175,6 +182,11 @@ impl FileStore {
         self.find_cpuids = true;
     }
 
+    /// From now on, shares copies with other sessions.
+    pub fn use_cache(&mut self, cache: Cache) {
+        self.cache = Some(cache);
+    }
+
     /// Keeps a copy of the content of `file`, unless there is one. `path` is
     /// noted for people.
     pub fn capture(&mut self, file: &File, path: &Path) -> Result<FileId, FileStoreError> {
@@ -192,12 +204,16 @@ impl FileStore {
             if let Some(&id) = self.versions.get(&version) {
                 return Ok(id);
             }
-            let mut candidates = self.find_cpuids.then(Candidates::default);
-            let (copy, hash) = self.copy(file, path, candidates.as_mut())?;
+            if let Some((copy, about)) = self.cached(&version) {
+                return self.keep(copy, about, path, version);
+            }
+            let (copy, about) = self.copy(file, path)?;
             let now = FileVersion::of(file).map_err(FileStoreError::io("look at", path))?;
             if now == version {
-                let cpuids = candidates.map(|c| c.instructions(file)).unwrap_or_default();
-                return self.keep(copy, hash, path, version, cpuids);
+                if let Some(cache) = &self.cache {
+                    cache.keep(file, &version, &copy, &about);
+                }
+                return self.keep(copy, about, path, version);
             }
             let _ignored: io::Result<()> = fs::remove_file(copy);
         }
@@ -206,36 +222,49 @@ impl FileStore {
         })
     }
 
-    /// Copies `file` to a file that is not yet in the list; returns its path and hash.
-    fn copy(
-        &self,
-        file: &File,
-        path: &Path,
-        candidates: Option<&mut Candidates>,
-    ) -> Result<(PathBuf, String), FileStoreError> {
+    /// A place for a copy that is not yet in the list.
+    fn place(&self) -> PathBuf {
         let copy = self.path(FileId(self.next));
         let _left_over: io::Result<()> = fs::remove_file(&copy);
+        copy
+    }
+
+    /// A copy that another session had made.
+    fn cached(&self, version: &FileVersion) -> Option<(PathBuf, About)> {
+        let copy = self.place();
+        let about = self.cache.as_ref()?.link(version, &copy)?;
+        if self.find_cpuids && about.cpuids.is_none() {
+            return None;
+        }
+        Some((copy, about))
+    }
+
+    /// Copies `file` to a file that is not yet in the list.
+    fn copy(&self, file: &File, path: &Path) -> Result<(PathBuf, About), FileStoreError> {
+        let copy = self.place();
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create_new(true).mode(0o400);
         let mut out = options
             .open(&copy)
             .map_err(FileStoreError::io("create", &copy))?;
+        let mut candidates = self.find_cpuids.then(Candidates::default);
+        let seen = candidates.as_mut();
         let hash = if rustix::fs::ioctl_ficlone(&out, file).is_ok() {
-            hash_of(&out, &mut io::sink(), candidates).map_err(FileStoreError::io("read", &copy))?
+            hash_of(&out, &mut io::sink(), seen).map_err(FileStoreError::io("read", &copy))?
         } else {
-            hash_of(file, &mut out, candidates).map_err(FileStoreError::io("capture", path))?
+            hash_of(file, &mut out, seen).map_err(FileStoreError::io("capture", path))?
         };
-        Ok((copy, hash))
+        let cpuids = candidates.map(|c| c.instructions(file));
+        Ok((copy, About { hash, cpuids }))
     }
 
     /// Takes a copy into the list, or the one that has the same content already.
     fn keep(
         &mut self,
         copy: PathBuf,
-        hash: String,
+        About { hash, cpuids }: About,
         path: &Path,
         version: FileVersion,
-        cpuids: Vec<u64>,
     ) -> Result<FileId, FileStoreError> {
         let same = self.contents.get(&(hash.clone(), version.size)).copied();
         let id = same.unwrap_or(FileId(self.next));
@@ -246,7 +275,7 @@ impl FileStore {
             id,
             hash,
             path: path.to_owned(),
-            cpuids,
+            cpuids: cpuids.unwrap_or_default(),
             version,
         };
         let mut line = serde_json::to_vec(&captured).expect("plain data has a JSON form");

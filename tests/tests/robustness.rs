@@ -411,3 +411,13 @@ fn a_difference_in_memory_is_found_to_the_page() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn more_places_than_stubs_are_slow_and_said() -> Result<()> {
+    let (place, recorded) = fixture::recorded("memory/many_places.c", "many_places", &[])?;
+    let said = "reaches shared memory from more places";
+    ensure!(recorded.stderr.matches(said).count() == 1, "{recorded}");
+    let replay = place.read(&["replay", "--check"], LIMIT)?;
+    ensure!(replay.code() == Some(0), "{replay}");
+    Ok(())
+}

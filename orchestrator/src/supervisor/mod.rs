@@ -7,14 +7,15 @@ mod load;
 mod slots;
 pub(crate) mod watch;
 
-use anyhow::{Context as _, Result};
+use crate::stubs;
+use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use orch_abi::record::Ended;
 use orch_abi::shared::{mode, option, state};
 use orch_recorder::arena::Arena;
-use orch_recorder::files::FileStore;
+use orch_recorder::files::{Cache, FileStore};
 use orch_recorder::session::Session;
 use orch_recorder::{cpuid, launch, tracee};
 use slots::Live;
@@ -60,6 +61,8 @@ pub struct Supervisor<'a> {
     root_started: bool,
     root_status: Option<i32>,
     refused: BTreeMap<u16, u64>,
+    /// Makes stubs, once somebody has asked for one.
+    stubs: Option<stubs::Maker>,
     /// How processes ended, as their recorded parents were told.
     waited_for: HashMap<i32, Ended>,
     /// Copies made so far, by what identifies a file's version.
@@ -111,6 +114,9 @@ pub fn record(session: &Session, command: &[OsString], options: &Options) -> Res
     cpuid::install(&table, &arena);
     root.go()?;
     let mut files = session.files()?;
+    if let Some(cache) = Cache::of_user() {
+        files.use_cache(cache);
+    }
     if session.meta().replace_cpuid {
         files.find_cpuids();
         control
@@ -127,6 +133,7 @@ pub fn record(session: &Session, command: &[OsString], options: &Options) -> Res
         root_started: false,
         root_status: None,
         refused: BTreeMap::new(),
+        stubs: None,
         waited_for: HashMap::new(),
         kept: HashMap::new(),
         told: HashSet::new(),
@@ -162,11 +169,14 @@ impl Supervisor<'_> {
     fn run(&mut self, options: &Options) -> Result<()> {
         let mut idle = false;
         loop {
-            let seen = self.arena.control().doorbell.load(Ordering::Acquire);
+            let seen = self.arena.control().doorbell.0.load(Ordering::Acquire);
             self.forward_signals();
             self.reserve_slots()?;
             // First those who wait for an answer.
             let mut busy = self.answer_requests();
+            if self.stubs.as_ref().is_some_and(stubs::Maker::is_gone) {
+                bail!("the thread that makes stubs is gone");
+            }
             busy |= self.poll_execs()?;
             busy |= self.tidy_slots(seen, idle)?;
             busy |= self.reap()?;
@@ -239,7 +249,7 @@ impl Supervisor<'_> {
         while !self.live.is_empty() && start.elapsed() < Duration::from_secs(5) {
             self.answer_requests();
             self.poll_execs()?;
-            let seen = self.arena.control().doorbell.load(Ordering::Acquire);
+            let seen = self.arena.control().doorbell.0.load(Ordering::Acquire);
             self.tidy_slots(seen, true)?;
             self.reap()?;
             if !hard && start.elapsed() > Duration::from_secs(2) {

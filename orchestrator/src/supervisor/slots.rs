@@ -34,6 +34,8 @@ pub struct Live {
     pub(super) gone: Option<Instant>,
     /// Safe points passed when last looked at, and when that was.
     progress: (u64, Instant),
+    /// The user knows that it has no room for more stubs.
+    told_of_stubs: bool,
 }
 
 /// Less than so many bytes can wait in the ring until there is nothing else to do.
@@ -74,6 +76,7 @@ impl Supervisor<'_> {
             end: None,
             gone: None,
             progress: (0, Instant::now()),
+            told_of_stubs: false,
         };
         self.live.insert(index, live);
     }
@@ -136,8 +139,8 @@ impl Supervisor<'_> {
                     busy = true;
                 }
                 request::STUB => {
-                    crate::stubs::answer(&self.arena, index);
-                    busy = true;
+                    let start = || crate::stubs::Maker::start(&self.arena);
+                    self.stubs.get_or_insert_with(start);
                 }
                 request::CAPTURE => {
                     let reply = self.capture(index);
@@ -173,6 +176,7 @@ impl Supervisor<'_> {
             let head = self.arena.slot(index).head.load(Ordering::Acquire);
             let much = head.saturating_sub(live.taken) >= LITTLE;
             self.hurry(index);
+            self.tell_of_stubs(index);
             if over {
                 self.finish(index)?;
                 backlog -= 1;
@@ -181,7 +185,7 @@ impl Supervisor<'_> {
             }
             busy = true;
             self.next_slot = index + 1;
-            let rung = self.arena.control().doorbell.load(Ordering::Acquire) != seen;
+            let rung = self.arena.control().doorbell.0.load(Ordering::Acquire) != seen;
             if rung && backlog <= BACKLOG {
                 return Ok(true);
             }
@@ -211,6 +215,25 @@ impl Supervisor<'_> {
             live.progress.1 = now;
             watch::interrupt(live.pid, running);
         }
+    }
+
+    /// Why a program that reaches shared memory from very many places is slow.
+    fn tell_of_stubs(&mut self, index: u32) {
+        let full = self.arena.slot(index).stubs_full.load(Ordering::Relaxed) != 0;
+        let Some(live) = self
+            .live
+            .get_mut(&index)
+            .filter(|l| full && !l.told_of_stubs)
+        else {
+            return;
+        };
+        live.told_of_stubs = true;
+        super::warn(&format!(
+            "p{} (pid {}) reaches shared memory from more places in its code than can be \
+             made fast; all is recorded, but what it does from further places takes \
+             microseconds each time",
+            live.recording, live.pid
+        ));
     }
 
     /// Takes what is in the ring.
@@ -300,6 +323,7 @@ impl Supervisor<'_> {
         }
         writer.append(&build::ended(tick, &how))?;
         writer.finish().context("cannot write the session")?;
+        let _held = self.stubs.as_ref().map(crate::stubs::Maker::hold);
         self.arena.release(index);
         Ok(())
     }

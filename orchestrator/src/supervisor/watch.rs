@@ -88,7 +88,7 @@ fn ring() {
 #[expect(unsafe_code, reason = "sigaction")]
 pub fn children(control: &Control) {
     DOORBELL.store(
-        std::ptr::from_ref(&control.doorbell).cast_mut(),
+        std::ptr::from_ref(&control.doorbell.0).cast_mut(),
         Ordering::Relaxed,
     );
     let child = SigAction::new(

@@ -10,7 +10,7 @@ use crate::stop::Stop;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 /// Identifies an arena of this layout.
-pub const MAGIC: u64 = 0x3330_4148_4352_4f21;
+pub const MAGIC: u64 = 0x3430_4148_4352_4f21;
 
 /// What the runtime does in this arena.
 pub mod mode {
@@ -34,8 +34,12 @@ pub struct Control {
     pub clock: AtomicU64,
     /// The number the next recording takes (`p1` is 1).
     pub next_recording: AtomicU32,
-    /// Futex: bumped and woken when a slot wants the supervisor's attention.
-    pub doorbell: AtomicU32,
+    /// Rung when a slot wants the supervisor's attention.
+    pub doorbell: Bell,
+    /// Rung when a slot wants a stub, and somebody waits for that.
+    pub stub_bell: Bell,
+    /// Whether somebody does.
+    pub stub_maker: AtomicU32,
     /// No slot from this index on has ever been used.
     pub slots_used: AtomicU32,
     /// Behaviour switches, bits of [`option`].
@@ -78,6 +82,11 @@ pub struct Control {
     /// the program off them: stubs take them without the runtime's rights.
     pub lines: Lines,
 }
+
+/// Futex: bumped and woken. Who waits for it looks often: it shares no cache line with
+/// what changes all the time.
+#[repr(C, align(64))]
+pub struct Bell(pub AtomicU32);
 
 /// How many mappings of code a new image can have that the supervisor tells of in
 /// the slot's message ([`crate::record::Map`]; the last has no length).
@@ -304,8 +313,8 @@ pub struct Slot {
     pub progress: AtomicU64,
     /// Set while a caught signal waits for a safe point.
     pub signal_waits: AtomicU32,
-    /// Padding, zero.
-    pub reserved: AtomicU32,
+    /// Set when there is no room for another stub: what comes now is slow.
+    pub stubs_full: AtomicU32,
     /// Registers of the program when the runtime was put in (boot).
     pub boot_regs: Regs,
     /// Boot: signals that the program before exec had blocked, although the

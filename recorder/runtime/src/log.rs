@@ -9,7 +9,7 @@ use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU64, Ordering};
 use orch_abi::layout::{ARENA_BASE, RING_LEN, SLOT_HEADER_LEN, slot_address};
 use orch_abi::record::{Data, Head, Kind, MAX_DATA, Switch, Syscall, flag, pad8};
-use orch_abi::shared::{Control, Slot, mode, request, state, verdict};
+use orch_abi::shared::{Bell, Control, Slot, mode, request, state, verdict};
 use orch_abi::stop::Layout;
 
 pub use crate::stage::tick;
@@ -117,7 +117,10 @@ pub fn bytes_of<T>(value: &T) -> &[u8] {
 
 /// Wakes the supervisor.
 pub fn ring_doorbell() {
-    let bell = &control().doorbell;
+    ring(&control().doorbell);
+}
+
+fn ring(Bell(bell): &Bell) {
     bell.fetch_add(1, Ordering::Release);
     sys::futex_wake(bell, 1);
 }
@@ -491,9 +494,15 @@ fn ask_slot(slot: &Slot, what: u32, args: &[u64]) -> u64 {
     }
     let answered = slot.answered.load(Ordering::Acquire);
     slot.request.store(what, Ordering::Release);
-    ring_doorbell();
+    let control = control();
+    match what {
+        request::STUB if control.stub_maker.load(Ordering::Relaxed) != 0 => {
+            ring(&control.stub_bell);
+        }
+        _ => ring_doorbell(),
+    }
     // The answer is usually here before a sleeping processor would be awake again.
-    const SPINS: u32 = 1000;
+    const SPINS: u32 = 2000;
     for _ in 0..SPINS {
         if slot.request.load(Ordering::Acquire) == request::NONE {
             break;

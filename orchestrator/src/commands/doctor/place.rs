@@ -78,7 +78,7 @@ fn reflink(there: &Path) -> Finding {
         Err(_) => Finding::limited(
             WHAT,
             format!("{kind}, shares no extents"),
-            "Files that programs map are copied once a session, which takes time and room.",
+            "Files that programs map are copied: programs and libraries once, others once a session.",
             "A file system with reflinks (btrfs, xfs) for sessions avoids it.",
         ),
     }

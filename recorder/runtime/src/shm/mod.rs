@@ -20,6 +20,7 @@ mod gate;
 mod kernel;
 mod lock;
 mod object;
+mod pages;
 mod site;
 mod step;
 mod string;

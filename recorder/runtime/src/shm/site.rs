@@ -9,10 +9,12 @@
 //! has none, each access faults and is sent to the stub.
 
 use super::code;
+use super::pages::{Chains, Pages};
 use crate::signal::Context;
 use crate::sys::{self, call, mm, nr};
 use crate::thread::Thread;
 use crate::{arch, log, patch, preempt, replay, stop};
+use core::sync::atomic::Ordering;
 use orch_abi::access::{Moved, Site, Stub, kind};
 use orch_abi::layout::{PAGE, SHARED_BASE, TASK_END, is_ours};
 use orch_abi::record::{Kind, Map};
@@ -46,6 +48,10 @@ struct Tables {
     area_count: usize,
     pads: [u64; MAX_PADS],
     pad_count: usize,
+    /// Which of the windows begin on a page, which of the stubs, and which pages are pads.
+    by_code: Chains<MAX_WINDOWS>,
+    by_stub: Chains<MAX_WINDOWS>,
+    pad_pages: Pages,
 }
 
 const NUMBER: u32 = REFUSED - 1;
@@ -133,9 +139,17 @@ impl Tables {
         {
             return None;
         }
-        self.windows[..self.window_count]
-            .iter()
+        // It begins on this page or on the one before.
+        self.by_stub
+            .on(ip - ROOM, ip + 1)
+            .map(|i| &self.windows[i])
             .find(|w| ip.wrapping_sub(w.stub) < w.stub_len.into())
+    }
+
+    /// The windows that begin on a page that has, or nearly has, some of `start..end`.
+    fn near(&self, start: u64, end: u64) -> impl Iterator<Item = &Window> {
+        let first = start.saturating_sub(MAX_WINDOW as u64);
+        self.by_code.on(first, end).map(|i| &self.windows[i])
     }
 }
 
@@ -143,17 +157,15 @@ impl Tables {
 pub fn in_stub(ip: u64) -> bool {
     tables().is_some_and(|t| {
         let areas = &t.areas[..t.area_count];
-        let pads = &t.pads[..t.pad_count];
         areas.iter().any(|&(a, _)| ip.wrapping_sub(a) < AREA_LEN)
-            || pads.contains(&(ip & !(PAGE - 1)))
+            || t.pad_pages.get(ip & !(PAGE - 1)) != 0
     })
 }
 
 /// Whether a jump to a stub, or what it displaced, is in the way.
 pub fn displaces(start: u64, len: u64) -> bool {
     tables().is_some_and(|t| {
-        t.windows[..t.window_count]
-            .iter()
+        t.near(start, start + len)
             .any(|w| w.patched != 0 && w.ip < start + len && start < w.ip + u64::from(w.len))
     })
 }
@@ -286,10 +298,8 @@ fn pristine(t: &mut Thread, ip: u64) -> Code {
     let (start, len) = (ip - before as u64, before + code.after);
     let seen = &mut code.bytes[..len];
     if let Some(tables) = tables() {
-        for w in tables.windows[..tables.window_count]
-            .iter()
-            .filter(|w| w.patched != 0)
-        {
+        let near = tables.near(start, start + len as u64);
+        for w in near.filter(|w| w.patched != 0) {
             overlay(start, seen, w.ip, &w.code[..JUMP]);
         }
     }
@@ -374,7 +384,7 @@ fn process_options() -> u32 {
 /// Makes the stub for the code at `ip`; returns its address.
 fn make(t: &mut Thread, tables: &mut Tables, ip: u64) -> Option<u64> {
     if tables.window_count == MAX_WINDOWS || tables.entry_count > ENTRIES / 2 {
-        return None;
+        return full();
     }
     let code = stop::without_breakpoints(|| pristine(t, ip));
     let at = room(t, tables, ip)?;
@@ -394,10 +404,15 @@ fn make(t: &mut Thread, tables: &mut Tables, ip: u64) -> Option<u64> {
     if head.window as usize > MAX_WINDOW
         || head.before as usize > code.before
         || u64::from(head.code) > ROOM
-        || tables.moved_count + count > MAX_MOVED
-        || tables.site_count + sites > MAX_SITES
     {
         return None;
+    }
+    if tables.moved_count + count > MAX_MOVED
+        || tables.site_count + sites > MAX_SITES
+        || !tables.by_code.has_room(ip - u64::from(head.before))
+        || !tables.by_stub.has_room(at)
+    {
+        return full();
     }
     let from = code.before - head.before as usize;
     let asked = ip;
@@ -433,6 +448,8 @@ fn make(t: &mut Thread, tables: &mut Tables, ip: u64) -> Option<u64> {
     tables.moved_count += count;
     tables.site_count += sites;
     commit(tables, at, head.code.into());
+    tables.by_code.add(ip, tables.window_count);
+    tables.by_stub.add(at, tables.window_count);
     tables.windows[tables.window_count] = w;
     tables.window_count += 1;
     let number = tables.window_count as u32;
@@ -467,6 +484,12 @@ fn make(t: &mut Thread, tables: &mut Tables, ip: u64) -> Option<u64> {
     entry
 }
 
+/// There is no room for another stub, of which the user is told.
+fn full() -> Option<u64> {
+    log::slot().stubs_full.store(1, Ordering::Relaxed);
+    None
+}
+
 /// Room for a stub within reach of `ip`.
 fn room(t: &mut Thread, tables: &mut Tables, ip: u64) -> Option<u64> {
     let reach = |a: u64| a.abs_diff(ip) < (1 << 31) - (1 << 24);
@@ -476,7 +499,7 @@ fn room(t: &mut Thread, tables: &mut Tables, ip: u64) -> Option<u64> {
         }
     }
     if tables.area_count == MAX_AREAS {
-        return None;
+        return full();
     }
     let base = patch::map_near(t, ip, AREA_LEN)?;
     tables.areas[tables.area_count] = (base, 0);
@@ -587,7 +610,7 @@ fn pad(t: &mut Thread, tables: &mut Tables, w: &Window, starts: u32, to: u64) ->
 
 /// Whether the page is one of pads; takes it if it is free.
 fn own_page(t: &mut Thread, tables: &mut Tables, page: u64) -> bool {
-    if tables.pads[..tables.pad_count].contains(&page) {
+    if tables.pad_pages.get(page) != 0 {
         return true;
     }
     if tables.pad_count == MAX_PADS || page < 0x1_0000 || page + PAGE > TASK_END || is_ours(page) {
@@ -598,7 +621,7 @@ fn own_page(t: &mut Thread, tables: &mut Tables, page: u64) -> bool {
     }
     tables.pads[tables.pad_count] = page;
     tables.pad_count += 1;
-    true
+    tables.pad_pages.set(page, 1)
 }
 
 /// Maps a page at `page` if nothing is there. Where it was possible when
@@ -630,19 +653,36 @@ fn map_page(t: &mut Thread, page: u64) -> bool {
 pub fn forget(addr: u64, len: u64) {
     let Some(t) = tables() else { return };
     let end = addr.saturating_add(len);
-    for i in 0..t.window_count {
-        let w = t.windows[i];
-        if w.ip < end && w.ip + u64::from(w.len) > addr && w.count > 0 {
-            t.windows[i].patched = 0;
-            for k in 0..w.count {
-                let ip = w.ip + u64::from(t.moved[(w.moved + k) as usize].at);
-                if let Some(e) = t.entry(ip)
-                    && e.0 == ip
-                    && (e.1 & NUMBER) as usize == i + 1
-                {
-                    e.1 = 0;
-                }
-            }
+    let first = addr.saturating_sub(MAX_WINDOW as u64) & !(PAGE - 1);
+    if (end - first) / PAGE > t.window_count as u64 {
+        for i in 0..t.window_count {
+            forget_window(t, i, addr, end);
+        }
+        return;
+    }
+    for page in (first..end).step_by(PAGE as usize) {
+        let mut next = t.by_code.first(page);
+        while let Some(i) = next {
+            next = t.by_code.after(i);
+            forget_window(t, i, addr, end);
+        }
+    }
+}
+
+/// Forgets a window if it has something of `addr..end`.
+fn forget_window(t: &mut Tables, i: usize, addr: u64, end: u64) {
+    let w = t.windows[i];
+    if w.ip >= end || w.ip + u64::from(w.len) <= addr {
+        return;
+    }
+    t.windows[i].patched = 0;
+    for k in 0..w.count {
+        let ip = w.ip + u64::from(t.moved[(w.moved + k) as usize].at);
+        if let Some(e) = t.entry(ip)
+            && e.0 == ip
+            && (e.1 & NUMBER) as usize == i + 1
+        {
+            e.1 = 0;
         }
     }
 }
