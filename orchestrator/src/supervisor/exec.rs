@@ -165,8 +165,10 @@ impl Supervisor<'_> {
             return Ok(());
         };
         let slot = self.arena.slot(index);
+        // Without a parent until there is something to keep: it is none that was forked and
+        // died before its first event (`recover::stillborn`).
+        slot.parent.store(0, Ordering::Relaxed);
         slot.recording.store(number, Ordering::Relaxed);
-        slot.parent.store(parent, Ordering::Relaxed);
         slot.pid
             .store(pid.as_raw().cast_unsigned(), Ordering::Relaxed);
         let mut flags = if self.no_new_privs {
@@ -186,6 +188,10 @@ impl Supervisor<'_> {
             Ok(first) => {
                 self.begin(index, number, pid.as_raw());
                 self.put_first(index, &first.records)?;
+                self.arena
+                    .slot(index)
+                    .parent
+                    .store(parent, Ordering::Relaxed);
                 self.arena.set_first_maps(index, &first.code);
                 first.maps
             }

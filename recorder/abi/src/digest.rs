@@ -62,6 +62,41 @@ impl Digest {
     }
 }
 
+/// Words of a page.
+pub const WORDS: usize = PAGE as usize / 8;
+
+/// A hash of the page at `address`; `None` if it is all zeros.
+///
+/// Four chains of 64-bit multiplications whose halves are folded together, which without
+/// vector registers take a fifth of XXH3's time. Meant for accidents, not for attacks.
+#[must_use]
+pub fn page_hash(page: &[u64; WORDS], address: u64) -> Option<u64> {
+    // Digits of pi, as good as any.
+    const KEYS: [u64; 5] = [
+        0x243f_6a88_85a3_08d3,
+        0x1319_8a2e_0370_7344,
+        0xa409_3822_299f_31d0,
+        0x082e_fa98_ec4e_6c89,
+        0x4528_21e6_38d0_1377,
+    ];
+    let mut chains = [0, 1, 2, 3].map(|i| address ^ KEYS[i]);
+    let mut all = 0;
+    for words in page.chunks_exact(8) {
+        for (i, chain) in chains.iter_mut().enumerate() {
+            let (a, b) = (words[2 * i], words[2 * i + 1]);
+            all |= a | b;
+            *chain = fold(a ^ *chain, b ^ KEYS[4]).wrapping_add(*chain);
+        }
+    }
+    let hash = chains.into_iter().fold(0, |h, c| fold(h ^ c, KEYS[4]));
+    (all != 0).then_some(hash)
+}
+
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    product as u64 ^ (product >> 64) as u64
+}
+
 /// Consecutive pages, which often differ together, are in different parts.
 fn part(number: u64) -> usize {
     (number % PARTS as u64) as usize
@@ -96,6 +131,27 @@ mod tests {
             d.add(address, hash);
         }
         d
+    }
+
+    #[test]
+    fn each_bit_and_place_changes_the_hash() {
+        let mut page: [u64; WORDS] =
+            core::array::from_fn(|i| if i % 3 == 0 { 0 } else { i as u64 });
+        let hash = page_hash(&page, 0x5000).unwrap();
+        assert_ne!(page_hash(&page, 0x6000), Some(hash));
+        for bit in 0..64 * WORDS {
+            page[bit / 64] ^= 1 << (bit % 64);
+            assert_ne!(page_hash(&page, 0x5000), Some(hash), "bit {bit}");
+            page[bit / 64] ^= 1 << (bit % 64);
+        }
+        for (i, j) in (0..WORDS).flat_map(|i| (0..i).map(move |j| (i, j))) {
+            if page[i] != page[j] {
+                page.swap(i, j);
+                assert_ne!(page_hash(&page, 0x5000), Some(hash), "words {i} and {j}");
+                page.swap(i, j);
+            }
+        }
+        assert_eq!(page_hash(&[0; WORDS], 0x5000), None);
     }
 
     #[test]

@@ -8,11 +8,10 @@ use crate::sys::{call, nr};
 use crate::thread::Thread;
 use crate::{log, replay};
 use core::sync::atomic::Ordering;
-use orch_abi::digest::{Difference, Digest, PARTS};
+use orch_abi::digest::{Difference, Digest, PARTS, WORDS, page_hash};
 use orch_abi::layout::{PAGE, is_ours};
 use orch_abi::record::Kind;
 use orch_abi::shared::option;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 const AT_FDCWD: u64 = -100_i64 as u64;
 const O_CLOEXEC: u64 = 0o2_000_000;
@@ -107,13 +106,10 @@ fn add_range(d: &mut Digest, limit: u64, pagemap: u64, start: u64, len: u64, add
 /// Adds the page at `at`, which the program has at `address`.
 fn add_page(d: &mut Digest, at: u64, address: u64) {
     // SAFETY: the page is mapped and readable.
-    let page = unsafe { core::slice::from_raw_parts(at as *const u64, PAGE as usize / 8) };
-    if page.iter().all(|&w| w == 0) {
-        return;
+    let page = unsafe { &*(at as *const [u64; WORDS]) };
+    if let Some(hash) = page_hash(page, address) {
+        d.add(address, hash);
     }
-    // SAFETY: the same memory as bytes.
-    let bytes = unsafe { core::slice::from_raw_parts(at as *const u8, PAGE as usize) };
-    d.add(address, xxh3_64_with_seed(bytes, address));
 }
 
 /// Calls `f` for each writable private mapping of the program.
