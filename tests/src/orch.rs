@@ -117,6 +117,7 @@ impl Place {
             .env("HOME", self.work())
             .env("TMPDIR", self.work())
             .env("XDG_DATA_HOME", self.path().join("data"))
+            .env("XDG_CACHE_HOME", self.path().join("cache"))
             .env("LANG", "C.UTF-8");
         if self.user == User::Ordinary && is_root() {
             // Clears the supplementary groups too.

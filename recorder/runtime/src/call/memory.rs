@@ -42,6 +42,7 @@ pub fn perform(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
                 log_map(args, 0, ACTIVE);
             }
             Captured::No => return refuse(t, Some(c), number, args, errno::ENODEV, true),
+            Captured::NotToExecute => return refuse(t, Some(c), number, args, errno::EPERM, true),
         }
     }
     let (mut len, file) = (args[1], file.unwrap_or_default());
@@ -221,6 +222,10 @@ enum Captured {
     Shared,
     /// A device whose memory cannot be recorded.
     No,
+    /// Memory that one mapping writes to and the other executes: nothing sees what is
+    /// executed. Compilers at run time do without, if it is denied as on a file system
+    /// that is mounted noexec (mmap(2), EPERM).
+    NotToExecute,
 }
 
 /// Finds or makes the session's copy of the file behind `fd`.
@@ -240,7 +245,11 @@ fn capture(fd: u64, shared: bool, prot: u64) -> Captured {
             Captured::No
         };
     }
-    if shared && prot & mm::EXEC == 0 && is_shared(fd, &stat) {
+    let executes = prot & mm::EXEC != 0;
+    if shared && executes && on_tmpfs(fd) {
+        return Captured::NotToExecute;
+    }
+    if shared && !executes && is_shared(fd, &stat) {
         return Captured::Shared;
     }
     let key = [
