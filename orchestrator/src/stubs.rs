@@ -52,8 +52,9 @@ impl Maker {
             let answering = Arc::clone(&answering);
             move || make(&arena, &answering, &stop)
         };
+        // Before it looks for the first time: whoever it does not see then rings.
+        arena.control().stub_maker.store(1, Ordering::SeqCst);
         let thread = Some(thread::spawn(run));
-        arena.control().stub_maker.store(1, Ordering::Release);
         Self {
             arena: Arc::clone(arena),
             stop,

@@ -4,7 +4,7 @@
 //! whether a page was ever touched, makes no difference.
 
 use crate::process::process;
-use crate::sys::{call, nr};
+use crate::sys::{self, call, nr};
 use crate::thread::Thread;
 use crate::{log, replay};
 use core::sync::atomic::Ordering;
@@ -13,7 +13,6 @@ use orch_abi::layout::{PAGE, is_ours};
 use orch_abi::record::Kind;
 use orch_abi::shared::option;
 
-const AT_FDCWD: u64 = -100_i64 as u64;
 const O_CLOEXEC: u64 = 0o2_000_000;
 
 static mut MAPS: [u8; 16 << 10] = [0; 16 << 10];
@@ -56,14 +55,8 @@ pub fn check(t: &mut Thread) {
 }
 
 fn walk(d: &mut Digest, limit: u64) {
-    let maps = call(
-        nr::OPENAT,
-        &[AT_FDCWD, c"/proc/self/maps".as_ptr() as u64, O_CLOEXEC],
-    );
-    let pagemap = call(
-        nr::OPENAT,
-        &[AT_FDCWD, c"/proc/self/pagemap".as_ptr() as u64, O_CLOEXEC],
-    );
+    let maps = sys::open_own(c"/proc/self/maps", O_CLOEXEC);
+    let pagemap = sys::open_own(c"/proc/self/pagemap", O_CLOEXEC);
     if maps >= 0 && pagemap >= 0 {
         each_writable(maps as u64, |start, end| {
             add_range(d, limit, pagemap as u64, start, end - start, start);

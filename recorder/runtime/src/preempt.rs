@@ -7,7 +7,7 @@
 use crate::arch::x86_64 as arch;
 use crate::process::process;
 use crate::signal::{self, Context};
-use crate::sys::{call, nr};
+use crate::sys::{self, call, nr};
 use crate::thread::{self, Thread};
 use crate::{digest, log, nearby, patch, replay, shm, stop, stub};
 use core::sync::atomic::Ordering;
@@ -325,13 +325,9 @@ pub fn overlay(start: u64, code: &mut [u8]) {
 
 /// Writes to the program's code, whatever its protection.
 pub fn write_code(at: u64, bytes: &[u8]) {
-    const AT_FDCWD: u64 = -100_i64 as u64;
     const O_RDWR: u64 = 2;
     const PWRITE64: u64 = 18;
-    let fd = call(
-        nr::OPENAT,
-        &[AT_FDCWD, c"/proc/self/mem".as_ptr() as u64, O_RDWR],
-    );
+    let fd = sys::open_own(c"/proc/self/mem", O_RDWR);
     if call(
         PWRITE64,
         &[fd as u64, bytes.as_ptr() as u64, bytes.len() as u64, at],

@@ -55,6 +55,7 @@ pub mod nr {
 #[allow(missing_docs)]
 pub mod errno {
     pub const EPERM: i64 = 1;
+    pub const EACCES: i64 = 13;
     pub const EINTR: i64 = 4;
     pub const EAGAIN: i64 = 11;
     pub const ENOMEM: i64 = 12;
@@ -98,6 +99,27 @@ pub fn call(nr: u64, args: &[u64]) -> i64 {
     // SAFETY: every caller in this crate passes addresses of its own memory,
     // or addresses of the program that it was asked to act on.
     unsafe { syscall6(nr, a) }
+}
+
+/// Opens a file of /proc/self. Who has changed the user may not, as the files are then
+/// root's, until the process may be dumped again (proc(5), PR_SET_DUMPABLE(2const)).
+pub fn open_own(path: &core::ffi::CStr, flags: u64) -> i64 {
+    const AT_FDCWD: u64 = -100_i64 as u64;
+    const PR_GET_DUMPABLE: u64 = 3;
+    const PR_SET_DUMPABLE: u64 = 4;
+    let open = || call(nr::OPENAT, &[AT_FDCWD, path.as_ptr() as u64, flags]);
+    let fd = open();
+    if fd != -errno::EACCES {
+        return fd;
+    }
+    let before = call(nr::PRCTL, &[PR_GET_DUMPABLE]);
+    call(nr::PRCTL, &[PR_SET_DUMPABLE, 1]);
+    let fd = open();
+    if before != 1 {
+        // What root has set for such processes (2) nobody can set.
+        call(nr::PRCTL, &[PR_SET_DUMPABLE, 0]);
+    }
+    fd
 }
 
 /// mmap at exactly `addr`, private and anonymous.
