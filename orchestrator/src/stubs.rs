@@ -1,7 +1,7 @@
 //! Answers processes that ask for a stub (`orch_shm_tracker`).
 
-use orch_abi::shared::{Bell, request, state};
-use orch_recorder::arena::{Arena, futex_wait, futex_wake};
+use orch_abi::shared::{request, state};
+use orch_recorder::arena::{Arena, ring, wait};
 use orch_shm_tracker::stub;
 use std::hint::spin_loop;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -78,9 +78,7 @@ impl Drop for Maker {
     fn drop(&mut self) {
         self.arena.control().stub_maker.store(0, Ordering::Release);
         self.stop.store(true, Ordering::Release);
-        let Bell(bell) = &self.arena.control().stub_bell;
-        bell.fetch_add(1, Ordering::Release);
-        futex_wake(bell);
+        ring(&self.arena.control().stub_bell);
         if let Some(thread) = self.thread.take() {
             let _ignored = thread.join();
         }
@@ -96,10 +94,10 @@ fn make(arena: &Arena, answering: &Mutex<()>, stop: &AtomicBool) {
     // Who got one often wants the next soon, and would wait longer for this thread to be
     // woken than for the answer.
     const SOON: Duration = Duration::from_micros(100);
-    let Bell(bell) = &arena.control().stub_bell;
+    let bell = &arena.control().stub_bell;
     let mut answered = Instant::now();
     while !stop.load(Ordering::Acquire) {
-        let seen = bell.load(Ordering::Acquire);
+        let seen = bell.rung();
         let used = arena.control().slots_used.load(Ordering::Acquire);
         let asks = |&index: &u32| {
             let slot = arena.slot(index);
@@ -113,9 +111,9 @@ fn make(arena: &Arena, answering: &Mutex<()>, stop: &AtomicBool) {
                 answered = Instant::now();
             }
         }
-        while bell.load(Ordering::Acquire) == seen {
+        while bell.rung() == seen {
             if answered.elapsed() > SOON {
-                futex_wait(bell, seen, WAIT);
+                wait(bell, seen, WAIT);
                 break;
             }
             spin_loop();

@@ -457,14 +457,25 @@ impl Arena {
     /// Waits until a slot rings, `seen` being the doorbell's value before the
     /// slots were last looked at; true if it did not until the time was over.
     pub fn wait_doorbell(&self, seen: u32, time: Duration) -> bool {
-        let Bell(bell) = &self.control().doorbell;
-        futex_wait(bell, seen, time);
-        bell.load(Ordering::Acquire) == seen
+        let bell = &self.control().doorbell;
+        wait(bell, seen, time);
+        bell.rung() == seen
     }
 }
 
 fn ring_len() -> usize {
     usize::try_from(RING_LEN).expect("64 bits")
+}
+
+/// Waits until the bell is rung more than `seen` times, at most `time`.
+pub fn wait(Bell(bell): &Bell, seen: u32, time: Duration) {
+    futex_wait(bell, seen, time);
+}
+
+/// Rings the bell.
+pub fn ring(Bell(bell): &Bell) {
+    bell.fetch_add(1, Ordering::Release);
+    futex_wake(bell);
 }
 
 /// Wakes everybody who waits on `word`, in whatever process.

@@ -7,6 +7,7 @@ mod fd_passing;
 pub mod files;
 pub mod image;
 pub mod launch;
+pub mod limit;
 pub mod print;
 pub mod recover;
 pub mod relocate;

@@ -9,7 +9,7 @@ mod meta;
 mod place;
 
 pub use meta::{CpuModel, FORMAT, Meta, Refused};
-pub use place::{default_dir, link_latest, list, locate, root};
+pub use place::{base_dir, default_dir, link_latest, list, locate, root};
 
 use crate::files::{FileStore, FileStoreError};
 use crate::trace::{RecordingId, RecordingReader, RecordingWriter, Summary, TraceError};

@@ -15,6 +15,7 @@ mod worker;
 use super::Usage;
 use crate::position::When;
 use anyhow::{Result, bail};
+use orch_recorder::session;
 use orch_tui::script::{self, Step};
 use orch_tui::terminal::{self, End};
 use orch_tui::{Overlay, State, Theme, svg};
@@ -149,9 +150,7 @@ fn theme(args: &Args) -> Theme {
 
 /// Whether nobody has used this before; the next time somebody has.
 fn is_first() -> bool {
-    let dir = env::var_os("XDG_STATE_HOME").map(PathBuf::from);
-    let home = || Some(PathBuf::from(env::var_os("HOME")?).join(".local/state"));
-    let Some(dir) = dir.filter(|d| d.is_absolute()).or_else(home) else {
+    let Some(dir) = session::base_dir("XDG_STATE_HOME", ".local/state") else {
         return false;
     };
     let file = dir.join("orch/tui-tour");

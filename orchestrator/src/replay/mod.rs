@@ -127,7 +127,7 @@ impl Replayer<'_> {
         let parallel = std::thread::available_parallelism().map_or(2, usize::from);
         let mut roots = 0;
         loop {
-            let seen = self.arena.control().doorbell.0.load(Ordering::Acquire);
+            let seen = self.arena.control().doorbell.rung();
             while roots < parallel.max(1)
                 && self.running.len() < 256
                 && let Some(root) = self.queue.pop_front()

@@ -169,7 +169,7 @@ impl Supervisor<'_> {
     fn run(&mut self, options: &Options) -> Result<()> {
         let mut idle = false;
         loop {
-            let seen = self.arena.control().doorbell.0.load(Ordering::Acquire);
+            let seen = self.arena.control().doorbell.rung();
             self.forward_signals();
             self.reserve_slots()?;
             // First those who wait for an answer.
@@ -249,7 +249,7 @@ impl Supervisor<'_> {
         while !self.live.is_empty() && start.elapsed() < Duration::from_secs(5) {
             self.answer_requests();
             self.poll_execs()?;
-            let seen = self.arena.control().doorbell.0.load(Ordering::Acquire);
+            let seen = self.arena.control().doorbell.rung();
             self.tidy_slots(seen, true)?;
             self.reap()?;
             if !hard && start.elapsed() > Duration::from_secs(2) {

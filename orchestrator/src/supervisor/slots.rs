@@ -34,8 +34,6 @@ pub struct Live {
     pub(super) gone: Option<Instant>,
     /// Safe points passed when last looked at, and when that was.
     progress: (u64, Instant),
-    /// The user knows that it has no room for more stubs.
-    told_of_stubs: bool,
 }
 
 /// Less than so many bytes can wait in the ring until there is nothing else to do.
@@ -76,7 +74,6 @@ impl Supervisor<'_> {
             end: None,
             gone: None,
             progress: (0, Instant::now()),
-            told_of_stubs: false,
         };
         self.live.insert(index, live);
     }
@@ -185,7 +182,7 @@ impl Supervisor<'_> {
             }
             busy = true;
             self.next_slot = index + 1;
-            let rung = self.arena.control().doorbell.0.load(Ordering::Acquire) != seen;
+            let rung = self.arena.control().doorbell.rung() != seen;
             if rung && backlog <= BACKLOG {
                 return Ok(true);
             }
@@ -217,22 +214,20 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Why a program that reaches shared memory from very many places is slow.
-    fn tell_of_stubs(&mut self, index: u32) {
-        let full = self.arena.slot(index).stubs_full.load(Ordering::Relaxed) != 0;
-        let Some(live) = self
-            .live
-            .get_mut(&index)
-            .filter(|l| full && !l.told_of_stubs)
-        else {
+    /// Tells, once, why a program that reaches shared memory from very many places is slow.
+    fn tell_of_stubs(&self, index: u32) {
+        const TOLD: u32 = 2;
+        let slot = self.arena.slot(index);
+        if slot.stubs_full.load(Ordering::Relaxed) != 1 {
             return;
-        };
-        live.told_of_stubs = true;
+        }
+        slot.stubs_full.store(TOLD, Ordering::Relaxed);
         super::warn(&format!(
             "p{} (pid {}) reaches shared memory from more places in its code than can be \
              made fast; all is recorded, but what it does from further places takes \
              microseconds each time",
-            live.recording, live.pid
+            slot.recording.load(Ordering::Relaxed),
+            slot.pid.load(Ordering::Relaxed)
         ));
     }
 

@@ -5,7 +5,7 @@ use super::code::{CodeMap, Meaning};
 use super::event::{self, Event};
 use super::motion::Watch;
 use super::process::{Begin, Place, Process};
-use super::saved::{Store, limit};
+use super::saved::{DEFAULT_MIB, Store};
 use crate::position::{At, Pass, Position};
 use crate::replay::host;
 use crate::replay::plan::Plan;
@@ -14,6 +14,7 @@ use anyhow::{Result, bail};
 use orch_abi::record::{Kind, Regs, flag};
 use orch_abi::stop::command;
 use orch_recorder::arena::Arena;
+use orch_recorder::limit;
 use orch_recorder::session::Session;
 use orch_recorder::trace::{RecordingId, Tick};
 use std::collections::{BTreeMap, BTreeSet};
@@ -184,7 +185,7 @@ impl Travel {
         let mut travel = Self {
             process,
             saved,
-            memory_limit: limit(MEMORY),
+            memory_limit: limit::bytes(MEMORY, DEFAULT_MIB),
             weighed: Clock::now(),
             checkpoints: Vec::new(),
             waypoints: Vec::new(),

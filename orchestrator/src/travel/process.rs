@@ -164,7 +164,7 @@ impl Process {
     pub fn wait_for_event(&mut self) -> Result<()> {
         let mut looked = Instant::now();
         loop {
-            let seen = self.arena.control().doorbell.0.load(Ordering::Acquire);
+            let seen = self.arena.control().doorbell.rung();
             if self.slot().stop.state.load(Ordering::Acquire) == state::STOPPED {
                 let end = self.slot().stop.why.load(Ordering::Relaxed) == why::END;
                 self.place = if end { Place::End } else { Place::Event };
@@ -256,7 +256,7 @@ impl Process {
         futex_wake(&stop.command);
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
-            let seen = self.arena.control().doorbell.0.load(Ordering::Acquire);
+            let seen = self.arena.control().doorbell.rung();
             let made = new.state.load(Ordering::Acquire) == life::ACTIVE;
             if made && new.stop.state.load(Ordering::Acquire) == state::STOPPED {
                 break;

@@ -11,6 +11,7 @@ mod take;
 use super::engine::Spot;
 use super::process::{Begin, Process};
 use anyhow::Result;
+use orch_recorder::limit;
 use orch_recorder::session::Session;
 use orch_recorder::trace::RecordingId;
 use std::fs::{self, DirBuilder, File};
@@ -23,6 +24,8 @@ use std::time::{Duration, Instant, SystemTime};
 const DIR: &str = "checkpoints";
 /// The bytes that those of a session may take in all: a number of MiB, 0 for none.
 const LIMIT: &str = "ORCH_CHECKPOINTS";
+/// If that, or that of checkpoints in memory, is not set.
+pub const DEFAULT_MIB: u64 = 1 << 10;
 /// How long a way must take that is not to be gone again, in milliseconds; tests make it short.
 const AFTER: &str = "ORCH_CHECKPOINT_AFTER";
 /// If that is not set.
@@ -46,7 +49,7 @@ impl Store {
         let mut store = Self {
             dir: session.dir().join(DIR),
             recording,
-            limit: limit(LIMIT),
+            limit: limit::bytes(LIMIT, DEFAULT_MIB),
             after: Duration::from_millis(number(AFTER).unwrap_or(DEFAULT_AFTER)),
             cost: Duration::ZERO,
             list: Vec::new(),
@@ -143,19 +146,11 @@ impl Store {
     /// Removes what was not used for longest.
     fn keep_to_limit(&mut self) {
         let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
-        let mut files: Vec<(SystemTime, u64, PathBuf)> = entries
-            .filter_map(|e| {
-                let meta = e.metadata().ok()?;
-                Some((meta.modified().ok()?, meta.len(), e.path()))
-            })
-            .collect();
-        files.sort();
-        let mut sum: u64 = files.iter().map(|f| f.1).sum();
-        for (_, len, path) in files {
-            if sum <= self.limit {
-                break;
-            }
-            sum -= len;
+        let files = entries.filter_map(|e| {
+            let meta = e.metadata().ok()?;
+            Some((meta.modified().ok()?, meta.len(), e.path()))
+        });
+        for path in limit::surplus(files.collect(), self.limit) {
             self.remove(&path);
         }
     }
@@ -179,11 +174,6 @@ fn parse(name: &str) -> Option<(u32, Spot)> {
     let offset = parts.next()?.parse().ok()?;
     let saved = Spot { at, offset };
     parts.next().is_none().then_some((recording, saved))
-}
-
-/// As many bytes as an environment variable says, in MiB; 1 GiB if it does not.
-pub fn limit(variable: &str) -> u64 {
-    number(variable).unwrap_or(1 << 10).saturating_mul(1 << 20)
 }
 
 fn number(variable: &str) -> Option<u64> {

@@ -67,8 +67,8 @@ pub const WORDS: usize = PAGE as usize / 8;
 
 /// A hash of the page at `address`; `None` if it is all zeros.
 ///
-/// Four chains of 64-bit multiplications whose halves are folded together, which without
-/// vector registers take a fifth of XXH3's time. Meant for accidents, not for attacks.
+/// Four chains of 64-bit multiplications whose halves are folded together: without vector
+/// registers they are quicker than XXH3. Meant for accidents, not for attacks.
 #[must_use]
 pub fn page_hash(page: &[u64; WORDS], address: u64) -> Option<u64> {
     // Digits of pi, as good as any.

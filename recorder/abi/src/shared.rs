@@ -7,7 +7,7 @@
 use crate::layout::{PAGE, STAGE_LEN};
 use crate::record::Regs;
 use crate::stop::Stop;
-use core::sync::atomic::{AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Identifies an arena of this layout.
 pub const MAGIC: u64 = 0x3430_4148_4352_4f21;
@@ -87,6 +87,13 @@ pub struct Control {
 /// what changes all the time.
 #[repr(C, align(64))]
 pub struct Bell(pub AtomicU32);
+
+impl Bell {
+    /// How often it was rung, to wait for the next time.
+    pub fn rung(&self) -> u32 {
+        self.0.load(Ordering::Acquire)
+    }
+}
 
 /// How many mappings of code a new image can have that the supervisor tells of in
 /// the slot's message ([`crate::record::Map`]; the last has no length).
@@ -313,7 +320,8 @@ pub struct Slot {
     pub progress: AtomicU64,
     /// Set while a caught signal waits for a safe point.
     pub signal_waits: AtomicU32,
-    /// Set when there is no room for another stub: what comes now is slow.
+    /// 1 when there is no room for another stub: what comes now is slow. 2 when the user
+    /// was told.
     pub stubs_full: AtomicU32,
     /// Registers of the program when the runtime was put in (boot).
     pub boot_regs: Regs,

@@ -420,43 +420,30 @@ pub fn syscall(kind: Kind, nr: u16, flags: u8, tick: u64, body: &Syscall, pieces
         l.unstage();
     }
     if let Some(mut to) = l.room(size_of::<Head>() + len) {
-        // SAFETY: there is room for all of it.
-        unsafe {
-            to = put(to, bytes_of(&head));
-            to = put(to, bytes_of(body));
-            for piece in list {
-                to = put(to, bytes_of(piece));
-                let from = shm::copy(piece.addr) as *const u8;
-                copy_padded(from, to, piece.len as usize);
-                to = to.add(pad8(piece.len as usize));
-            }
-            // The supervisor has had the lines of the next record: they take long to come.
-            for line in 0..3 {
-                fetch_for_writing(to.wrapping_add(64 * line));
-            }
-        }
+        // SAFETY: there is room for all of it, and all of it is readable.
+        each_part(&head, body, list, |from, len| unsafe {
+            copy_padded(from, to, len);
+            to = to.add(pad8(len));
+        });
         l.cursor += (size_of::<Head>() + len) as u64;
-    } else {
-        l.put(bytes_of(&head));
-        l.put(bytes_of(body));
-        for piece in list {
-            l.put(bytes_of(piece));
-            l.put_raw(shm::copy(piece.addr) as *const u8, piece.len as usize);
+        // The supervisor has had the lines of the next record: they take long to come.
+        for line in 0..3 {
+            fetch_for_writing(to.wrapping_add(64 * line));
         }
+    } else {
+        each_part(&head, body, list, |from, len| l.put_raw(from, len));
     }
     l.publish();
 }
 
-/// Copies a plain structure, of a multiple of 8 bytes; returns what is behind it.
-///
-/// # Safety
-/// `to` is aligned to 8 and has room.
+/// What a call's record has, in order: where it is, and how many bytes.
 #[inline(always)]
-unsafe fn put(to: *mut u8, bytes: &[u8]) -> *mut u8 {
-    // SAFETY: by the caller.
-    unsafe {
-        copy_padded(bytes.as_ptr(), to, bytes.len());
-        to.add(bytes.len())
+fn each_part(head: &Head, body: &Syscall, list: &[Piece], mut put: impl FnMut(*const u8, usize)) {
+    put(bytes_of(head).as_ptr(), size_of::<Head>());
+    put(bytes_of(body).as_ptr(), size_of::<Syscall>());
+    for piece in list {
+        put(bytes_of(piece).as_ptr(), size_of::<Piece>());
+        put(shm::copy(piece.addr) as *const u8, piece.len as usize);
     }
 }
 

@@ -33,6 +33,7 @@ mod stage;
 mod stop;
 mod stub;
 mod sys;
+mod table;
 mod thread;
 mod xstate;
 

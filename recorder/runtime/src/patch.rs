@@ -4,7 +4,7 @@
 //! `cpuid`, of which the start of a program executes dozens, is treated likewise.
 
 use crate::sys::{call, mm, nr};
-use crate::{log, preempt, replay, shm, stop, thread};
+use crate::{log, preempt, replay, shm, stop, table, thread};
 use orch_abi::layout::PAGE;
 use orch_abi::record::{Kind, Map};
 use orch_abi::shared::option;
@@ -98,13 +98,9 @@ fn probe(after: u64) -> Option<&'static mut (u64, u32)> {
     }
 }
 
-fn lookup(table: &mut [(u64, u32)], after: u64) -> Option<&mut (u64, u32)> {
-    let start = (after.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52) as usize;
-    let n = table.len();
-    (start..start + 64)
-        .map(|i| i % n)
-        .find(|&i| table[i].0 == after || table[i].0 == 0)
-        .map(|i| &mut table[i])
+fn lookup(rows: &mut [(u64, u32)], after: u64) -> Option<&mut (u64, u32)> {
+    const FAR: usize = 64;
+    table::row(rows, after, FAR).map(|i| &mut rows[i])
 }
 
 /// Where the program goes on when its instruction pointer is `ip`: `ip`,

@@ -6,6 +6,7 @@
 //! its times. A session needs nothing of this: what it links stays when the cache goes.
 
 use super::FileVersion;
+use crate::{limit, session};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -43,17 +44,8 @@ impl Cache {
     /// The user's, in `$XDG_CACHE_HOME/orch/files`, if there can be one.
     #[must_use]
     pub fn of_user() -> Option<Self> {
-        let absolute = |name| {
-            let path = std::env::var_os(name).map(PathBuf::from);
-            path.filter(|p| p.is_absolute())
-        };
-        let home = || Some(absolute("HOME")?.join(".cache"));
-        let dir = absolute("XDG_CACHE_HOME").or_else(home)?;
-        let mib = std::env::var(LIMIT).ok().and_then(|v| v.parse().ok());
-        Self::open(
-            &dir.join("orch/files"),
-            mib.unwrap_or(DEFAULT_MIB).saturating_mul(1 << 20),
-        )
+        let dir = session::base_dir("XDG_CACHE_HOME", ".cache")?;
+        Self::open(&dir.join("orch/files"), limit::bytes(LIMIT, DEFAULT_MIB))
     }
 
     /// That in `dir`; none if others can write there.
@@ -137,15 +129,9 @@ impl Cache {
             };
             all.push((used.unwrap_or(UNIX_EPOCH), size, path));
         }
-        all.sort_unstable();
-        let mut total: u64 = all.iter().map(|(_, size, _)| size).sum();
-        for (_, size, path) in all {
-            if total <= self.limit {
-                break;
-            }
+        for path in limit::surplus(all, self.limit) {
             let _ignored: io::Result<()> = fs::remove_file(about(&path));
             fs::remove_file(&path)?;
-            total -= size;
         }
         Ok(())
     }

@@ -16,16 +16,21 @@ const VARIABLE: &str = "ORCH_SESSION";
 
 /// The directory that sessions go to: `$XDG_DATA_HOME/orch`, or `~/.local/share/orch`.
 pub fn root() -> Result<PathBuf, SessionError> {
-    // Relative paths are to be ignored: XDG Base Directory Specification.
+    base_dir("XDG_DATA_HOME", ".local/share")
+        .map(|data| data.join("orch"))
+        .ok_or(SessionError::NoHome)
+}
+
+/// The directory that a variable names, or else `below` the user's home. Relative paths
+/// are to be ignored (XDG Base Directory Specification).
+#[must_use]
+pub fn base_dir(variable: &str, below: &str) -> Option<PathBuf> {
     let absolute = |name: &str| {
         std::env::var_os(name)
             .map(PathBuf::from)
             .filter(|p| p.is_absolute())
     };
-    absolute("XDG_DATA_HOME")
-        .or_else(|| Some(absolute("HOME")?.join(".local/share")))
-        .map(|data| data.join("orch"))
-        .ok_or(SessionError::NoHome)
+    absolute(variable).or_else(|| Some(absolute("HOME")?.join(below)))
 }
 
 /// Makes the first free `PROGRAM-N` in [`root`]; two runs at a time get different ones.

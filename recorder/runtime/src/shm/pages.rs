@@ -1,5 +1,6 @@
 //! What begins on a page, found without looking at everything there is.
 
+use crate::table;
 use orch_abi::layout::PAGE;
 
 /// Rows of a table.
@@ -7,18 +8,14 @@ const ROWS: usize = 1 << 15;
 /// Most rows that are looked at.
 const FAR: usize = 128;
 
-/// Open-addressed: pages, and a number above 0 for each.
+/// Pages, and a number above 0 for each.
 pub struct Pages {
     rows: [(u64, u32); ROWS],
 }
 
 impl Pages {
     fn row(&self, page: u64) -> Option<usize> {
-        let hash = (page / PAGE).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let first = (hash >> (64 - ROWS.trailing_zeros())) as usize;
-        (first..first + FAR)
-            .map(|i| i % ROWS)
-            .find(|&i| self.rows[i].1 == 0 || self.rows[i].0 == page)
+        table::row(&self.rows, page, FAR)
     }
 
     /// The number of the page at `page`, or 0.

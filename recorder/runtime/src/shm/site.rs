@@ -13,7 +13,7 @@ use super::pages::{Chains, Pages};
 use crate::signal::Context;
 use crate::sys::{self, call, mm, nr};
 use crate::thread::Thread;
-use crate::{arch, log, patch, preempt, replay, stop};
+use crate::{arch, log, patch, preempt, replay, stop, table};
 use core::sync::atomic::Ordering;
 use orch_abi::access::{Moved, Site, Stub, kind};
 use orch_abi::layout::{PAGE, SHARED_BASE, TASK_END, is_ours};
@@ -99,15 +99,8 @@ pub fn site(index: u32) -> &'static Site {
 
 impl Tables {
     fn entry(&mut self, ip: u64) -> Option<&mut (u64, u32)> {
-        let mut i =
-            (ip.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - ENTRIES.trailing_zeros())) as usize;
-        for _ in 0..256 {
-            if self.entries[i].0 == ip || self.entries[i].0 == 0 {
-                return Some(&mut self.entries[i]);
-            }
-            i = (i + 1) % ENTRIES;
-        }
-        None
+        const FAR: usize = 256;
+        table::row(&self.entries, ip, FAR).map(|i| &mut self.entries[i])
     }
 
     fn window_of(&mut self, ip: u64) -> Option<Window> {
@@ -486,7 +479,8 @@ fn make(t: &mut Thread, tables: &mut Tables, ip: u64) -> Option<u64> {
 
 /// There is no room for another stub, of which the user is told.
 fn full() -> Option<u64> {
-    log::slot().stubs_full.store(1, Ordering::Relaxed);
+    // It stays 2 once that is done.
+    log::slot().stubs_full.fetch_max(1, Ordering::Relaxed);
     None
 }
 
