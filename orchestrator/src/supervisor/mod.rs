@@ -72,6 +72,8 @@ pub struct Supervisor<'a> {
     load: load::Load,
     /// The slot to tidy up next.
     next_slot: u32,
+    /// When a signal or a thread was last seen to wait for a thread that computes.
+    hurried: Option<Instant>,
     /// Slots that have room on the disk.
     reserved: u32,
     no_new_privs: bool,
@@ -139,6 +141,7 @@ pub fn record(session: &Session, command: &[OsString], options: &Options) -> Res
         told: HashSet::new(),
         load: load::Load::new(),
         next_slot: 0,
+        hurried: None,
         reserved: 0,
         no_new_privs: !watch::may_filter(),
         filter_installed: false,
@@ -164,6 +167,9 @@ pub fn record(session: &Session, command: &[OsString], options: &Options) -> Res
 fn warn(text: &str) {
     eprintln!("orch: {text}");
 }
+
+/// How long after a thread was waited for that is likely again.
+const RECENT: Duration = Duration::from_secs(1);
 
 impl Supervisor<'_> {
     fn run(&mut self, options: &Options) -> Result<()> {
@@ -191,8 +197,13 @@ impl Supervisor<'_> {
             }
             idle = false;
             if !busy {
-                // The doorbell cuts this short for all that is urgent.
-                let wait = if self.pending.is_empty() { 5 } else { 1 };
+                // The doorbell cuts this short for all that is urgent. To be woken for nothing
+                // costs the programs the contents of a processor's caches.
+                let wait = match () {
+                    () if !self.pending.is_empty() => 1,
+                    () if self.hurried.is_some_and(|at| at.elapsed() < RECENT) => 5,
+                    () => 20,
+                };
                 idle = self.arena.wait_doorbell(seen, Duration::from_millis(wait));
             }
         }

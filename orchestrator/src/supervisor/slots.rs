@@ -40,7 +40,7 @@ pub struct Live {
 const LITTLE: u64 = 64 << 10;
 /// From so many bytes on, a recording's data is not compressed while the programs
 /// keep all processors busy.
-const MUCH: u64 = 1 << 20;
+const MUCH: u64 = 256 << 10;
 /// So many recordings may have ended and still wait to be completed.
 const BACKLOG: usize = 16;
 /// How long a caught signal may wait for a safe point of its thread.
@@ -200,6 +200,9 @@ impl Supervisor<'_> {
             return;
         };
         let now = Instant::now();
+        if signal || thread {
+            self.hurried = Some(now);
+        }
         let at = slot.progress.load(Ordering::Relaxed);
         if at != live.progress.0 || !signal && !thread {
             live.progress = (at, now);
@@ -275,7 +278,8 @@ impl Supervisor<'_> {
                     .context("cannot write the session")?,
             ),
         };
-        writer.set_plain(writer.offset() >= MUCH && self.load.is_full());
+        let bulk = writer.offset() + self.buffer.len() as u64 >= MUCH;
+        writer.set_plain(bulk && self.load.is_full());
         writer
             .append(&self.buffer)
             .context("cannot write the session; what was recorded so far is readable")?;
