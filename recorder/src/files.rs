@@ -10,7 +10,7 @@ mod cpuid;
 
 use cache::About;
 pub use cache::Cache;
-use cpuid::Candidates;
+use cpuid::{Candidates, RULES};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -255,14 +255,22 @@ impl FileStore {
             hash_of(file, &mut out, seen).map_err(FileStoreError::io("capture", path))?
         };
         let cpuids = candidates.map(|c| c.instructions(file));
-        Ok((copy, About { hash, cpuids }))
+        let rules = RULES;
+        Ok((
+            copy,
+            About {
+                hash,
+                cpuids,
+                rules,
+            },
+        ))
     }
 
     /// Takes a copy into the list, or the one that has the same content already.
     fn keep(
         &mut self,
         copy: PathBuf,
-        About { hash, cpuids }: About,
+        About { hash, cpuids, .. }: About,
         path: &Path,
         version: FileVersion,
     ) -> Result<FileId, FileStoreError> {

@@ -4,7 +4,7 @@
 
 use iced_x86::{Decoder, DecoderOptions, Instruction};
 use object::{Object as _, ObjectSection as _};
-use orch_abi::window::{Flow, decode, repeated, window};
+use orch_abi::window::{Flow, asked_for, decode, executed, repeated, window};
 use orch_recorder::relocate::relocate;
 use proptest::prelude::*;
 use std::sync::OnceLock;
@@ -139,4 +139,30 @@ proptest! {
         let back = new[old.len()];
         prop_assert_eq!(back.near_branch_target(), ip + w.len as u64);
     }
+}
+
+#[test]
+fn what_is_executed_on_a_page() {
+    let mut page = [0x90; 4096];
+    // test %edi,%edi; jne +4; cpuid; jmp *%rax; jmp over two bytes of data
+    page[..9].copy_from_slice(&[0x85, 0xff, 0x75, 0x04, 0x0f, 0xa2, 0xff, 0xe0, 0xeb]);
+    page[9..12].copy_from_slice(&[0x02, 0x0f, 0xa2]);
+    // call *%rax, which need not return
+    page[12..16].copy_from_slice(&[0xff, 0xd0, 0x0f, 0xa2]);
+    let places = executed(&page, 0);
+    let found: Vec<usize> = (0..4096).filter(|&at| places.has(at)).collect();
+    assert_eq!(found, [0, 2, 4, 6, 8, 12]);
+    assert!(!executed(&page, 4096).has(0));
+    assert!(executed(&page, 100).has(4095));
+}
+
+#[test]
+fn what_cpuid_is_asked_for() {
+    assert!(asked_for(&[0x31, 0xc0]));
+    assert!(asked_for(&[0x90, 0xb8, 4, 0, 0, 0x80]));
+    assert!(asked_for(&[0xb8, 7, 0, 0, 0, 0x31, 0xc9]));
+    assert!(asked_for(&[0xb8, 4, 0, 0, 0, 0xb9, 1, 0, 0, 0]));
+    assert!(!asked_for(&[0x90, 0x90, 0x31, 0xc9]));
+    assert!(!asked_for(&[0xb8, 4, 0x20, 0xfa, 0xcf]));
+    assert!(!asked_for(&[0x20]) && !asked_for(&[]));
 }

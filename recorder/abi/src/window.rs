@@ -75,6 +75,124 @@ pub fn begins(code: &[u8], at: usize) -> bool {
     2 * starts.clone().filter(comes).count() > starts.len()
 }
 
+/// Whether the bytes before a `cpuid` set what it is asked for: `xor %eax,%eax`, or `mov` of
+/// a number that it can have (SDM vol. 2, CPUID), and `%ecx` after that or not. Hardly any
+/// data ends like that.
+#[must_use]
+pub fn asked_for(before: &[u8]) -> bool {
+    match before {
+        [rest @ .., 0x31 | 0x33, 0xc9] | [rest @ .., 0xb9, 0..0x20, 0, 0, 0] => sets_leaf(rest),
+        _ => sets_leaf(before),
+    }
+}
+
+fn sets_leaf(before: &[u8]) -> bool {
+    let leaf = |low: u8, middle: [u8; 2], high: u8| {
+        low < 0x40 && middle == [0, 0] && matches!(high, 0 | 0x40 | 0x80)
+    };
+    match before {
+        [.., 0x31 | 0x33, 0xc0] => true,
+        [.., 0xb8, low, a, b, high] => leaf(*low, [*a, *b], *high),
+        _ => false,
+    }
+}
+
+/// Places of a page.
+#[derive(Clone, Copy, Debug)]
+pub struct Places([u64; 64]);
+
+impl Places {
+    /// Whether `place` is one of them.
+    #[must_use]
+    pub fn has(&self, place: usize) -> bool {
+        self.0
+            .get(place / 64)
+            .is_some_and(|word| word >> (place % 64) & 1 != 0)
+    }
+
+    fn add(&mut self, place: usize) {
+        self.0[place / 64] |= 1 << (place % 64);
+    }
+}
+
+/// Where on a page instructions are that are executed once the one at `from` is, as far as
+/// that can be told: not what follows a call, as it may never return, and not what is not
+/// known here. `cpuid` is.
+#[must_use]
+pub fn executed(page: &[u8; 4096], from: usize) -> Places {
+    const CPUID: [u8; 2] = [0x0f, 0xa2];
+    const MOST: usize = 64;
+    let mut places = Places([0; 64]);
+    let (mut waiting, mut count) = ([from; MOST], 1);
+    while count > 0 {
+        count -= 1;
+        let mut at = waiting[count];
+        while at < page.len() && !places.has(at) {
+            let code = &page[at..];
+            let insn = match decode(code) {
+                _ if code.starts_with(&CPUID) => Insn {
+                    len: CPUID.len(),
+                    flow: Flow::Plain,
+                },
+                Some(insn) => insn,
+                None => match unmoved(code) {
+                    0 => break,
+                    len => Insn {
+                        len,
+                        flow: Flow::Plain,
+                    },
+                },
+            };
+            places.add(at);
+            let target =
+                branch(&code[..insn.len]).map(|by| (at + insn.len).wrapping_add_signed(by));
+            if let Some(target) = target.filter(|&t| t < page.len())
+                && count < MOST
+            {
+                waiting[count] = target;
+                count += 1;
+            }
+            if insn.flow == Flow::Away || is_call(code) {
+                break;
+            }
+            at += insn.len;
+        }
+    }
+    places
+}
+
+/// Length of an instruction that is not displaced, but stands between others that ask the
+/// processor: `pushf`, `popf`, `xgetbv`; 0 if it is none.
+fn unmoved(code: &[u8]) -> usize {
+    match code {
+        [0x9c | 0x9d, ..] => 1,
+        [0x0f, 0x01, 0xd0, ..] => 3,
+        _ => 0,
+    }
+}
+
+/// How far a direct jump leads, from its end.
+fn branch(insn: &[u8]) -> Option<isize> {
+    match *insn {
+        [0xeb | 0x70..=0x7f | 0xe0..=0xe3, by] => Some(isize::from(by.cast_signed())),
+        [0xe9, a, b, c, d] | [0x0f, 0x80..=0x8f, a, b, c, d] => {
+            isize::try_from(i32::from_le_bytes([a, b, c, d])).ok()
+        }
+        _ => None,
+    }
+}
+
+fn is_call(code: &[u8]) -> bool {
+    let opcode = code
+        .iter()
+        .position(|b| !matches!(b, 0x40..=0x4f | 0x66 | 0xf2));
+    match opcode.map(|at| &code[at..]) {
+        Some([0xe8, ..]) => true,
+        Some([0xff, modrm, ..]) => modrm >> 3 & 7 == 2,
+        _ => false,
+    }
+}
+
 /// Length of the repeated string instruction that `code` begins with, if it is one
 /// (SDM vol. 2: prefixes f2/f3, 66, 67, rex; opcodes a4-a7, aa-af).
 #[must_use]

@@ -11,8 +11,9 @@ use crate::thread::Thread;
 use crate::{arch::x86_64 as arch, patch};
 use orch_abi::layout::PAGE;
 use orch_abi::shared::option;
-use orch_abi::window::begins;
+use orch_abi::window::{self, asked_for, executed};
 
+const CPUID: [u8; 2] = [0x0f, 0xa2];
 const MAX_RANGES: usize = 128;
 
 /// Where the program believes that it may execute.
@@ -100,18 +101,37 @@ pub fn fetched(t: &mut Thread, c: &Context, address: u64) -> bool {
         return false;
     }
     let page = address & !(PAGE - 1);
-    arch::guarded(t, || replace_in(page));
+    arch::guarded(t, || replace_in(page, c.regs.rip));
     let rwx = mm::READ | mm::WRITE | mm::EXEC;
     call(nr::MPROTECT, &[page, PAGE, rwx]) == 0
 }
 
-/// Replaces each `cpuid` in a page that can be written.
-fn replace_in(page: u64) {
+/// Replaces each `cpuid` in a page that can be written and is entered at `ip`. Generated code
+/// has data in its midst: only what is executed from there is certain, and what data does
+/// not look like.
+fn replace_in(page: u64, ip: u64) {
     // SAFETY: by the caller, who is guarded.
-    let code = unsafe { core::slice::from_raw_parts_mut(page as *mut u8, PAGE as usize) };
+    let code = unsafe { &mut *(page as *mut [u8; PAGE as usize]) };
+    let mut found = None;
     for at in 0..code.len() - 1 {
-        if code[at..at + 2] == [0x0f, 0xa2] && begins(code, at) {
+        if code[at..at + 2] != CPUID {
+            continue;
+        }
+        let executed = found.get_or_insert_with(|| executed(code, begins(page, ip)));
+        if executed.has(at) || asked_for(&code[..at]) {
             code[at..at + 2].copy_from_slice(&patch::CLTS);
         }
     }
+}
+
+/// Where on the page the first instruction begins of those that are executed from `ip` on:
+/// the one there may reach over from the page before.
+fn begins(page: u64, ip: u64) -> usize {
+    if ip >= page {
+        return (ip - page) as usize;
+    }
+    // SAFETY: the page before is executed; the caller is guarded.
+    let code = unsafe { core::slice::from_raw_parts(ip as *const u8, 15) };
+    let len = window::decode(code).map_or(0, |insn| insn.len as u64);
+    (ip + len).checked_sub(page).unwrap_or(PAGE) as usize
 }

@@ -6,6 +6,7 @@
 //! its times. A session needs nothing of this: what it links stays when the cache goes.
 
 use super::FileVersion;
+use super::cpuid::RULES;
 use crate::{limit, session};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File};
@@ -30,6 +31,8 @@ pub struct About {
     pub hash: String,
     /// Offsets of each `cpuid` in it, if they were looked for.
     pub cpuids: Option<Vec<u64>>,
+    /// By which rules ([`super::cpuid::RULES`]).
+    pub rules: u32,
 }
 
 /// A directory of copies, and a file of what is known about it for each.
@@ -82,6 +85,9 @@ impl Cache {
         let path = self.path(version);
         let known = about(&path);
         let found: About = serde_json::from_slice(&fs::read(&known).ok()?).ok()?;
+        if found.rules != RULES {
+            return None;
+        }
         fs::hard_link(&path, to).ok()?;
         if fs::metadata(to).is_ok_and(|m| m.size() == version.size) {
             // For who looks for what was not used for longest.
@@ -180,6 +186,7 @@ mod tests {
         About {
             hash: "12".to_owned(),
             cpuids: Some(vec![7]),
+            rules: RULES,
         }
     }
 

@@ -3,21 +3,32 @@
 //!
 //! Code is told from data by the section headers, and an instruction from bytes
 //! within another by decoding from several places before it: from wherever one
-//! begins, x86 code is soon decoded as it is executed.
+//! begins, x86 code is soon decoded as it is executed. Libraries have tables among
+//! their code, too (libcrypto's points of P-256): what is decoded around the
+//! instruction must be what compilers make.
 
-use iced_x86::{Code, Decoder, DecoderOptions};
+use iced_x86::{
+    Code, CpuidFeature, Decoder, DecoderError, DecoderOptions, FlowControl, Instruction, Mnemonic,
+};
 use object::LittleEndian;
 use object::elf::{FileHeader64, SHF_EXECINSTR, SHT_PROGBITS, SectionHeader64};
 use object::read::ReadCache;
 use object::read::elf::{FileHeader as _, SectionHeader as _};
+use orch_abi::window;
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
+
+/// Changes whenever other instructions are found.
+pub const RULES: u32 = 2;
 
 const CPUID: [u8; 2] = [0x0f, 0xa2];
 /// How far before a candidate decoding begins, and from how many places.
 const BEFORE: u64 = 160;
 const TRIALS: usize = 16;
+/// How many bytes around a candidate must be code.
+const NEAR: usize = 40;
+const BEHIND: usize = 48;
 
 /// Where the bytes of a `cpuid` are in a file that is read piece by piece.
 #[derive(Debug, Default)]
@@ -80,11 +91,13 @@ fn sections(file: &File) -> Option<Vec<Range<u64>>> {
     Some(code.map(range).collect())
 }
 
-/// Whether decoding from several places behind `first` comes to a `cpuid` at `at`.
+/// Whether decoding from several places behind `first` comes to a `cpuid` at `at`, in the
+/// midst of code.
 fn is_instruction(file: &File, first: u64, at: u64) -> Option<bool> {
     let at = usize::try_from(at - first).ok()?;
-    let mut code = vec![0; at + CPUID.len()];
-    file.read_exact_at(&mut code, first).ok()?;
+    let mut code = vec![0; at + CPUID.len() + BEHIND];
+    let len = file.read_at(&mut code, first).ok()?;
+    code.truncate(len.max(at + CPUID.len()));
     let mut decoder = Decoder::new(64, &code, DecoderOptions::NONE);
     // Ways that begin apart soon go together: each is gone to where one came before.
     let mut passed = vec![false; at];
@@ -98,8 +111,99 @@ fn is_instruction(file: &File, first: u64, at: u64) -> Option<bool> {
             return Some(false);
         }
     }
-    decoder.set_position(at).ok()?;
-    Some(decoder.decode().code() == Code::Cpuid)
+    // The first place near that one of them came by.
+    let near = at.saturating_sub(NEAR)..at;
+    let from = near.clone().find(|&place| passed[place]).unwrap_or(at);
+    let begins = if window::asked_for(&code[..at]) {
+        at
+    } else {
+        from
+    };
+    Some(is_code(&mut decoder, begins, at))
+}
+
+/// Whether what is decoded from `from` over the `cpuid` at `at` to the next instruction that
+/// leads away is what programs are made of.
+fn is_code(decoder: &mut Decoder<'_>, from: usize, at: usize) -> bool {
+    const MOST: usize = 8;
+    let mut behind = 0;
+    if decoder.set_position(from).is_err() {
+        return false;
+    }
+    while decoder.can_decode() && behind < MOST {
+        let here = decoder.position();
+        let insn = decoder.decode();
+        if decoder.last_error() == DecoderError::NoMoreBytes {
+            break;
+        }
+        if here == at && insn.code() != Code::Cpuid || is_odd(&insn) {
+            return false;
+        }
+        if here > at {
+            behind += 1;
+            use FlowControl::{Return, UnconditionalBranch};
+            if matches!(insn.flow_control(), Return | UnconditionalBranch) {
+                break;
+            }
+        }
+    }
+    true
+}
+
+/// What one finds in data, but hardly beside a `cpuid`.
+fn is_odd(insn: &Instruction) -> bool {
+    use {CpuidFeature as F, Mnemonic as M};
+    let m = insn.mnemonic();
+    let odd = matches!(
+        m,
+        M::INVALID
+            | M::In
+            | M::Out
+            | M::Insb
+            | M::Insd
+            | M::Outsb
+            | M::Outsd
+            | M::Int
+            | M::Int1
+            | M::Iret
+            | M::Iretd
+            | M::Iretq
+            | M::Hlt
+            | M::Cli
+            | M::Sti
+            | M::Clts
+            | M::Loop
+            | M::Loope
+            | M::Loopne
+            | M::Jrcxz
+            | M::Jecxz
+            | M::Xlatb
+            | M::Enter
+            | M::Retf
+            | M::Cmc
+            | M::Lodsb
+            | M::Lodsd
+            | M::Scasb
+            | M::Scasd
+            | M::Cmpsb
+            | M::Cmpsd
+            | M::Sahf
+            | M::Lahf
+            | M::Std
+            | M::Stc
+            | M::Clc
+            | M::Wait
+            | M::Rcl
+            | M::Rcr
+    );
+    let old = |f: &F| {
+        matches!(
+            f,
+            F::FPU | F::FPU287 | F::FPU387 | F::D3NOW | F::XOP | F::TBM | F::MPX
+        )
+    };
+    let repeated = insn.has_rep_prefix() || insn.has_repne_prefix();
+    odd && !repeated || insn.is_privileged() || insn.cpuid_features().iter().any(old)
 }
 
 #[cfg(test)]
@@ -134,5 +238,26 @@ mod tests {
         assert_eq!(is_instruction(&file, 41, 201), Some(false));
         assert_eq!(is_instruction(&file, 45, 205), Some(true));
         assert!(find(&File::open("/proc/self/maps").unwrap(), 100).is_empty());
+    }
+
+    #[test]
+    fn tables_among_the_code_are_none() {
+        let mut x = 1_u64;
+        let mut random = || {
+            x ^= x << 13;
+            x ^= x >> 7;
+            x ^= x << 17;
+            x as u8
+        };
+        let mut file = tempfile::tempfile().unwrap();
+        let mut wrong = 0;
+        for _ in 0..1000 {
+            let mut table: Vec<u8> = (0..400).map(|_| random()).collect();
+            table[200..202].copy_from_slice(&CPUID);
+            file.write_all_at(&table, 0).unwrap();
+            wrong += u32::from(is_instruction(&file, 40, 200) == Some(true));
+        }
+        file.flush().unwrap();
+        assert!(wrong <= 2, "{wrong} of 1000");
     }
 }
