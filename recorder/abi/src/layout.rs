@@ -49,6 +49,12 @@ pub const SHARED_LEN: u64 = 0x20_0000_0000;
 /// Bytes at its start that are kept for tables.
 pub const SHARED_TABLES_LEN: u64 = 64 << 20;
 
+/// Where the kernel writes what is long while other threads run: [`BULK_LEN`] for each
+/// thread index.
+pub const BULK_BASE: u64 = SHARED_BASE + SHARED_LEN;
+/// Bytes for one thread.
+pub const BULK_LEN: u64 = 64 << 20;
+
 /// Highest address a program can use (47 bits).
 pub const TASK_END: u64 = 0x7fff_ffff_f000;
 /// Bytes of a page.
@@ -65,5 +71,5 @@ pub const fn slot_address(index: u32) -> u64 {
 pub const fn is_ours(address: u64) -> bool {
     (address >= RUNTIME_BASE && address < RUNTIME_BASE + (1 << 32))
         || (address >= ARENA_BASE && address < ARENA_BASE + ARENA_LEN)
-        || (address >= SHARED_BASE && address < SHARED_BASE + SHARED_LEN)
+        || (address >= SHARED_BASE && address < BULK_BASE + BULK_LEN * MAX_THREADS as u64)
 }

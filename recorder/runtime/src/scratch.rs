@@ -4,14 +4,16 @@
 //! a store takes locks and a tick.
 
 use crate::memory::{self, fd_set_len};
-use crate::sys::{self, mm};
+use crate::sys::{self, call, mm, nr};
 use crate::thread::Thread;
 use crate::{arch::x86_64 as arch, shm};
-use orch_abi::layout::{MAX_THREADS, THREAD_AREA_LEN, THREADS_BASE};
+use orch_abi::layout::{BULK_BASE, BULK_LEN, MAX_THREADS, PAGE, THREAD_AREA_LEN, THREADS_BASE};
 use orch_abi::syscalls::{Buf, Call, Ty};
 
 const BASE: u64 = THREADS_BASE + MAX_THREADS as u64 * THREAD_AREA_LEN;
 const LEN: u64 = 128 << 10;
+/// So much of the memory for what is longer stays mapped.
+const KEPT: u64 = 1 << 20;
 /// Most parts of a call.
 pub const MAX: usize = 40;
 
@@ -24,30 +26,61 @@ struct Part {
     room: u64,
 }
 
+/// How far scratch memory is used.
+#[derive(Clone, Copy)]
+struct Used {
+    parts: usize,
+    short: u64,
+    long: u64,
+}
+
 /// What was moved for one call.
 pub struct Moved {
     parts: [Part; MAX],
-    count: usize,
-    used: u64,
-    base: u64,
+    used: Used,
 }
 
 impl Moved {
-    fn add(&mut self, arg: usize, program: u64, room: u64) -> Option<u64> {
-        let len = room.div_ceil(16) * 16;
-        if self.count == MAX || self.used + len > LEN {
+    fn add(&mut self, t: &mut Thread, arg: usize, program: u64, room: u64) -> Option<u64> {
+        let index = u64::from(t.index);
+        let len = room.checked_next_multiple_of(16)?;
+        let mut used = self.used;
+        if used.parts == MAX {
             return None;
         }
-        let scratch = self.base + self.used;
-        self.parts[self.count] = Part {
+        let scratch = if used.short + len <= LEN {
+            used.short += len;
+            BASE + index * LEN + self.used.short
+        } else {
+            used.long = used.long.checked_add(len).filter(|&n| n <= BULK_LEN)?;
+            let base = BULK_BASE + index * BULK_LEN;
+            if used.long > t.bulk {
+                let more = (used.long - t.bulk).next_multiple_of(PAGE);
+                if sys::map_anonymous(base + t.bulk, more, mm::READ | mm::WRITE) < 0 {
+                    return None;
+                }
+                t.bulk += more;
+            }
+            base + self.used.long
+        };
+        self.parts[used.parts] = Part {
             arg,
             program,
             scratch,
             room,
         };
-        self.count += 1;
-        self.used += len;
+        used.parts += 1;
+        self.used = used;
         Some(scratch)
+    }
+}
+
+/// Gives back what is not needed often.
+fn shrink(t: &mut Thread) {
+    if t.bulk > KEPT {
+        let base = BULK_BASE + u64::from(t.index) * BULK_LEN;
+        call(nr::MUNMAP, &[base + KEPT, t.bulk - KEPT]);
+        t.bulk = KEPT;
     }
 }
 
@@ -65,12 +98,11 @@ pub enum Which {
 /// what msghdr structures lead to, stays where it is (docs/recording.md).
 pub fn redirect(
     t: &mut Thread,
-    call: &Call,
+    c: &Call,
     args: &[u64; 6],
     kernel_args: &mut [u64; 6],
     which: Which,
 ) -> Moved {
-    let base = BASE + u64::from(t.index) * LEN;
     let part = Part {
         arg: 0,
         program: 0,
@@ -79,18 +111,21 @@ pub fn redirect(
     };
     let mut moved = Moved {
         parts: [part; MAX],
-        count: 0,
-        used: 0,
-        base,
+        used: Used {
+            parts: 0,
+            short: 0,
+            long: 0,
+        },
     };
     if !t.has_scratch {
+        let base = BASE + u64::from(t.index) * LEN;
         t.has_scratch = sys::map_anonymous(base, LEN, mm::READ | mm::WRITE) >= 0;
         if !t.has_scratch {
             return moved;
         }
     }
-    for i in 0..call.args.len() {
-        let (buf, reads) = match call.ty(i, args) {
+    for i in 0..c.args.len() {
+        let (buf, reads) = match c.ty(i, args) {
             Ty::Out(b) => (b, false),
             Ty::InOut(b) | Ty::OutAlways(b) => (b, true),
             _ => continue,
@@ -116,15 +151,15 @@ pub fn redirect(
             }
             _ => continue,
         };
-        let before = (moved.count, moved.used);
-        let Some(scratch) = moved.add(i, args[i], room) else {
+        let before = moved.used;
+        let Some(scratch) = moved.add(t, i, args[i], room) else {
             continue;
         };
         // Read by the kernel, or perhaps written only in part.
         if !(reads || room <= 4096) || copy(t, args[i], scratch, room) {
             kernel_args[i] = scratch;
         } else {
-            (moved.count, moved.used) = before;
+            moved.used = before;
         }
     }
     moved
@@ -145,7 +180,7 @@ fn vectors(
         return;
     }
     let mut list = [[0_u64; 2]; 32];
-    let before = (moved.count, moved.used);
+    let before = moved.used;
     let (from, len) = (args[arg], n * 16);
     if !copy(t, from, list.as_mut_ptr() as u64, len) {
         return;
@@ -155,14 +190,14 @@ fn vectors(
         return;
     }
     // No output itself, so that nothing of it is copied back.
-    let Some(own) = moved.add(usize::MAX, 0, len) else {
+    let Some(own) = moved.add(t, usize::MAX, 0, len) else {
         return;
     };
     for v in &mut list[..n as usize] {
-        match moved.add(arg, v[0], v[1]) {
+        match moved.add(t, arg, v[0], v[1]) {
             Some(scratch) => v[0] = scratch,
             None => {
-                (moved.count, moved.used) = before;
+                moved.used = before;
                 return;
             }
         }
@@ -184,14 +219,14 @@ fn copy(t: &mut Thread, from: u64, to: u64, len: u64) -> bool {
 }
 
 /// The caller has the baton again: puts the outputs in their places.
-pub fn deliver(t: &mut Thread, call: &Call, args: &[u64; 6], result: i64, moved: &Moved) {
+pub fn deliver(t: &mut Thread, c: &Call, args: &[u64; 6], result: i64, moved: &Moved) {
     let mut arg = usize::MAX;
     let mut left = 0;
-    for p in &moved.parts[..moved.count] {
+    for p in &moved.parts[..moved.used.parts] {
         if p.arg == usize::MAX {
             continue;
         }
-        let ty = call.ty(p.arg, args);
+        let ty = c.ty(p.arg, args);
         let buf = match ty {
             Ty::Out(b) | Ty::InOut(b) if result >= 0 => b,
             Ty::OutAlways(b) => b,
@@ -211,4 +246,5 @@ pub fn deliver(t: &mut Thread, call: &Call, args: &[u64; 6], result: i64, moved:
         };
         copy(t, p.scratch, p.program, n);
     }
+    shrink(t);
 }

@@ -83,6 +83,8 @@ pub struct Thread {
     pub open: u32,
     /// Its scratch memory is mapped.
     pub has_scratch: bool,
+    /// So many bytes of memory for what is too long for that are mapped.
+    pub bulk: u64,
     /// A SIGSYS that somebody sent and that the program has blocked.
     pub held: Option<[u64; 16]>,
     /// Index in the process.
