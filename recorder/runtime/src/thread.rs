@@ -252,10 +252,11 @@ pub fn acquire_baton(t: &mut Thread) {
     log::slot().running.store(t.tid, Ordering::Relaxed);
 }
 
-/// At a safe point: lets a waiting thread have its turn.
+/// At a safe point: lets a waiting thread have its turn. A vfork child does so only where it
+/// blocks: replay takes another thread's turn elsewhere for its end.
 pub fn maybe_yield(t: &mut Thread) {
     let p = process();
-    if p.threads < 2 || !log::recording() {
+    if p.threads < 2 || !log::recording() || t.life == Life::Vfork {
         return;
     }
     p.turns += 1;
