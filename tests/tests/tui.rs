@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use orch_tests::fixture;
-use orch_tests::orch::Place;
+use orch_tests::orch::{Place, User};
 use orch_tests::run::Outcome;
 use std::fs;
 use std::thread;
@@ -396,6 +396,70 @@ impl Drop for Terminal<'_> {
     fn drop(&mut self) {
         let _ = self.tmux(&["kill-server"]);
     }
+}
+
+/// What is being recorded is seen within seconds, with the cursor where it was; processes that
+/// still run can be replayed; the end is told, and then nothing changes any more.
+#[test]
+fn what_is_being_recorded_grows() -> Result<()> {
+    let place = Place::new(User::Own)?;
+    // It goes on when a file is there, and gives up if that takes too long.
+    let wait =
+        |file: &str| format!("for i in $(seq 300); do [ -e {file} ] && break; sleep 0.2; done");
+    let script = format!(
+        "echo the first line; {}; echo the second line; {}; exit 3",
+        wait("second"),
+        wait("end")
+    );
+    let mut command = place.record(&["sh", "-c", &script]);
+    let output = fs::File::create(place.path().join("output"))?;
+    command.current_dir(place.path()).stdout(output);
+    let mut recorder = command.spawn()?;
+    let end = Instant::now() + LIMIT;
+    while !place.session().join("session.json").exists() {
+        ensure!(Instant::now() < end, "nothing is recorded");
+        thread::sleep(Duration::from_millis(20));
+    }
+    let terminal = Terminal::open(&place)?;
+    let (orch, session) = (place.orch(), place.session());
+    let command = format!("{} -s {} tui", orch.display(), session.display());
+    terminal.command(&command)?;
+    terminal.wait("the tour", |s| s.contains("A tour in five lines"))?;
+    terminal.key("Space")?;
+    let is_live = |s: &str| s.lines().next().is_some_and(|l| l.contains("recording…"));
+    terminal.wait("its processes", |s| is_live(s) && s.contains("sleep"))?;
+    terminal.key("4")?;
+    let is_at = |s: &str, line: &str| s.lines().any(|l| l.starts_with('▶') && l.contains(line));
+    terminal.wait("what it printed", |s| is_at(s, "the first line"))?;
+    fs::write(place.path().join("second"), "")?;
+    let screen = terminal.wait("more of it", |s| is_at(s, "the second line"))?;
+    ensure!(is_live(&screen), "{screen}");
+    terminal.key("k")?;
+    terminal.wait("the line before", |s| is_at(s, "the first line"))?;
+    terminal.key("Enter")?;
+    terminal.wait("the process then", |s| {
+        is_live(s) && s.contains("at write(1, \"the first line")
+    })?;
+    terminal.key("4")?;
+    fs::write(place.path().join("end"), "")?;
+    let screen = terminal.wait("its end", |s| {
+        s.contains("the recording has ended") && s.contains("exit 3")
+    })?;
+    ensure!(
+        !is_live(&screen) && is_at(&screen, "the first line"),
+        "{screen}"
+    );
+    ensure!(recorder.wait()?.code() == Some(3), "as it ended by itself");
+    terminal.key("1")?;
+    terminal.wait("how it ended", |s| {
+        s.contains("exit 3, ") || s.contains("exit 3 ")
+    })?;
+    terminal.key("q")?;
+    terminal.wait("the shell", |s| {
+        s.contains("ready>") && !s.contains("2 Recording")
+    })?;
+    ensure!(!place.session().join("watched").exists(), "a file is left");
+    Ok(())
 }
 
 #[test]

@@ -53,7 +53,7 @@ pub fn key(state: &mut State, key: Key) -> Vec<Effect> {
 
 /// What is being worked at is given up; else a filter.
 fn escape(state: &mut State) -> Vec<Effect> {
-    if !state.pending.is_empty() {
+    if state.busy().is_some() {
         return state.cancel();
     }
     if let Some(rows) = state.list() {

@@ -52,6 +52,8 @@ pub enum Event {
     Scroll(u16, u16, i8),
     /// The terminal has so many columns and rows.
     Resize(u16, u16),
+    /// Time has passed: a session that is being recorded may have grown.
+    Tick,
     /// A request is answered.
     Loaded(u64, Box<Loaded>),
     /// A request is worked at: what is done.
@@ -168,7 +170,9 @@ pub enum By {
 pub enum Worker {
     /// Replays.
     Travel,
-    /// Reads.
+    /// Reads recordings.
+    Read,
+    /// Searches what all of them have done.
     Search,
 }
 
@@ -178,6 +182,7 @@ impl Request {
     pub const fn worker(&self) -> Worker {
         match self {
             Self::Visit(..) | Self::Move(..) | Self::Run(..) => Worker::Travel,
+            Self::Overview | Self::Lanes | Self::Console | Self::Events(..) => Worker::Read,
             _ => Worker::Search,
         }
     }

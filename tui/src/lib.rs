@@ -11,6 +11,7 @@ pub mod event;
 pub mod keys;
 mod layout;
 mod list;
+mod live;
 mod panes;
 mod prompt;
 pub mod script;
@@ -22,6 +23,7 @@ mod theme;
 
 pub use draw::draw;
 pub use list::List;
+pub use live::INTERVAL;
 pub use panes::Pane;
 pub use prompt::{Ask, Choice, Prompt};
 pub use state::{Overlay, Pending, Place, Rows, State, View};

@@ -1,8 +1,8 @@
 //! Keys without a terminal: for tests and for documentation.
 
-use crate::Backend;
 use crate::event::{Effect, Event, Key};
 use crate::state::State;
+use crate::{Backend, INTERVAL};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use std::sync::mpsc::RecvTimeoutError;
@@ -17,6 +17,8 @@ pub enum Step {
     Click(u16, u16),
     /// Another size.
     Resize(u16, u16),
+    /// So long what is being recorded grows.
+    Wait(Duration),
     /// Shows the screen as it is now.
     Show,
 }
@@ -31,7 +33,8 @@ impl std::fmt::Display for ParseScriptError {
             f,
             "{:?} is no key; a script has words: j, Enter, Esc, Tab, S-Tab, Up, Down, Left, Right, \
              Home, End, PgUp, PgDn, Bksp, Del, Space, C-z, 'text' that is typed, click:X,Y, \
-             size:80x24, and show, which prints the screen",
+             size:80x24, wait:2 (seconds in which what is being recorded grows), and show, which prints \
+             the screen",
             self.0
         )
     }
@@ -79,6 +82,10 @@ fn word(word: &str) -> Option<Step> {
     if let Some(text) = word.strip_prefix("size:") {
         let (width, height) = size(text)?;
         return Some(Step::Resize(width, height));
+    }
+    if let Some(seconds) = word.strip_prefix("wait:") {
+        let seconds: u16 = seconds.parse().ok()?;
+        return Some(Step::Wait(Duration::from_secs(seconds.into())));
     }
     let mut chars = word.chars();
     Some(Step::Key(match (word, chars.next(), chars.next()) {
@@ -154,6 +161,15 @@ pub fn run(
             Step::Key(key) => Event::Key(key),
             Step::Click(x, y) => Event::Click(x, y),
             Step::Resize(width, height) => Event::Resize(width, height),
+            Step::Wait(long) => {
+                let end = Instant::now() + long;
+                while Instant::now() < end {
+                    std::thread::sleep(INTERVAL.min(end.saturating_duration_since(Instant::now())));
+                    let effects = state.on(Event::Tick);
+                    act(state, backend, effects, limit)?;
+                }
+                continue;
+            }
             Step::Show => {
                 screens.push(screen(state));
                 continue;
@@ -222,6 +238,11 @@ mod tests {
         assert_eq!(keys[3], Step::Key(Key::Char(' ')));
         assert_eq!(keys[5], Step::Key(Key::Ctrl('u')));
         assert_eq!(keys[6], Step::Resize(80, 24));
+        assert_eq!(
+            parse("wait:2"),
+            Ok(vec![Step::Wait(Duration::from_secs(2))])
+        );
+        assert!(parse("wait:long").is_err());
         assert!(parse("Entre").is_err());
         assert!(parse("'open").is_err());
     }

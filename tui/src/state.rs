@@ -97,6 +97,8 @@ pub struct Pending {
     pub request: Request,
     /// What is done of it.
     pub progress: String,
+    /// The user has not asked for it, and need not know.
+    pub quiet: bool,
 }
 
 /// A list that can be filtered.
@@ -192,6 +194,8 @@ pub struct State {
     pub only: bool,
     /// For which recording and tick they were read.
     pub events_of: Option<(Option<u32>, u64)>,
+    /// Whether the session was still being recorded at first.
+    pub was_live: bool,
     /// Whether it is over.
     pub over: bool,
 }
@@ -237,6 +241,7 @@ impl State {
                 self.size = (width, height);
                 Vec::new()
             }
+            Event::Tick => self.tick(),
             Event::Loaded(ticket, loaded) => self.loaded(ticket, *loaded),
             Event::Progress(ticket, text) => {
                 if let Some(one) = self.pending.iter_mut().find(|p| p.ticket == ticket) {
@@ -251,6 +256,20 @@ impl State {
 
     /// Asks for something; what was asked of the same kind before is not waited for any more.
     pub fn ask(&mut self, request: Request) -> Vec<Effect> {
+        self.ask_as(request, false)
+    }
+
+    /// Asks for something that is to be shown when it comes, if it is not being waited for.
+    pub fn ask_quietly(&mut self, request: Request) -> Vec<Effect> {
+        let kind = std::mem::discriminant(&request);
+        let same = |p: &Pending| std::mem::discriminant(&p.request) == kind && !p.quiet;
+        match self.pending.iter().any(same) {
+            true => Vec::new(),
+            false => self.ask_as(request, true),
+        }
+    }
+
+    fn ask_as(&mut self, request: Request, quiet: bool) -> Vec<Effect> {
         let kind = std::mem::discriminant(&request);
         let same = |p: &Pending| {
             let travels = |r: &Request| r.worker() == Worker::Travel;
@@ -268,6 +287,7 @@ impl State {
             ticket: self.next,
             request: request.clone(),
             progress: String::new(),
+            quiet,
         });
         let mut effects = Vec::new();
         if !old.is_empty() {
@@ -277,9 +297,16 @@ impl State {
         effects
     }
 
+    /// What the user waits for.
+    #[must_use]
+    pub fn busy(&self) -> Option<&Pending> {
+        self.pending.iter().rfind(|p| !p.quiet)
+    }
+
     /// Waits for nothing any more.
     pub fn cancel(&mut self) -> Vec<Effect> {
-        let tickets: Vec<u64> = self.pending.drain(..).map(|p| p.ticket).collect();
+        let given_up = self.pending.extract_if(.., |p| !p.quiet);
+        let tickets: Vec<u64> = given_up.map(|p| p.ticket).collect();
         self.message = Some(("cancelled".to_owned(), false));
         vec![Effect::Cancel(tickets)]
     }
@@ -295,9 +322,17 @@ impl State {
         let Some(at) = self.pending.iter().position(|p| p.ticket == ticket) else {
             return Vec::new();
         };
-        let asked = self.pending.remove(at).request;
+        let Pending {
+            request: asked,
+            quiet,
+            ..
+        } = self.pending.remove(at);
         match loaded {
+            Loaded::Overview(Ok(overview)) if quiet => return self.grow(overview),
+            Loaded::Console(Ok(lines)) if quiet => self.grow_console(lines),
+            Loaded::Events(Ok(lines)) if quiet => self.grow_events(lines),
             Loaded::Overview(Ok(overview)) => {
+                self.was_live = overview.recording;
                 self.system.list.selected = worst(&overview.processes);
                 self.overview = Some(overview);
             }
@@ -328,6 +363,9 @@ impl State {
                 self.console = Some(lines);
             }
             Loaded::Events(Ok(lines)) => {
+                if self.was_live && self.picture.is_none() {
+                    self.happened.list.selected = lines.lines.len().saturating_sub(1);
+                }
                 self.events = Some(lines);
                 self.follow();
             }
@@ -340,7 +378,12 @@ impl State {
             | Loaded::Messages(Err(e))
             | Loaded::Picture(Err(e))
             | Loaded::Console(Err(e))
-            | Loaded::Events(Err(e)) => self.message = Some((e, true)),
+            | Loaded::Events(Err(e)) => {
+                if quiet {
+                    self.freeze();
+                }
+                self.message = Some((e, true));
+            }
         }
         Vec::new()
     }
@@ -385,18 +428,26 @@ impl State {
         match self.view {
             View::Console if self.console.is_none() => self.ask(Request::Console),
             View::Events => {
-                let of = self.picture.as_ref().map(|p| (p.recording, p.tick));
-                let recording = of.map(|(id, _)| id).filter(|_| self.only);
-                let tick = of.map_or(0, |(_, tick)| tick);
-                let wanted = Some((recording, tick));
-                if self.events_of == wanted {
+                let (recording, tick) = self.events_wanted();
+                if self.events_of == Some((recording, tick)) {
                     return Vec::new();
                 }
-                self.events_of = wanted;
+                self.events_of = Some((recording, tick));
                 self.ask(Request::Events(recording, tick))
             }
             _ => Vec::new(),
         }
+    }
+
+    /// Events of whom, around which tick: where the process is that is shown; else the first
+    /// ones, or the last ones of what was being recorded.
+    pub(crate) fn events_wanted(&self) -> (Option<u32>, u64) {
+        if let Some(picture) = &self.picture {
+            return (Some(picture.recording).filter(|_| self.only), picture.tick);
+        }
+        let all = self.overview.iter().flat_map(|o| &o.processes);
+        let last = all.map(|p| p.span.1).max().filter(|_| self.was_live);
+        (None, last.unwrap_or(0))
     }
 
     /// Selects the event at the cursor.
@@ -474,8 +525,7 @@ impl State {
             _ => (&self.events, &self.happened.filter),
         };
         let all = lines.iter().flat_map(|l| &l.lines);
-        all.filter(|l| filter.is_empty() || matches(filter, &format!("{} {}", l.position, l.text)))
-            .collect()
+        all.filter(|l| l.passes(filter)).collect()
     }
 
     /// How many rows the view's list has.

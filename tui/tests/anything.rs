@@ -20,6 +20,7 @@ enum How {
     Model,
     Error,
     Empty,
+    Live,
     Progress,
 }
 
@@ -41,6 +42,7 @@ fn happens() -> impl Strategy<Value = Happens> {
         12 => key().prop_map(Event::Key),
         2 => (small(), small()).prop_map(|(x, y)| Event::Click(x, y)),
         1 => (small(), small(), -1..2_i8).prop_map(|(x, y, by)| Event::Scroll(x, y, by)),
+        2 => Just(Event::Tick),
         1 => (0..260_u16, 0..90_u16).prop_map(|(w, h)| Event::Resize(w, h)),
     ];
     let how = prop::sample::select(vec![
@@ -49,6 +51,7 @@ fn happens() -> impl Strategy<Value = Happens> {
         How::Model,
         How::Error,
         How::Empty,
+        How::Live,
         How::Progress,
     ]);
     prop_oneof![
@@ -80,6 +83,20 @@ fn empty(request: &Request) -> Loaded {
         Request::Console => Loaded::Console(Ok(Default::default())),
         Request::Events(..) => Loaded::Events(Ok(Default::default())),
     }
+}
+
+/// An answer of a session that is still being recorded.
+fn live(request: &Request) -> Loaded {
+    let mut answer = model::answer(request);
+    match &mut answer {
+        Loaded::Overview(Ok(overview)) => {
+            overview.recording = true;
+            overview.processes.truncate(3);
+        }
+        Loaded::Console(Ok(lines)) | Loaded::Events(Ok(lines)) => lines.lines.truncate(3),
+        _ => {}
+    }
+    answer
 }
 
 fn error(request: &Request) -> Loaded {
@@ -152,6 +169,7 @@ proptest! {
                         How::Model => Event::Loaded(ticket, Box::new(model::answer(&request))),
                         How::Error => Event::Loaded(ticket, Box::new(error(&request))),
                         How::Empty => Event::Loaded(ticket, Box::new(empty(&request))),
+                        How::Live => Event::Loaded(ticket, Box::new(live(&request))),
                         How::Progress => Event::Progress(ticket, "37 %".to_owned()),
                     }
                 }

@@ -2,14 +2,20 @@
 
 mod bookmarks;
 mod breakpoint;
+mod counts;
 mod history;
 mod lines;
+mod live;
 mod message;
 mod motion;
 mod picture;
+mod printed;
 mod private;
+mod progress;
 mod read;
+mod reader;
 mod run;
+mod searcher;
 mod worker;
 
 use super::Usage;
@@ -43,7 +49,8 @@ to blame may have a number of bytes behind it: '/dev/shm/q+0x40 4'.
 --render needs no terminal: the keys of the script are pressed one after another, each
 when what it asked for is there, and the screen is printed where the script says `show`
 and at its end. Its words: j, Enter, Esc, Tab, S-Tab, Up, Down, Left, Right, Home, End,
-PgUp, PgDn, Bksp, Del, Space, C-u, 'text', click:X,Y, size:80x24, show.
+PgUp, PgDn, Bksp, Del, Space, C-u, 'text', click:X,Y, size:80x24, wait:SECONDS (in which
+what is being recorded grows), show.
 
 NO_COLOR is obeyed; --ascii (or a locale without UTF-8) uses no other characters.")]
 pub struct Args {
@@ -97,7 +104,8 @@ pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
     }
     let session = super::locate(dir)?;
     let ids = session.recordings()?;
-    if ids.is_empty() {
+    // What is being recorded may come.
+    if ids.is_empty() && session.meta().running().is_none() {
         let dir = session.dir().display();
         bail!("nothing was recorded in {dir}; `orch record -- COMMAND` makes another session");
     }

@@ -139,7 +139,7 @@ fn lane(state: &State, canvas: &mut Canvas<'_>, process: &Process, area: Rect) {
     let lane = state.lanes.as_ref().and_then(|l| {
         let found = l.lanes.iter().find(|lane| lane.recording == process.id)?;
         let most = found.density.iter().copied().max().unwrap_or(1).max(1);
-        Some((l.span, found, most))
+        Some((l.each, found, most))
     });
     let style = theme.recording(process.id);
     if first <= to && last >= from {
@@ -151,7 +151,7 @@ fn lane(state: &State, canvas: &mut Canvas<'_>, process: &Process, area: Rect) {
                     / u128::from(area.width)) as u64
             };
             let bar =
-                lane.and_then(|(span, lane, most)| bar(span, lane, most, part(x), part(x + 1)));
+                lane.and_then(|(each, lane, most)| bar(each, lane, most, part(x), part(x + 1)));
             canvas.text(x, area.y, 1, bar.unwrap_or("─"), style);
         }
         if last <= to {
@@ -183,14 +183,11 @@ fn lane(state: &State, canvas: &mut Canvas<'_>, process: &Process, area: Rect) {
 /// How high a column is: events between two ticks.
 ///
 /// `all` is the most of the lane.
-fn bar(span: (u64, u64), lane: &Lane, all: u32, from: u64, to: u64) -> Option<&'static str> {
-    let parts = lane.density.len() as u64;
-    let len = (span.1.saturating_sub(span.0) + 1).max(1);
-    let part = |tick: u64| tick.saturating_sub(span.0).saturating_mul(parts) / len;
-    let (first, last) = (part(from), part(to).max(part(from) + 1));
-    let slice = lane
-        .density
-        .get(first as usize..(last.min(parts)) as usize)?;
+fn bar(each: u64, lane: &Lane, all: u32, from: u64, to: u64) -> Option<&'static str> {
+    let each = each.max(1);
+    let (first, last) = (from / each, (to / each).max(from / each + 1));
+    let last = last.min(lane.density.len() as u64);
+    let slice = lane.density.get(first as usize..last as usize)?;
     let most = slice.iter().copied().max().filter(|&n| n > 0)?;
     // A column with one event is to be seen beside one with thousands.
     let (a, b) = (f64::from(most).ln_1p(), f64::from(all).ln_1p());

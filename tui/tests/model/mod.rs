@@ -133,6 +133,7 @@ fn overview() -> Overview {
     Overview {
         command: "./launch.sh".to_owned(),
         note: "2026-03-04 10:20:30, took 0.053 s, exit 134".to_owned(),
+        recording: false,
         processes: vec![
             process(1, "", "bash", (0, 999), "exit 134", End::Failed),
             process(2, "├─", "create", (60, 300), "exit 0", End::Good),
@@ -160,6 +161,7 @@ fn lanes() -> Lanes {
     };
     Lanes {
         span: (0, 999),
+        each: 10,
         lanes: vec![
             lane(1, &[700]),
             lane(2, &[]),
