@@ -149,6 +149,38 @@ fn from_stop_to_stop() -> Result<()> {
     Ok(())
 }
 
+/// Between the lanes is seen what a process had from others; in them, who uses shared memory.
+#[test]
+fn lanes_have_arrows_and_shared_memory() -> Result<()> {
+    let (place, _) = fixture::job_queue()?;
+    let screen = render(&place, "show a", "160x30")?.stdout;
+    let screens: Vec<&str> = screen.split("\n orch ").collect();
+    let [with, without] = screens[..] else {
+        bail!("two screens: {screen}");
+    };
+    let row = |screen: &str, program: &str| {
+        let is_it = |l: &&str| l.split_whitespace().any(|word| word == program);
+        let row = screen.lines().find(is_it).map(str::to_owned);
+        row.with_context(|| format!("{program}: {screen}"))
+    };
+    // It saw what others had stored, and has told its parent how it ended.
+    let report = row(with, "report")?;
+    ensure!(report.contains('▼') || report.contains('▲'), "{with}");
+    ensure!(report.contains('✗'), "{with}");
+    ensure!(row(with, "submit")?.contains('○'), "{with}");
+    let arrows = ['○', '┄', '┆', '▼', '▲'];
+    for program in ["report", "submit", "create", "work"] {
+        let row = row(without, program)?;
+        ensure!(!row.contains(arrows), "hidden: {without}");
+        ensure!(row.contains(['░', '▒', '▓']), "shared memory: {without}");
+    }
+    ensure!(
+        !row(without, "dirname")?.contains(['░', '▒', '▓']),
+        "{without}"
+    );
+    Ok(())
+}
+
 /// From what the report saw to who stored it, and from one such event to the next.
 #[test]
 fn messages_have_two_ends() -> Result<()> {

@@ -131,6 +131,7 @@ pub fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::ZoomIn => zoom(state, 1, 2),
         Action::ZoomOut => zoom(state, 2, 1),
         Action::Pan(by) => pan(state, by),
+        Action::Arrows => state.toggle_arrows(),
         Action::Fit => {
             state.zoom = None;
             Vec::new()

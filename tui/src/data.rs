@@ -70,8 +70,20 @@ pub struct Lane {
     pub recording: u32,
     /// Events in equal parts of the session's time, from tick 0 on; behind the last, none.
     pub density: Vec<u32>,
+    /// The same of accesses to shared memory: stores, and loads that saw something new.
+    pub shared: Vec<u32>,
     /// Ticks of signals.
     pub signals: Vec<u64>,
+}
+
+/// An event of one recording that cannot have happened without one of another: recordings
+/// and ticks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Arrow {
+    /// The earlier one.
+    pub from: (u32, u64),
+    /// The later one.
+    pub to: (u32, u64),
 }
 
 /// A way to show the bytes of an access.

@@ -1,7 +1,8 @@
 //! What comes to the state, and what it asks for.
 
+use crate::arrows::Around;
 use crate::data::{
-    Bookmark, Change, History, Lanes, Lines, Message, Near, Overview, Picture, Stop,
+    Arrow, Bookmark, Change, History, Lanes, Lines, Message, Near, Overview, Picture, Stop,
 };
 
 /// A key, as far as the screens know keys.
@@ -67,6 +68,8 @@ pub enum Loaded {
     Overview(Result<Overview, String>),
     /// To [`Request::Lanes`].
     Lanes(Result<Lanes, String>),
+    /// To [`Request::Arrows`]: none, if it would take long and was not asked for.
+    Arrows(Result<Option<Vec<Arrow>>, String>),
     /// To [`Request::Blame`].
     History(Result<History, String>),
     /// To [`Request::Near`].
@@ -92,6 +95,8 @@ pub enum Request {
     Overview,
     /// When they did how much.
     Lanes,
+    /// What one of them had to do with others; whether it may take long.
+    Arrows(Around, bool),
     /// Who accessed a place (text of the user's), as seen from a position.
     Blame(String, Option<String>),
     /// Shared accesses of a recording until a tick, the last first.
@@ -193,6 +198,7 @@ impl Request {
         match self {
             Self::Overview => "reading the session".to_owned(),
             Self::Lanes => "counting events".to_owned(),
+            Self::Arrows(..) => "searching what processes had from each other".to_owned(),
             Self::Blame(place, _) => format!("searching who accessed {place}"),
             Self::Near(..) => "searching what it accessed".to_owned(),
             Self::Visit(position, _) => format!("replaying to {position}"),

@@ -64,6 +64,8 @@ pub enum Action {
     Pan(i32),
     /// Shows all the time.
     Fit,
+    /// What the selected process had to do with others.
+    Arrows,
     /// Events of one recording, or of all.
     Only,
     /// What keys do.
@@ -315,6 +317,14 @@ pub const COMMANDS: &[Command] = &[
         shown: "0",
         label: "fit",
         help: "Show the whole session",
+        views: SYSTEM,
+    },
+    Command {
+        action: Action::Arrows,
+        keys: &[Char('a')],
+        shown: "a",
+        label: "",
+        help: "Arrows: what the selected process had from others and gave them; or none",
         views: SYSTEM,
     },
     Command {

@@ -4,6 +4,7 @@
 //! replay: `orchestrator` has the commands, and depends on this crate.
 
 mod act;
+mod arrows;
 mod bookmarks;
 pub mod data;
 mod draw;
@@ -21,6 +22,7 @@ pub mod svg;
 pub mod terminal;
 mod theme;
 
+pub use arrows::{Around, Arrows};
 pub use draw::draw;
 pub use list::List;
 pub use live::INTERVAL;

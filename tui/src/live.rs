@@ -57,6 +57,7 @@ impl State {
         if let Some(overview) = &mut self.overview {
             overview.recording = false;
         }
+        self.give_up_arrows();
     }
 
     /// More was printed.

@@ -2,6 +2,7 @@
 //! nothing here touches a terminal, a file or a process.
 
 use crate::act;
+use crate::arrows::Arrows;
 use crate::data::{
     Access, Bookmark, Change, End, History, Lanes, Line, Lines, Overview, Picture, Process, Stop,
 };
@@ -146,6 +147,8 @@ pub struct State {
     pub overview: Option<Overview>,
     /// When they did how much.
     pub lanes: Option<Lanes>,
+    /// What the process that is selected had to do with others.
+    pub arrows: Arrows,
     /// Rows of the system view.
     pub system: Rows,
     /// The ticks that it shows; all, if none.
@@ -233,7 +236,7 @@ impl State {
 
     /// What follows from an event.
     pub fn on(&mut self, event: Event) -> Vec<Effect> {
-        let effects = match event {
+        let mut effects = match event {
             Event::Key(key) => act::key(self, key),
             Event::Click(x, y) => act::click(self, x, y),
             Event::Scroll(_, _, by) => act::scroll(self, by),
@@ -251,6 +254,7 @@ impl State {
             }
         };
         self.settle();
+        effects.extend(self.ask_for_arrows());
         effects
     }
 
@@ -337,6 +341,11 @@ impl State {
                 self.overview = Some(overview);
             }
             Loaded::Lanes(Ok(lanes)) => self.lanes = Some(lanes),
+            Loaded::Arrows(Ok(found)) => self.set_arrows(found),
+            Loaded::Arrows(Err(e)) => {
+                self.give_up_arrows();
+                self.message = Some((e, true));
+            }
             Loaded::History(Ok(history)) => self.show_history(history),
             Loaded::Near(Ok(near)) => {
                 if let Some(prompt) = self.prompt.as_mut().filter(|p| p.ask == Ask::Blame) {
@@ -379,7 +388,7 @@ impl State {
             | Loaded::Picture(Err(e))
             | Loaded::Console(Err(e))
             | Loaded::Events(Err(e)) => {
-                if quiet {
+                if quiet && asked.worker() == Worker::Read {
                     self.freeze();
                 }
                 self.message = Some((e, true));

@@ -65,6 +65,7 @@ fn empty(request: &Request) -> Loaded {
     match request {
         Request::Overview => Loaded::Overview(Ok(Default::default())),
         Request::Lanes => Loaded::Lanes(Ok(Default::default())),
+        Request::Arrows(..) => Loaded::Arrows(Ok(None)),
         Request::Blame(..) => Loaded::History(Ok(Default::default())),
         Request::Near(..) => Loaded::Near(Ok(Vec::new())),
         Request::Visit(..) | Request::Move(..) | Request::Run(..) => {
@@ -104,6 +105,7 @@ fn error(request: &Request) -> Loaded {
     match request {
         Request::Overview => Loaded::Overview(Err(why())),
         Request::Lanes => Loaded::Lanes(Err(why())),
+        Request::Arrows(..) => Loaded::Arrows(Err(why())),
         Request::Blame(..) => Loaded::History(Err(why())),
         Request::Near(..) => Loaded::Near(Err(why())),
         Request::Visit(..) | Request::Move(..) | Request::Run(..) => Loaded::Picture(Err(why())),

@@ -40,9 +40,11 @@ impl Backend for Model {
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 36), (200, 50)];
 
 /// Each view, and what may cover it: a name, and keys to get there.
-const SCREENS: [(&str, &str); 21] = [
+const SCREENS: [(&str, &str); 23] = [
     ("system", "G"),
     ("system-zoomed", "G Enter 1 + + Left"),
+    ("system-arrows", "g"),
+    ("system-no-arrows", "a"),
     ("recording", "Enter"),
     ("recording-step", "Enter Right w j"),
     ("recording-memory", "Enter w w j l l Right"),

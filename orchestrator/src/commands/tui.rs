@@ -1,5 +1,6 @@
 //! `orch tui`: what the screens of the crate `orch-tui` show is read here.
 
+mod arrows;
 mod bookmarks;
 mod breakpoint;
 mod counts;

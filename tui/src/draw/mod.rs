@@ -1,5 +1,6 @@
 //! Drawing: from the state to a screen, and nothing else.
 
+mod arrows;
 mod canvas;
 mod history;
 mod lines;

@@ -1,8 +1,9 @@
 //! A session that nobody recorded, the same for all tests, and who answers from it.
 
 use orch_tui::data::{
-    Access, Bookmark, Change, End, FORMATS, Frame, History, Instruction, Lane, Lanes, Line, Lines,
-    Memory, Message, Near, Overview, Picture, Process, Source, Stop, StopAt, Thread, Variable,
+    Access, Arrow, Bookmark, Change, End, FORMATS, Frame, History, Instruction, Lane, Lanes, Line,
+    Lines, Memory, Message, Near, Overview, Picture, Process, Source, Stop, StopAt, Thread,
+    Variable,
 };
 use orch_tui::event::{Loaded, Request, To, Way};
 
@@ -11,6 +12,7 @@ pub fn answer(request: &Request) -> Loaded {
     match request {
         Request::Overview => Loaded::Overview(Ok(overview())),
         Request::Lanes => Loaded::Lanes(Ok(lanes())),
+        Request::Arrows(around, _) => Loaded::Arrows(Ok(Some(arrows(around.recording)))),
         Request::Blame(place, _) if place.contains("nowhere") => {
             Loaded::History(Err("no shared object is called nowhere".to_owned()))
         }
@@ -157,6 +159,9 @@ fn lanes() -> Lanes {
         density: (0..100)
             .map(|n| if n % (id + 2) == 0 { n } else { 0 })
             .collect(),
+        shared: (0..100)
+            .map(|n| if id > 1 && n % 10 == id { n } else { 0 })
+            .collect(),
         signals: signals.to_vec(),
     };
     Lanes {
@@ -170,6 +175,18 @@ fn lanes() -> Lanes {
             lane(6, &[950]),
         ],
     }
+}
+
+/// Of the one that reports, and of the first one.
+fn arrows(of: u32) -> Vec<Arrow> {
+    let all = [
+        ((1, 60), (2, 60)),
+        ((1, 320), (3, 330)),
+        ((4, 800), (6, 940)),
+        ((6, 950), (1, 960)),
+    ];
+    let all = all.into_iter().map(|(from, to)| Arrow { from, to });
+    all.filter(|a| a.from.0 == of || a.to.0 == of).collect()
 }
 
 fn access(

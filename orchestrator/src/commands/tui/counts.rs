@@ -70,10 +70,11 @@ impl Counts {
             let tick = record.head.tick;
             // What came after its span was read is counted at the end.
             let part = usize::try_from(tick / each).unwrap_or(PARTS).min(PARTS - 1);
-            if lane.density.len() <= part {
-                lane.density.resize(part + 1, 0);
+            count(&mut lane.density, part);
+            // The accesses that the index of shared memory is made of.
+            if [Kind::Store as u8, Kind::Shared as u8].contains(&record.head.kind) {
+                count(&mut lane.shared, part);
             }
-            lane.density[part] = lane.density[part].saturating_add(1);
             if record.head.kind == Kind::Signal as u8 && lane.signals.len() < SIGNALS {
                 lane.signals.push(tick);
             }
@@ -90,13 +91,23 @@ impl Counts {
         while last / self.each >= PARTS as u64 {
             self.each *= 2;
             for (_, lane) in self.of.values_mut() {
-                let pairs = lane.density.chunks(2);
-                lane.density = pairs
-                    .map(|pair| pair.iter().fold(0, |a: u32, &b| a.saturating_add(b)))
-                    .collect();
+                for parts in [&mut lane.density, &mut lane.shared] {
+                    let pairs = parts.chunks(2);
+                    *parts = pairs
+                        .map(|pair| pair.iter().fold(0, |a: u32, &b| a.saturating_add(b)))
+                        .collect();
+                }
             }
         }
     }
+}
+
+/// One more in a part.
+fn count(parts: &mut Vec<u32>, part: usize) {
+    if parts.len() <= part {
+        parts.resize(part + 1, 0);
+    }
+    parts[part] = parts[part].saturating_add(1);
 }
 
 #[cfg(test)]

@@ -3,15 +3,27 @@
 
 use super::live::Live;
 use super::worker::{Job, failed, in_words};
-use super::{bookmarks, breakpoint, history, message};
+use super::{arrows, bookmarks, breakpoint, history, message};
 use anyhow::{Context as _, Result};
 use orch_blame::graph::Graph;
 use orch_blame::index::Index;
 use orch_blame::symbols::Symbols;
 use orch_recorder::session::Session;
 use orch_recorder::trace::Tick;
-use orch_tui::data::{Message, Stop};
+use orch_tui::Around;
+use orch_tui::data::{Arrow, Message, Stop};
 use orch_tui::event::{Loaded, Request, To};
+
+/// Whether all of it is searched in a moment: that may be done without being asked for. (Of
+/// one that is being recorded, it would be done again and again.)
+fn is_small(session: &Session) -> bool {
+    const SMALL: u64 = 32 << 20;
+    let Ok(ids) = session.recordings() else {
+        return false;
+    };
+    let bytes = ids.iter().filter_map(|&id| session.summary(id).ok());
+    session.meta().running().is_none() && bytes.map(|s| s.bytes).sum::<u64>() <= SMALL
+}
 
 /// What it has found so far.
 pub struct Searcher {
@@ -36,6 +48,9 @@ impl Searcher {
     pub fn answer(&mut self, job: &Job, request: &Request) -> Loaded {
         let session = self.now();
         match request {
+            Request::Arrows(around, asked) => {
+                Loaded::Arrows(in_words(self.arrows(&session, job, *around, *asked)))
+            }
             Request::Blame(place, from) => {
                 Loaded::History(in_words(self.index(job).and_then(|index| {
                     history::history(&session, index, job, place, from.as_deref())
@@ -64,14 +79,33 @@ impl Searcher {
         job: &Job,
         wanted: (&str, To),
     ) -> Result<Vec<Message>> {
+        self.graph(session, job)?;
+        let index = self.index.as_ref().context("there is no index")?;
+        let graph = self.graph.as_ref().context("there is no graph")?;
+        message::find(session, index.catalog(), graph, wanted)
+    }
+
+    fn arrows(
+        &mut self,
+        session: &Session,
+        job: &Job,
+        around: Around,
+        asked: bool,
+    ) -> Result<Option<Vec<Arrow>>> {
+        if self.graph.is_none() && !asked && !is_small(session) {
+            return Ok(None);
+        }
+        Ok(Some(arrows::find(self.graph(session, job)?, around)))
+    }
+
+    fn graph(&mut self, session: &Session, job: &Job) -> Result<&Graph> {
         self.index(job)?;
         let index = self.index.as_ref().context("there is no index")?;
         if self.graph.is_none() {
             let graph = Graph::read(session, index, Tick(0)..=Tick(u64::MAX))?;
             self.graph = Some(graph);
         }
-        let graph = self.graph.as_ref().context("there is no graph")?;
-        message::find(session, index.catalog(), graph, wanted)
+        self.graph.as_ref().context("there is no graph")
     }
 
     fn breakpoint(

@@ -217,6 +217,7 @@ pub fn failed(request: &Request, why: String) -> Loaded {
     match request {
         Request::Overview => Loaded::Overview(Err(why)),
         Request::Lanes => Loaded::Lanes(Err(why)),
+        Request::Arrows(..) => Loaded::Arrows(Err(why)),
         Request::Blame(..) => Loaded::History(Err(why)),
         Request::Near(..) => Loaded::Near(Err(why)),
         Request::Visit(..) | Request::Move(..) | Request::Run(..) => Loaded::Picture(Err(why)),
