@@ -149,6 +149,50 @@ fn from_stop_to_stop() -> Result<()> {
     Ok(())
 }
 
+/// The writer of a byte is the one that its history has before what the process last saw.
+#[test]
+fn bytes_have_their_writers() -> Result<()> {
+    let (place, _) = fixture::job_queue()?;
+    let failures = "Enter : 'break report.cpp:15' Enter C x 'job.failures' Enter w Enter w";
+    let (mut known, size) = (0, "160x44");
+    for (name, keys) in [
+        ("failures", ""),
+        ("its title", "j Left Left"),
+        ("the next", "j j j l"),
+    ] {
+        let script = format!("{failures} {keys} show b");
+        let screen = render(&place, &script, size)?.stdout;
+        let (memory, history) = screen.split_once("\n orch ").context("two screens")?;
+        let head = memory.lines().find(|l| l.contains("▶▶ Memory"));
+        let head = head.with_context(|| screen.clone())?;
+        // `0x7f… by p8 submit ──`, the last of what the line says.
+        let note = head.rsplit(" 0x").next().unwrap_or_default();
+        let writer = note.split_once(" by p").and_then(|(_, who)| {
+            let name = who.split_whitespace().nth(1)?;
+            Some(name.to_owned())
+        });
+        let rows: Vec<&str> = history
+            .lines()
+            .map(|l| l.trim_start_matches(['▶', ' ']))
+            .filter(|l| l.starts_with('p') && l.contains('@'))
+            .collect();
+        let seen = rows.iter().rposition(|row| row.contains(" report "));
+        let Some(seen) = seen else {
+            continue;
+        };
+        let mut stores = rows[..=seen].iter().rev();
+        let store = stores.find(|row| row.contains(" store "));
+        let program = store.and_then(|row| row.split_whitespace().nth(2));
+        ensure!(
+            writer.as_deref() == program,
+            "{name}: {writer:?}, {program:?}: {screen}"
+        );
+        known += 1;
+    }
+    ensure!(known >= 2, "report has seen the failures and the title");
+    Ok(())
+}
+
 /// Between the lanes is seen what a process had from others; in them, who uses shared memory.
 #[test]
 fn lanes_have_arrows_and_shared_memory() -> Result<()> {

@@ -78,6 +78,8 @@ pub enum Loaded {
     Messages(Result<Vec<Message>, String>),
     /// To [`Request::Bookmarks`].
     Bookmarks(Result<Vec<Bookmark>, String>),
+    /// To [`Request::Writers`]: of each byte, if it is known. None, if to know it would take long.
+    Writers(Result<Vec<Option<u32>>, String>),
     /// To [`Request::Break`].
     Stop(Result<Stop, String>),
     /// To [`Request::Visit`], [`Request::Move`] and [`Request::Run`].
@@ -111,6 +113,8 @@ pub enum Request {
     Message(String, To),
     /// The bookmarks that the session keeps, once these changes are made to them.
     Bookmarks(Vec<Change>),
+    /// Who wrote the bytes that are at an address of a process at a position.
+    Writers(String, u64, Vec<u8>),
     /// Where code is that the user names, maybe by an address of a recording.
     Break(String, Option<u32>),
     /// All that was printed.
@@ -206,6 +210,7 @@ impl Request {
             Self::Run(_, _, Way::On, _) => "running".to_owned(),
             Self::Run(_, _, Way::Back, _) => "running backwards".to_owned(),
             Self::Message(..) => "searching what processes had from each other".to_owned(),
+            Self::Writers(..) => "searching who wrote this memory".to_owned(),
             Self::Bookmarks(changes) if changes.is_empty() => "reading bookmarks".to_owned(),
             Self::Bookmarks(_) => "saving bookmarks".to_owned(),
             Self::Break(text, _) => format!("searching {text} in all programs"),

@@ -21,6 +21,7 @@ mod stops;
 pub mod svg;
 pub mod terminal;
 mod theme;
+mod writers;
 
 pub use arrows::{Around, Arrows};
 pub use draw::draw;
@@ -30,6 +31,7 @@ pub use panes::Pane;
 pub use prompt::{Ask, Choice, Prompt};
 pub use state::{Overlay, Pending, Place, Rows, State, View};
 pub use theme::Theme;
+pub use writers::Writers;
 
 use event::{Event, Request};
 use std::sync::mpsc::Receiver;

@@ -12,6 +12,7 @@ use crate::list::{List, matches};
 use crate::panes::Pane;
 use crate::prompt::{Ask, Choice, Prompt};
 use crate::theme::Theme;
+use crate::writers::Writers;
 use std::sync::Arc;
 
 /// Why nothing is offered to be blamed.
@@ -173,6 +174,8 @@ pub struct State {
     pub expressions: Vec<String>,
     /// Where in it the cursor is.
     pub byte: usize,
+    /// Who wrote it.
+    pub writers: Writers,
     /// The part of the view that the cursor is in.
     pub pane: Pane,
     /// The variable that is selected.
@@ -365,6 +368,9 @@ impl State {
             Loaded::Messages(Ok(found)) => return act::go_to_message(self, found, &asked),
             Loaded::Bookmarks(Ok(all)) => self.set_bookmarks(all),
             Loaded::Stop(Ok(stop)) => self.set_stop(stop),
+            Loaded::Writers(Ok(of)) => self.set_writers(asked, of),
+            // Without colours memory is as it was: whoever asks for its history is told why.
+            Loaded::Writers(Err(_)) => {}
             Loaded::Picture(Ok(picture)) => return self.show_picture(*picture, &asked),
             Loaded::Console(Ok(lines)) => {
                 let last = self.until_cursor(&lines.lines);
@@ -429,7 +435,9 @@ impl State {
         }
         self.picture = Some(picture);
         self.follow();
-        self.load_view()
+        let mut effects = self.load_view();
+        effects.extend(self.ask_for_writers());
+        effects
     }
 
     /// What the view that is shown still needs.

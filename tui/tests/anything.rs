@@ -72,6 +72,7 @@ fn empty(request: &Request) -> Loaded {
             Loaded::Picture(Ok(Box::new(Picture::default())))
         }
         Request::Message(..) => Loaded::Messages(Ok(Vec::new())),
+        Request::Writers(..) => Loaded::Writers(Ok(Vec::new())),
         Request::Bookmarks(..) => Loaded::Bookmarks(Ok(Vec::new())),
         Request::Break(..) => Loaded::Stop(Ok(Stop {
             text: String::new(),
@@ -110,6 +111,7 @@ fn error(request: &Request) -> Loaded {
         Request::Near(..) => Loaded::Near(Err(why())),
         Request::Visit(..) | Request::Move(..) | Request::Run(..) => Loaded::Picture(Err(why())),
         Request::Message(..) => Loaded::Messages(Err(why())),
+        Request::Writers(..) => Loaded::Writers(Err(why())),
         Request::Bookmarks(..) => Loaded::Bookmarks(Err(why())),
         Request::Break(..) => Loaded::Stop(Err(why())),
         Request::Console => Loaded::Console(Err(why())),

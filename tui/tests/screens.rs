@@ -90,6 +90,39 @@ fn views() {
     }
 }
 
+/// Bytes have the colour of who wrote them, as in the history and in the legend.
+#[test]
+fn memory_has_the_colours_of_its_writers() {
+    let mut state = State::new((200, 50), Theme::default());
+    let first = state.start(None, None);
+    let steps = script::parse("Enter").expect("a script");
+    let limit = Duration::from_secs(5);
+    let screens = script::run(&mut state, &mut Model::new(), first, &steps, limit);
+    let screen = screens.expect("the model answers").remove(0);
+    let text = script::text(&screen);
+    let mut lines = text.lines().zip(0..);
+    let (head, y) = lines
+        .find(|(l, _)| l.contains("Memory $rsp"))
+        .expect("memory");
+    let column = |text: &str| {
+        let at = head.find(text).expect("it is in the line");
+        u16::try_from(head[..at].chars().count()).expect("a column")
+    };
+    assert!(head.contains("by p2 create p4 submit"), "{head}");
+    let colour = |x: u16, y: u16| screen[(x, y)].fg;
+    let (create, submit) = (
+        colour(column("p2 create"), y),
+        colour(column("p4 submit"), y),
+    );
+    assert_ne!(create, submit);
+    let left = column("── Memory");
+    let byte = |n: u16| colour(left + 14 + 3 * (n % 16) + n % 16 / 8, y + 1 + n / 16);
+    // What is behind the two, nobody is known to have written.
+    let seen = [byte(1), byte(19), byte(20), byte(39), byte(41)];
+    assert_eq!(seen[..4], [submit, submit, create, create]);
+    assert!(![create, submit].contains(&seen[4]));
+}
+
 #[test]
 fn terminals_that_are_too_small_say_so() {
     for size in [(20, 5), (39, 24), (120, 9), (1, 1)] {

@@ -71,6 +71,16 @@ impl Index {
         Self::make(session, progress)
     }
 
+    /// Whether there is one in the session's directory, for its recordings as they are.
+    #[must_use]
+    pub fn is_kept(session: &Session) -> bool {
+        let path = session.dir().join(INDEX_FILE);
+        let mut head = [0; HEAD_LEN];
+        let read = File::open(path).and_then(|file| file.read_exact_at(&mut head, 0));
+        let fingerprint = file::fingerprint(session);
+        read.is_ok() && fingerprint.is_ok_and(|print| file::is_head(&head, print))
+    }
+
     fn make(session: &Session, progress: &mut dyn FnMut(f64)) -> Result<Self, BlameError> {
         let path = session.dir().join(INDEX_FILE);
         let fingerprint = file::fingerprint(session)?;

@@ -18,6 +18,7 @@ mod reader;
 mod run;
 mod searcher;
 mod worker;
+mod writers;
 
 use super::Usage;
 use crate::position::When;

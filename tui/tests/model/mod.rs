@@ -58,6 +58,15 @@ pub fn answer(request: &Request) -> Loaded {
             "p6@945",
             "p4@800 submit → p6@945 report  memory /dev/shm/job-queue+0x88..0x8c",
         )])),
+        // The first bytes are of two, what is behind them is of nobody.
+        Request::Writers(_, _, bytes) => {
+            let of = (0..bytes.len()).map(|n| match n {
+                0..20 => Some(4),
+                20..40 => Some(2),
+                _ => None,
+            });
+            Loaded::Writers(Ok(of.collect()))
+        }
         Request::Bookmarks(changes) => Loaded::Bookmarks(Ok(bookmarks(changes))),
         Request::Break(text, _) if text.contains("nowhere") => {
             Loaded::Stop(Err("no program has a function nowhere".to_owned()))

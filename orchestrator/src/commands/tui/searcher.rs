@@ -3,7 +3,7 @@
 
 use super::live::Live;
 use super::worker::{Job, failed, in_words};
-use super::{arrows, bookmarks, breakpoint, history, message};
+use super::{arrows, bookmarks, breakpoint, history, message, writers};
 use anyhow::{Context as _, Result};
 use orch_blame::graph::Graph;
 use orch_blame::index::Index;
@@ -63,6 +63,10 @@ impl Searcher {
             Request::Message(position, to) => {
                 Loaded::Messages(in_words(self.message(&session, job, (position, *to))))
             }
+            Request::Writers(position, addr, bytes) => {
+                let wanted = (&position[..], *addr, &bytes[..]);
+                Loaded::Writers(in_words(self.writers(&session, job, wanted)))
+            }
             Request::Bookmarks(changes) => {
                 Loaded::Bookmarks(in_words(bookmarks::change(&session, changes)))
             }
@@ -96,6 +100,19 @@ impl Searcher {
             return Ok(None);
         }
         Ok(Some(arrows::find(self.graph(session, job)?, around)))
+    }
+
+    /// Where the index is there, or made in a moment.
+    fn writers(
+        &mut self,
+        session: &Session,
+        job: &Job,
+        wanted: (&str, u64, &[u8]),
+    ) -> Result<Vec<Option<u32>>> {
+        if self.index.is_none() && !is_small(session) && !Index::is_kept(session) {
+            return Ok(Vec::new());
+        }
+        writers::find(session, self.index(job)?, job, wanted)
     }
 
     fn graph(&mut self, session: &Session, job: &Job) -> Result<&Graph> {

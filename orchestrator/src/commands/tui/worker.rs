@@ -223,6 +223,7 @@ pub fn failed(request: &Request, why: String) -> Loaded {
         Request::Visit(..) | Request::Move(..) | Request::Run(..) => Loaded::Picture(Err(why)),
         Request::Message(..) => Loaded::Messages(Err(why)),
         Request::Bookmarks(..) => Loaded::Bookmarks(Err(why)),
+        Request::Writers(..) => Loaded::Writers(Err(why)),
         Request::Break(..) => Loaded::Stop(Err(why)),
         Request::Console => Loaded::Console(Err(why)),
         Request::Events(..) => Loaded::Events(Err(why)),
