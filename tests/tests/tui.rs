@@ -346,6 +346,36 @@ fn rows_above(screen: &str, name: &str) -> Option<usize> {
     rows.iter().position(|l| l.contains('▶'))?.checked_sub(row)
 }
 
+/// Keys and colours are the user's; what makes no sense is told with its line.
+#[test]
+fn keys_and_colours_are_configured() -> Result<()> {
+    let (place, _) = fixture::job_queue()?;
+    let dir = place.work().join(".config/orch");
+    fs::create_dir_all(&dir)?;
+    let file = dir.join("tui.toml");
+    fs::write(
+        &file,
+        "[keys]\nQ = \"q\"\n\"C-g\" = \"Enter\"\n\n[theme]\nbad = \"#123456\"\n",
+    )?;
+    let screen = render(&place, "show C-g", "120x36")?.stdout;
+    ensure!(
+        screen.contains("Q quit") && screen.contains("report.cpp:15"),
+        "{screen}"
+    );
+    let svg = place.read(&["tui", "--render", "show", "--svg"], LIMIT)?;
+    ensure!(
+        svg.stdout.contains("#123456"),
+        "it has crashed in this colour: {svg}"
+    );
+    fs::write(&file, "[keys]\nQ = \"quit\"\n")?;
+    let wrong = place.read(&["tui", "--render", "show"], LIMIT)?;
+    ensure!(
+        wrong.code() == Some(2) && wrong.stderr.contains("orch/tui.toml:2: \"quit\" is no key"),
+        "{wrong}"
+    );
+    Ok(())
+}
+
 #[test]
 fn bad_input_is_explained() -> Result<()> {
     let (place, _) = fixture::job_queue()?;

@@ -16,6 +16,11 @@ pub fn key(state: &mut State, key: Key) -> Vec<Effect> {
     if key == Key::Ctrl('c') {
         return quit(state);
     }
+    let key = match state.prompt {
+        // What is typed is text.
+        Some(_) => key,
+        None => state.keymap.meant(key),
+    };
     if key == Key::Ctrl('z') {
         return vec![Effect::Suspend];
     }
@@ -150,7 +155,7 @@ pub fn act(state: &mut State, action: Action) -> Vec<Effect> {
         }
         Action::Palette => {
             let mut prompt = Prompt::new(Ask::Command, "");
-            prompt.choices = commands(state.view, "");
+            prompt.choices = commands(state, "");
             prompt.chosen = Some(0);
             state.prompt = Some(prompt);
             Vec::new()
@@ -434,7 +439,7 @@ fn pan(state: &mut State, by: i32) -> Vec<Effect> {
 const BREAK: &str = "break ";
 
 /// The commands that have the characters, best first.
-fn commands(view: View, pattern: &str) -> Vec<Choice> {
+fn commands(state: &State, pattern: &str) -> Vec<Choice> {
     // What is typed behind this word is no search.
     if let Some(place) = pattern.trim_start().strip_prefix(BREAK) {
         return vec![Choice {
@@ -448,7 +453,7 @@ fn commands(view: View, pattern: &str) -> Vec<Choice> {
     let here = COMMANDS
         .iter()
         .enumerate()
-        .filter(|(_, c)| c.works_in(view) && c.action != Action::Palette);
+        .filter(|(_, c)| c.works_in(state.view) && c.action != Action::Palette);
     let mut found: Vec<(i32, usize)> = here
         .filter_map(|(n, c)| Some((fuzzy(pattern, c.help)?, n)))
         .collect();
@@ -456,13 +461,12 @@ fn commands(view: View, pattern: &str) -> Vec<Choice> {
     let choice = |&(_, n): &(i32, usize)| Choice {
         value: n.to_string(),
         text: COMMANDS[n].help.to_owned(),
-        key: COMMANDS[n].shown.to_owned(),
+        key: state.keymap.hint(COMMANDS[n].shown),
     };
     found.iter().map(choice).collect()
 }
 
 fn in_prompt(state: &mut State, key: Key) -> Vec<Effect> {
-    let view = state.view;
     let Some(prompt) = &mut state.prompt else {
         return Vec::new();
     };
@@ -485,8 +489,11 @@ fn in_prompt(state: &mut State, key: Key) -> Vec<Effect> {
             let text = prompt.text.clone();
             match prompt.ask {
                 Ask::Command => {
-                    prompt.choices = commands(view, &text);
-                    prompt.chosen = Some(0).filter(|_| !prompt.choices.is_empty());
+                    let choices = commands(state, &text);
+                    if let Some(prompt) = &mut state.prompt {
+                        prompt.chosen = Some(0).filter(|_| !choices.is_empty());
+                        prompt.choices = choices;
+                    }
                 }
                 Ask::Filter => {
                     if let Some(rows) = state.list() {

@@ -9,6 +9,7 @@ mod bookmarks;
 pub mod data;
 mod draw;
 pub mod event;
+mod keymap;
 pub mod keys;
 mod layout;
 mod list;
@@ -25,12 +26,14 @@ mod writers;
 
 pub use arrows::{Around, Arrows};
 pub use draw::draw;
+pub use keymap::Keymap;
 pub use list::List;
 pub use live::INTERVAL;
 pub use panes::Pane;
 pub use prompt::{Ask, Choice, Prompt};
+pub use ratatui::style::Color;
 pub use state::{Overlay, Pending, Place, Rows, State, View};
-pub use theme::Theme;
+pub use theme::{Colours, Theme};
 pub use writers::Writers;
 
 use event::{Event, Request};

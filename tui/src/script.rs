@@ -87,28 +87,55 @@ fn word(word: &str) -> Option<Step> {
         let seconds: u16 = seconds.parse().ok()?;
         return Some(Step::Wait(Duration::from_secs(seconds.into())));
     }
-    let mut chars = word.chars();
-    Some(Step::Key(match (word, chars.next(), chars.next()) {
-        ("show", ..) => return Some(Step::Show),
-        ("Enter", ..) => Key::Enter,
-        ("Esc", ..) => Key::Esc,
-        ("Tab", ..) => Key::Tab,
-        ("S-Tab", ..) => Key::BackTab,
-        ("Up", ..) => Key::Up,
-        ("Down", ..) => Key::Down,
-        ("Left", ..) => Key::Left,
-        ("Right", ..) => Key::Right,
-        ("Home", ..) => Key::Home,
-        ("End", ..) => Key::End,
-        ("PgUp", ..) => Key::PageUp,
-        ("PgDn", ..) => Key::PageDown,
-        ("Bksp", ..) => Key::Backspace,
-        ("Del", ..) => Key::Delete,
-        ("Space", ..) => Key::Char(' '),
-        (_, Some('C'), Some('-')) => Key::Ctrl(word[2..].chars().next()?),
-        (_, Some(c), None) => Key::Char(c),
-        _ => return None,
-    }))
+    match word {
+        "show" => Some(Step::Show),
+        word => key(word).map(Step::Key),
+    }
+}
+
+/// Keys that are written with a word.
+const NAMES: [(&str, Key); 15] = [
+    ("Enter", Key::Enter),
+    ("Esc", Key::Esc),
+    ("Tab", Key::Tab),
+    ("S-Tab", Key::BackTab),
+    ("Up", Key::Up),
+    ("Down", Key::Down),
+    ("Left", Key::Left),
+    ("Right", Key::Right),
+    ("Home", Key::Home),
+    ("End", Key::End),
+    ("PgUp", Key::PageUp),
+    ("PgDn", Key::PageDown),
+    ("Bksp", Key::Backspace),
+    ("Del", Key::Delete),
+    ("Space", Key::Char(' ')),
+];
+
+/// The key that is written so.
+#[must_use]
+pub fn key(word: &str) -> Option<Key> {
+    if let Some(&(_, key)) = NAMES.iter().find(|named| named.0 == word) {
+        return Some(key);
+    }
+    let mut chars = word.strip_prefix("C-").unwrap_or(word).chars();
+    match (chars.next(), chars.next(), word.starts_with("C-")) {
+        (Some(c), None, true) => Some(Key::Ctrl(c)),
+        (Some(c), None, false) => Some(Key::Char(c)),
+        _ => None,
+    }
+}
+
+/// How a key is written.
+#[must_use]
+pub fn name(key: Key) -> String {
+    match (NAMES.iter().find(|named| named.1 == key), key) {
+        (Some((name, _)), _) => (*name).to_owned(),
+        (None, Key::Ctrl(c)) => format!("C-{c}"),
+        (None, Key::Char(c)) => c.to_string(),
+        // The others have names.
+        (None, _) => String::new(),
+    }
 }
 
 /// What is drawn of a state.
@@ -243,6 +270,9 @@ mod tests {
             Ok(vec![Step::Wait(Duration::from_secs(2))])
         );
         assert!(parse("wait:long").is_err());
+        for word in ["Enter", "Space", "C-u", "x", "-", "C"] {
+            assert_eq!(key(word).map(name).as_deref(), Some(word));
+        }
         assert!(parse("Entre").is_err());
         assert!(parse("'open").is_err());
     }

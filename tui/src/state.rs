@@ -7,6 +7,7 @@ use crate::data::{
     Access, Bookmark, Change, End, History, Lanes, Line, Lines, Overview, Picture, Process, Stop,
 };
 use crate::event::{Effect, Event, Loaded, Request, Worker};
+use crate::keymap::Keymap;
 use crate::layout;
 use crate::list::{List, matches};
 use crate::panes::Pane;
@@ -130,6 +131,8 @@ pub struct State {
     pub size: (u16, u16),
     /// Colours and characters.
     pub theme: Theme,
+    /// Keys that mean others.
+    pub keymap: Keymap,
     /// The screen that is shown.
     pub view: View,
     /// What covers it.

@@ -4,7 +4,7 @@
 mod model;
 
 use orch_tui::event::{Event, Request};
-use orch_tui::{Backend, State, Theme, script};
+use orch_tui::{Backend, Keymap, State, Theme, script};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
@@ -121,6 +121,42 @@ fn memory_has_the_colours_of_its_writers() {
     let seen = [byte(1), byte(19), byte(20), byte(39), byte(41)];
     assert_eq!(seen[..4], [submit, submit, create, create]);
     assert!(![create, submit].contains(&seen[4]));
+}
+
+/// Keys of the user's do what those do that they mean, and are shown in their place.
+#[test]
+fn keys_of_the_user() {
+    let shown = |keys: &str| {
+        let mut state = State::new((140, 50), Theme::default());
+        let key = |name: &str| script::key(name).expect("a key");
+        state.keymap = Keymap::new(vec![
+            (key("C-r"), key("Enter")),
+            (key("Q"), key("q")),
+            (key("/"), key("b")),
+        ]);
+        let first = state.start(None, None);
+        let steps = script::parse(keys).expect("a script");
+        let limit = Duration::from_secs(5);
+        let screens = script::run(&mut state, &mut Model::new(), first, &steps, limit);
+        script::text(
+            screens
+                .expect("the model answers")
+                .last()
+                .expect("a screen"),
+        )
+    };
+    let screen = shown("C-r");
+    assert!(
+        screen.contains("report.cpp:15") && screen.contains("Q quit"),
+        "{screen}"
+    );
+    let screen = shown("/");
+    assert!(screen.contains("What it accessed last"), "{screen}");
+    let help = shown("?");
+    assert!(help.contains("C-r is Enter, Q is q, / is b"), "{help}");
+    // What is typed is text.
+    let screen = shown("4 f : Q");
+    assert!(screen.contains(": Q"), "{screen}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod arrows;
 mod bookmarks;
 mod breakpoint;
+mod config;
 mod counts;
 mod history;
 mod lines;
@@ -23,6 +24,7 @@ mod writers;
 use super::Usage;
 use crate::position::When;
 use anyhow::{Result, bail};
+use config::Config;
 use orch_recorder::session;
 use orch_tui::script::{self, Step};
 use orch_tui::terminal::{self, End};
@@ -54,6 +56,7 @@ and at its end. Its words: j, Enter, Esc, Tab, S-Tab, Up, Down, Left, Right, Hom
 PgUp, PgDn, Bksp, Del, Space, C-u, 'text', click:X,Y, size:80x24, wait:SECONDS (in which
 what is being recorded grows), show.
 
+Other keys and colours are read from $XDG_CONFIG_HOME/orch/tui.toml (docs/tui.md).
 NO_COLOR is obeyed; --ascii (or a locale without UTF-8) uses no other characters.")]
 pub struct Args {
     /// Begin at this position: p3@18402, p3@exit, @50%.
@@ -114,7 +117,9 @@ pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
     if let Some(When::At(position)) = args.position {
         position.tick(&session)?;
     }
-    let mut state = State::new(args.size, theme(args));
+    let config = config::read()?;
+    let mut state = State::new(args.size, theme(args, &config));
+    state.keymap = config.keymap;
     let mut workers = Workers::start(&session, &args.sources);
     let position = args.position.map(|p| p.to_string());
     let first = state.start(args.blame.as_deref(), position.as_deref());
@@ -143,7 +148,7 @@ pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn theme(args: &Args) -> Theme {
+fn theme(args: &Args, config: &Config) -> Theme {
     let set = |name| env::var(name).ok().filter(|value| !value.is_empty());
     // The first of these that is set counts (locale(7)).
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
@@ -151,10 +156,11 @@ fn theme(args: &Args) -> Theme {
     // The last part is the ground's colour: 7 and 15 are white (rxvt's convention).
     let ground = set("COLORFGBG").and_then(|c| c.rsplit(';').next()?.parse::<u8>().ok());
     Theme {
-        light: args.light || matches!(ground, Some(7 | 15)),
+        light: args.light || config.light.unwrap_or(matches!(ground, Some(7 | 15))),
+        colours: config.colours,
         colour: set("NO_COLOR").is_none()
             && (args.render.is_some() || set("TERM").as_deref() != Some("dumb")),
-        ascii: args.ascii || !utf8 && args.render.is_none(),
+        ascii: args.ascii || config.ascii.unwrap_or(!utf8 && args.render.is_none()),
     }
 }
 

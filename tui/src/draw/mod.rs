@@ -181,6 +181,11 @@ fn keys(state: &State, canvas: &mut Canvas<'_>, y: u16) {
             all.insert(0, ("Esc", "cancel"));
         }
     }
+    let hints: Vec<String> = match state.prompt {
+        Some(_) => all.iter().map(|key| key.0.to_owned()).collect(),
+        None => all.iter().map(|key| state.keymap.hint(key.0)).collect(),
+    };
+    let all: Vec<(&str, &str)> = hints.iter().zip(&all).map(|(h, k)| (&h[..], k.1)).collect();
     canvas.keys(y, &all);
 }
 
