@@ -448,6 +448,19 @@ impl<'p> Terminal<'p> {
         self.tmux(&["send-keys", key]).map(drop)
     }
 
+    /// What a terminal sends of its mouse: button, column and row (the first is 1), and whether
+    /// it is held (`M`) or let go (`m`).
+    fn mouse(&self, events: &[(u8, u16, u16, char)]) -> Result<()> {
+        for (button, x, y, end) in events {
+            let text = format!("\x1b[<{button};{x};{y}{end}");
+            let bytes: Vec<String> = text.bytes().map(|b| format!("{b:02x}")).collect();
+            let mut arguments = vec!["send-keys", "-H"];
+            arguments.extend(bytes.iter().map(String::as_str));
+            self.tmux(&arguments)?;
+        }
+        Ok(())
+    }
+
     /// A command line.
     fn command(&self, text: &str) -> Result<()> {
         self.tmux(&["send-keys", "-l", text])?;
@@ -626,6 +639,16 @@ fn in_a_terminal() -> Result<()> {
     terminal.tmux(&["resize-window", "-x", "100", "-y", "30"])?;
     terminal.wait("the same screen, smaller", is_culprit)?;
 
+    // The mouse takes the right edge of the source, where it is let go it stays: the next time,
+    // too.
+    terminal.mouse(&[(0, 60, 8, 'M'), (32, 48, 9, 'M'), (0, 48, 9, 'm')])?;
+    let is_divided = |s: &str| {
+        let title = s.lines().find(|l| l.contains(" Stack "));
+        let before = title.and_then(|l| l.split(" Stack ").next());
+        before.is_some_and(|before| before.chars().count() == 49)
+    };
+    terminal.wait("a wider stack", |s| is_culprit(s) && is_divided(s))?;
+
     kill(terminal.child()?, Signal::SIGTERM)?;
     terminal.wait("the shell", |s| !is_culprit(s) && s.contains("ready>"))?;
     terminal.command("echo code $?")?;
@@ -635,7 +658,7 @@ fn in_a_terminal() -> Result<()> {
     // The tour is for the first time only; q ends it, whatever it does.
     terminal.command(&format!("{command} p11@exit"))?;
     terminal.wait("the position", |s| {
-        s.contains("quit") && !s.contains("A tour")
+        s.contains("quit") && !s.contains("A tour") && is_divided(s)
     })?;
     terminal.key("q")?;
     terminal.wait("the shell", |s| {

@@ -7,6 +7,7 @@ use crate::keys::{self, Action, COMMANDS, fuzzy};
 use crate::layout;
 use crate::panes::{self, Pane};
 use crate::prompt::{Ask, Choice, Prompt};
+use crate::split::Split;
 use crate::state::{Overlay, Place, State, View};
 use crate::stops;
 
@@ -147,6 +148,10 @@ pub fn act(state: &mut State, action: Action) -> Vec<Effect> {
         }
         Action::Help => {
             state.overlay = Some(Overlay::Help(0));
+            Vec::new()
+        }
+        Action::Unsplit => {
+            state.split = Split::default();
             Vec::new()
         }
         Action::Tour => {
@@ -572,6 +577,10 @@ pub fn click(state: &mut State, x: u16, y: u16) -> Vec<Effect> {
     if y == 0 {
         let hit = layout::tabs(state).into_iter().find(|t| t.1.contains(&x));
         return hit.map_or_else(Vec::new, |(view, _)| show(state, view));
+    }
+    state.dragged = state.border(x, y);
+    if state.dragged.is_some() {
+        return Vec::new();
     }
     if state.view == View::Recording {
         return in_recording(state, x, y);

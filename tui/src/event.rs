@@ -49,6 +49,10 @@ pub enum Event {
     Key(Key),
     /// The first mouse button, column and row.
     Click(u16, u16),
+    /// The mouse, with its first button held.
+    Drag(u16, u16),
+    /// The button is let go.
+    Release,
     /// The wheel: up is negative.
     Scroll(u16, u16, i8),
     /// The terminal has so many columns and rows.

@@ -72,6 +72,8 @@ pub enum Action {
     Help,
     /// All commands.
     Palette,
+    /// Divides the view of a recording as it was at first.
+    Unsplit,
     /// The tour of the first start.
     Tour,
     /// Light or dark.
@@ -502,6 +504,14 @@ pub const COMMANDS: &[Command] = &[
         label: "",
         help: "Colours for a light or a dark terminal",
         views: &[],
+    },
+    Command {
+        action: Action::Unsplit,
+        keys: &[],
+        shown: "",
+        label: "",
+        help: "Panes of the sizes that they had at first (the mouse drags their borders)",
+        views: RECORDING,
     },
     Command {
         action: Action::Tour,

@@ -15,6 +15,8 @@ pub enum Step {
     Key(Key),
     /// A click.
     Click(u16, u16),
+    /// The mouse, with its button held from one place to the other.
+    Drag((u16, u16), (u16, u16)),
     /// Another size.
     Resize(u16, u16),
     /// So long what is being recorded grows.
@@ -33,7 +35,7 @@ impl std::fmt::Display for ParseScriptError {
             f,
             "{:?} is no key; a script has words: j, Enter, Esc, Tab, S-Tab, Up, Down, Left, Right, \
              Home, End, PgUp, PgDn, Bksp, Del, Space, C-z, 'text' that is typed, click:X,Y, \
-             size:80x24, wait:2 (seconds in which what is being recorded grows), and show, which prints \
+             drag:X,Y-X,Y, size:80x24, wait:2 (seconds in which what is being recorded grows), and show, which prints \
              the screen",
             self.0
         )
@@ -75,9 +77,17 @@ pub fn parse(text: &str) -> Result<Vec<Step>, ParseScriptError> {
 }
 
 fn word(word: &str) -> Option<Step> {
-    if let Some(place) = word.strip_prefix("click:") {
-        let (x, y) = place.split_once(',')?;
-        return Some(Step::Click(x.parse().ok()?, y.parse().ok()?));
+    let place = |text: &str| {
+        let (x, y) = text.split_once(',')?;
+        Some((x.parse().ok()?, y.parse().ok()?))
+    };
+    if let Some(text) = word.strip_prefix("click:") {
+        let (x, y) = place(text)?;
+        return Some(Step::Click(x, y));
+    }
+    if let Some(text) = word.strip_prefix("drag:") {
+        let (from, to) = text.split_once('-')?;
+        return Some(Step::Drag(place(from)?, place(to)?));
     }
     if let Some(text) = word.strip_prefix("size:") {
         let (width, height) = size(text)?;
@@ -188,6 +198,14 @@ pub fn run(
             Step::Key(key) => Event::Key(key),
             Step::Click(x, y) => Event::Click(x, y),
             Step::Resize(width, height) => Event::Resize(width, height),
+            Step::Drag(from, to) => {
+                let events = [Event::Click(from.0, from.1), Event::Drag(to.0, to.1)];
+                for event in events {
+                    let effects = state.on(event);
+                    act(state, backend, effects, limit)?;
+                }
+                Event::Release
+            }
             Step::Wait(long) => {
                 let end = Instant::now() + long;
                 while Instant::now() < end {

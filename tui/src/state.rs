@@ -12,6 +12,7 @@ use crate::layout;
 use crate::list::{List, matches};
 use crate::panes::Pane;
 use crate::prompt::{Ask, Choice, Prompt};
+use crate::split::{Border, Split};
 use crate::theme::Theme;
 use crate::writers::Writers;
 use std::sync::Arc;
@@ -169,6 +170,10 @@ pub struct State {
     pub before: Option<Picture>,
     /// The function of its stack that is looked at.
     pub frame: usize,
+    /// How the view of a recording is divided.
+    pub split: Split,
+    /// Which border of it the mouse moves.
+    pub dragged: Option<Border>,
     /// Instructions in place of source.
     pub code: bool,
     /// Memory to show of it.
@@ -245,6 +250,14 @@ impl State {
         let mut effects = match event {
             Event::Key(key) => act::key(self, key),
             Event::Click(x, y) => act::click(self, x, y),
+            Event::Drag(x, y) => {
+                self.drag(x, y);
+                Vec::new()
+            }
+            Event::Release => {
+                self.dragged = None;
+                Vec::new()
+            }
             Event::Scroll(_, _, by) => act::scroll(self, by),
             Event::Resize(width, height) => {
                 self.size = (width, height);

@@ -184,6 +184,8 @@ fn translate(event: input::Event) -> Vec<Event> {
             let (x, y) = (mouse.column, mouse.row);
             match mouse.kind {
                 MouseEventKind::Down(MouseButton::Left) => vec![Event::Click(x, y)],
+                MouseEventKind::Drag(MouseButton::Left) => vec![Event::Drag(x, y)],
+                MouseEventKind::Up(MouseButton::Left) => vec![Event::Release],
                 MouseEventKind::ScrollUp => vec![Event::Scroll(x, y, -1)],
                 MouseEventKind::ScrollDown => vec![Event::Scroll(x, y, 1)],
                 _ => Vec::new(),

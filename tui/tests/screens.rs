@@ -40,7 +40,7 @@ impl Backend for Model {
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 36), (200, 50)];
 
 /// Each view, and what may cover it: a name, and keys to get there.
-const SCREENS: [(&str, &str); 23] = [
+const SCREENS: [(&str, &str); 24] = [
     ("system", "G"),
     ("system-zoomed", "G Enter 1 + + Left"),
     ("system-arrows", "g"),
@@ -51,6 +51,10 @@ const SCREENS: [(&str, &str); 23] = [
     ("recording-instructions", "Enter d"),
     ("breakpoints", "Enter B w w w j j j B c w w j W L"),
     ("breakpoint-instruction", "Enter d w w w k k B j"),
+    (
+        "recording-divided",
+        "Enter drag:71,8-50,8 drag:90,10-90,14 drag:5,24-5,28",
+    ),
     ("breakpoint-command", "Enter : 'break nowhere' Enter"),
     (
         "expressions",
@@ -121,6 +125,48 @@ fn memory_has_the_colours_of_its_writers() {
     let seen = [byte(1), byte(19), byte(20), byte(39), byte(41)];
     assert_eq!(seen[..4], [submit, submit, create, create]);
     assert!(![create, submit].contains(&seen[4]));
+}
+
+/// The border between two parts goes where the mouse takes it, and no further than there is
+/// room on both sides.
+#[test]
+fn borders_are_dragged() {
+    let column = |screen: &str| {
+        let title = screen.lines().find(|l| l.contains(" Stack "));
+        let title = title.expect("there is a stack");
+        let at = title
+            .find(" Stack ")
+            .map_or(0, |at| title[..at].chars().count());
+        at - 2
+    };
+    let row = |screen: &str| screen.lines().position(|l| l.contains("── Registers"));
+    let drawn = |keys: &str| text(keys, (120, 36), Theme::default());
+    let first = drawn("Enter");
+    assert_eq!((column(&first), row(&first)), (72, Some(24)));
+    for (drag, to) in [
+        ("72,9-50,9", 50),
+        ("71,4-40,20", 40),
+        ("72,9-0,9", 30),
+        ("72,9-119,9", 90),
+    ] {
+        assert_eq!(column(&drawn(&format!("Enter drag:{drag}"))), to, "{drag}");
+    }
+    for (drag, to) in [
+        ("3,24-3,28", 28),
+        ("100,24-0,12", 12),
+        ("3,24-3,0", 7),
+        ("3,24-3,35", 31),
+    ] {
+        assert_eq!(
+            row(&drawn(&format!("Enter drag:{drag}"))),
+            Some(to),
+            "{drag}"
+        );
+    }
+    // Elsewhere, the mouse takes nothing; a command undoes it.
+    assert_eq!(column(&drawn("Enter drag:20,9-50,9")), 72);
+    let again = drawn("Enter drag:72,9-50,9 drag:3,24-3,28 : 'panes of the sizes' Enter");
+    assert_eq!((column(&again), row(&again)), (72, Some(24)));
 }
 
 /// Keys of the user's do what those do that they mean, and are shown in their place.

@@ -10,6 +10,7 @@ mod lines;
 mod live;
 mod message;
 mod motion;
+mod panes;
 mod picture;
 mod printed;
 mod private;
@@ -53,8 +54,8 @@ to blame may have a number of bytes behind it: '/dev/shm/q+0x40 4'.
 --render needs no terminal: the keys of the script are pressed one after another, each
 when what it asked for is there, and the screen is printed where the script says `show`
 and at its end. Its words: j, Enter, Esc, Tab, S-Tab, Up, Down, Left, Right, Home, End,
-PgUp, PgDn, Bksp, Del, Space, C-u, 'text', click:X,Y, size:80x24, wait:SECONDS (in which
-what is being recorded grows), show.
+PgUp, PgDn, Bksp, Del, Space, C-u, 'text', click:X,Y, drag:X,Y-X,Y, size:80x24,
+wait:SECONDS (in which what is being recorded grows), show.
 
 Other keys and colours are read from $XDG_CONFIG_HOME/orch/tui.toml (docs/tui.md).
 NO_COLOR is obeyed; --ascii (or a locale without UTF-8) uses no other characters.")]
@@ -127,7 +128,14 @@ pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
         if is_first() {
             state.overlay = Some(Overlay::Tour);
         }
+        state.split = panes::kept();
+        let before = state.split;
         let end = terminal::run(&mut state, &mut workers, first)?;
+        if state.split != before
+            && let Err(e) = panes::keep(state.split)
+        {
+            eprintln!("orch: the sizes of panes are not kept: {e:#}");
+        }
         return Ok(match end {
             End::Quit => ExitCode::SUCCESS,
             End::Signal(signal) => ExitCode::from(128 + u8::try_from(signal).unwrap_or(0)),
