@@ -7,6 +7,7 @@
 
 mod meta;
 mod place;
+mod watch;
 
 pub use meta::{CpuModel, FORMAT, Meta, Refused};
 pub use place::{base_dir, default_dir, link_latest, list, locate, root};

@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use orch_tests::fixture;
-use orch_tests::orch::Place;
+use orch_tests::orch::{Place, User};
 use orch_tests::run::Outcome;
 use std::fs;
 use std::thread;
@@ -149,6 +149,82 @@ fn from_stop_to_stop() -> Result<()> {
     Ok(())
 }
 
+/// The writer of a byte is the one that its history has before what the process last saw.
+#[test]
+fn bytes_have_their_writers() -> Result<()> {
+    let (place, _) = fixture::job_queue()?;
+    let failures = "Enter : 'break report.cpp:15' Enter C x 'job.failures' Enter w Enter w";
+    let (mut known, size) = (0, "160x44");
+    for (name, keys) in [
+        ("failures", ""),
+        ("its title", "j Left Left"),
+        ("the next", "j j j l"),
+    ] {
+        let script = format!("{failures} {keys} show b");
+        let screen = render(&place, &script, size)?.stdout;
+        let (memory, history) = screen.split_once("\n orch ").context("two screens")?;
+        let head = memory.lines().find(|l| l.contains("▶▶ Memory"));
+        let head = head.with_context(|| screen.clone())?;
+        // `0x7f… by p8 submit ──`, the last of what the line says.
+        let note = head.rsplit(" 0x").next().unwrap_or_default();
+        let writer = note.split_once(" by p").and_then(|(_, who)| {
+            let name = who.split_whitespace().nth(1)?;
+            Some(name.to_owned())
+        });
+        let rows: Vec<&str> = history
+            .lines()
+            .map(|l| l.trim_start_matches(['▶', ' ']))
+            .filter(|l| l.starts_with('p') && l.contains('@'))
+            .collect();
+        let seen = rows.iter().rposition(|row| row.contains(" report "));
+        let Some(seen) = seen else {
+            continue;
+        };
+        let mut stores = rows[..=seen].iter().rev();
+        let store = stores.find(|row| row.contains(" store "));
+        let program = store.and_then(|row| row.split_whitespace().nth(2));
+        ensure!(
+            writer.as_deref() == program,
+            "{name}: {writer:?}, {program:?}: {screen}"
+        );
+        known += 1;
+    }
+    ensure!(known >= 2, "report has seen the failures and the title");
+    Ok(())
+}
+
+/// Between the lanes is seen what a process had from others; in them, who uses shared memory.
+#[test]
+fn lanes_have_arrows_and_shared_memory() -> Result<()> {
+    let (place, _) = fixture::job_queue()?;
+    let screen = render(&place, "show a", "160x30")?.stdout;
+    let screens: Vec<&str> = screen.split("\n orch ").collect();
+    let [with, without] = screens[..] else {
+        bail!("two screens: {screen}");
+    };
+    let row = |screen: &str, program: &str| {
+        let is_it = |l: &&str| l.split_whitespace().any(|word| word == program);
+        let row = screen.lines().find(is_it).map(str::to_owned);
+        row.with_context(|| format!("{program}: {screen}"))
+    };
+    // It saw what others had stored, and has told its parent how it ended.
+    let report = row(with, "report")?;
+    ensure!(report.contains('▼') || report.contains('▲'), "{with}");
+    ensure!(report.contains('✗'), "{with}");
+    ensure!(row(with, "submit")?.contains('○'), "{with}");
+    let arrows = ['○', '┄', '┆', '▼', '▲'];
+    for program in ["report", "submit", "create", "work"] {
+        let row = row(without, program)?;
+        ensure!(!row.contains(arrows), "hidden: {without}");
+        ensure!(row.contains(['░', '▒', '▓']), "shared memory: {without}");
+    }
+    ensure!(
+        !row(without, "dirname")?.contains(['░', '▒', '▓']),
+        "{without}"
+    );
+    Ok(())
+}
+
 /// From what the report saw to who stored it, and from one such event to the next.
 #[test]
 fn messages_have_two_ends() -> Result<()> {
@@ -270,6 +346,36 @@ fn rows_above(screen: &str, name: &str) -> Option<usize> {
     rows.iter().position(|l| l.contains('▶'))?.checked_sub(row)
 }
 
+/// Keys and colours are the user's; what makes no sense is told with its line.
+#[test]
+fn keys_and_colours_are_configured() -> Result<()> {
+    let (place, _) = fixture::job_queue()?;
+    let dir = place.work().join(".config/orch");
+    fs::create_dir_all(&dir)?;
+    let file = dir.join("tui.toml");
+    fs::write(
+        &file,
+        "[keys]\nQ = \"q\"\n\"C-g\" = \"Enter\"\n\n[theme]\nbad = \"#123456\"\n",
+    )?;
+    let screen = render(&place, "show C-g", "120x36")?.stdout;
+    ensure!(
+        screen.contains("Q quit") && screen.contains("report.cpp:15"),
+        "{screen}"
+    );
+    let svg = place.read(&["tui", "--render", "show", "--svg"], LIMIT)?;
+    ensure!(
+        svg.stdout.contains("#123456"),
+        "it has crashed in this colour: {svg}"
+    );
+    fs::write(&file, "[keys]\nQ = \"quit\"\n")?;
+    let wrong = place.read(&["tui", "--render", "show"], LIMIT)?;
+    ensure!(
+        wrong.code() == Some(2) && wrong.stderr.contains("orch/tui.toml:2: \"quit\" is no key"),
+        "{wrong}"
+    );
+    Ok(())
+}
+
 #[test]
 fn bad_input_is_explained() -> Result<()> {
     let (place, _) = fixture::job_queue()?;
@@ -342,6 +448,19 @@ impl<'p> Terminal<'p> {
         self.tmux(&["send-keys", key]).map(drop)
     }
 
+    /// What a terminal sends of its mouse: button, column and row (the first is 1), and whether
+    /// it is held (`M`) or let go (`m`).
+    fn mouse(&self, events: &[(u8, u16, u16, char)]) -> Result<()> {
+        for (button, x, y, end) in events {
+            let text = format!("\x1b[<{button};{x};{y}{end}");
+            let bytes: Vec<String> = text.bytes().map(|b| format!("{b:02x}")).collect();
+            let mut arguments = vec!["send-keys", "-H"];
+            arguments.extend(bytes.iter().map(String::as_str));
+            self.tmux(&arguments)?;
+        }
+        Ok(())
+    }
+
     /// A command line.
     fn command(&self, text: &str) -> Result<()> {
         self.tmux(&["send-keys", "-l", text])?;
@@ -396,6 +515,70 @@ impl Drop for Terminal<'_> {
     fn drop(&mut self) {
         let _ = self.tmux(&["kill-server"]);
     }
+}
+
+/// What is being recorded is seen within seconds, with the cursor where it was; processes that
+/// still run can be replayed; the end is told, and then nothing changes any more.
+#[test]
+fn what_is_being_recorded_grows() -> Result<()> {
+    let place = Place::new(User::Own)?;
+    // It goes on when a file is there, and gives up if that takes too long.
+    let wait =
+        |file: &str| format!("for i in $(seq 300); do [ -e {file} ] && break; sleep 0.2; done");
+    let script = format!(
+        "echo the first line; {}; echo the second line; {}; exit 3",
+        wait("second"),
+        wait("end")
+    );
+    let mut command = place.record(&["sh", "-c", &script]);
+    let output = fs::File::create(place.path().join("output"))?;
+    command.current_dir(place.path()).stdout(output);
+    let mut recorder = command.spawn()?;
+    let end = Instant::now() + LIMIT;
+    while !place.session().join("session.json").exists() {
+        ensure!(Instant::now() < end, "nothing is recorded");
+        thread::sleep(Duration::from_millis(20));
+    }
+    let terminal = Terminal::open(&place)?;
+    let (orch, session) = (place.orch(), place.session());
+    let command = format!("{} -s {} tui", orch.display(), session.display());
+    terminal.command(&command)?;
+    terminal.wait("the tour", |s| s.contains("A tour in five lines"))?;
+    terminal.key("Space")?;
+    let is_live = |s: &str| s.lines().next().is_some_and(|l| l.contains("recording…"));
+    terminal.wait("its processes", |s| is_live(s) && s.contains("sleep"))?;
+    terminal.key("4")?;
+    let is_at = |s: &str, line: &str| s.lines().any(|l| l.starts_with('▶') && l.contains(line));
+    terminal.wait("what it printed", |s| is_at(s, "the first line"))?;
+    fs::write(place.path().join("second"), "")?;
+    let screen = terminal.wait("more of it", |s| is_at(s, "the second line"))?;
+    ensure!(is_live(&screen), "{screen}");
+    terminal.key("k")?;
+    terminal.wait("the line before", |s| is_at(s, "the first line"))?;
+    terminal.key("Enter")?;
+    terminal.wait("the process then", |s| {
+        is_live(s) && s.contains("at write(1, \"the first line")
+    })?;
+    terminal.key("4")?;
+    fs::write(place.path().join("end"), "")?;
+    let screen = terminal.wait("its end", |s| {
+        s.contains("the recording has ended") && s.contains("exit 3")
+    })?;
+    ensure!(
+        !is_live(&screen) && is_at(&screen, "the first line"),
+        "{screen}"
+    );
+    ensure!(recorder.wait()?.code() == Some(3), "as it ended by itself");
+    terminal.key("1")?;
+    terminal.wait("how it ended", |s| {
+        s.contains("exit 3, ") || s.contains("exit 3 ")
+    })?;
+    terminal.key("q")?;
+    terminal.wait("the shell", |s| {
+        s.contains("ready>") && !s.contains("2 Recording")
+    })?;
+    ensure!(!place.session().join("watched").exists(), "a file is left");
+    Ok(())
 }
 
 #[test]
@@ -456,6 +639,16 @@ fn in_a_terminal() -> Result<()> {
     terminal.tmux(&["resize-window", "-x", "100", "-y", "30"])?;
     terminal.wait("the same screen, smaller", is_culprit)?;
 
+    // The mouse takes the right edge of the source, where it is let go it stays: the next time,
+    // too.
+    terminal.mouse(&[(0, 60, 8, 'M'), (32, 48, 9, 'M'), (0, 48, 9, 'm')])?;
+    let is_divided = |s: &str| {
+        let title = s.lines().find(|l| l.contains(" Stack "));
+        let before = title.and_then(|l| l.split(" Stack ").next());
+        before.is_some_and(|before| before.chars().count() == 49)
+    };
+    terminal.wait("a wider stack", |s| is_culprit(s) && is_divided(s))?;
+
     kill(terminal.child()?, Signal::SIGTERM)?;
     terminal.wait("the shell", |s| !is_culprit(s) && s.contains("ready>"))?;
     terminal.command("echo code $?")?;
@@ -465,7 +658,7 @@ fn in_a_terminal() -> Result<()> {
     // The tour is for the first time only; q ends it, whatever it does.
     terminal.command(&format!("{command} p11@exit"))?;
     terminal.wait("the position", |s| {
-        s.contains("quit") && !s.contains("A tour")
+        s.contains("quit") && !s.contains("A tour") && is_divided(s)
     })?;
     terminal.key("q")?;
     terminal.wait("the shell", |s| {

@@ -7,6 +7,7 @@ use crate::keys::{self, Action, COMMANDS, fuzzy};
 use crate::layout;
 use crate::panes::{self, Pane};
 use crate::prompt::{Ask, Choice, Prompt};
+use crate::split::Split;
 use crate::state::{Overlay, Place, State, View};
 use crate::stops;
 
@@ -16,6 +17,11 @@ pub fn key(state: &mut State, key: Key) -> Vec<Effect> {
     if key == Key::Ctrl('c') {
         return quit(state);
     }
+    let key = match state.prompt {
+        // What is typed is text.
+        Some(_) => key,
+        None => state.keymap.meant(key),
+    };
     if key == Key::Ctrl('z') {
         return vec![Effect::Suspend];
     }
@@ -53,7 +59,7 @@ pub fn key(state: &mut State, key: Key) -> Vec<Effect> {
 
 /// What is being worked at is given up; else a filter.
 fn escape(state: &mut State) -> Vec<Effect> {
-    if !state.pending.is_empty() {
+    if state.busy().is_some() {
         return state.cancel();
     }
     if let Some(rows) = state.list() {
@@ -131,6 +137,7 @@ pub fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::ZoomIn => zoom(state, 1, 2),
         Action::ZoomOut => zoom(state, 2, 1),
         Action::Pan(by) => pan(state, by),
+        Action::Arrows => state.toggle_arrows(),
         Action::Fit => {
             state.zoom = None;
             Vec::new()
@@ -143,13 +150,17 @@ pub fn act(state: &mut State, action: Action) -> Vec<Effect> {
             state.overlay = Some(Overlay::Help(0));
             Vec::new()
         }
+        Action::Unsplit => {
+            state.split = Split::default();
+            Vec::new()
+        }
         Action::Tour => {
             state.overlay = Some(Overlay::Tour);
             Vec::new()
         }
         Action::Palette => {
             let mut prompt = Prompt::new(Ask::Command, "");
-            prompt.choices = commands(state.view, "");
+            prompt.choices = commands(state, "");
             prompt.chosen = Some(0);
             state.prompt = Some(prompt);
             Vec::new()
@@ -433,7 +444,7 @@ fn pan(state: &mut State, by: i32) -> Vec<Effect> {
 const BREAK: &str = "break ";
 
 /// The commands that have the characters, best first.
-fn commands(view: View, pattern: &str) -> Vec<Choice> {
+fn commands(state: &State, pattern: &str) -> Vec<Choice> {
     // What is typed behind this word is no search.
     if let Some(place) = pattern.trim_start().strip_prefix(BREAK) {
         return vec![Choice {
@@ -447,7 +458,7 @@ fn commands(view: View, pattern: &str) -> Vec<Choice> {
     let here = COMMANDS
         .iter()
         .enumerate()
-        .filter(|(_, c)| c.works_in(view) && c.action != Action::Palette);
+        .filter(|(_, c)| c.works_in(state.view) && c.action != Action::Palette);
     let mut found: Vec<(i32, usize)> = here
         .filter_map(|(n, c)| Some((fuzzy(pattern, c.help)?, n)))
         .collect();
@@ -455,13 +466,12 @@ fn commands(view: View, pattern: &str) -> Vec<Choice> {
     let choice = |&(_, n): &(i32, usize)| Choice {
         value: n.to_string(),
         text: COMMANDS[n].help.to_owned(),
-        key: COMMANDS[n].shown.to_owned(),
+        key: state.keymap.hint(COMMANDS[n].shown),
     };
     found.iter().map(choice).collect()
 }
 
 fn in_prompt(state: &mut State, key: Key) -> Vec<Effect> {
-    let view = state.view;
     let Some(prompt) = &mut state.prompt else {
         return Vec::new();
     };
@@ -484,8 +494,11 @@ fn in_prompt(state: &mut State, key: Key) -> Vec<Effect> {
             let text = prompt.text.clone();
             match prompt.ask {
                 Ask::Command => {
-                    prompt.choices = commands(view, &text);
-                    prompt.chosen = Some(0).filter(|_| !prompt.choices.is_empty());
+                    let choices = commands(state, &text);
+                    if let Some(prompt) = &mut state.prompt {
+                        prompt.chosen = Some(0).filter(|_| !choices.is_empty());
+                        prompt.choices = choices;
+                    }
                 }
                 Ask::Filter => {
                     if let Some(rows) = state.list() {
@@ -564,6 +577,10 @@ pub fn click(state: &mut State, x: u16, y: u16) -> Vec<Effect> {
     if y == 0 {
         let hit = layout::tabs(state).into_iter().find(|t| t.1.contains(&x));
         return hit.map_or_else(Vec::new, |(view, _)| show(state, view));
+    }
+    state.dragged = state.border(x, y);
+    if state.dragged.is_some() {
+        return Vec::new();
     }
     if state.view == View::Recording {
         return in_recording(state, x, y);

@@ -1,5 +1,7 @@
 //! What the screens show, as plain data: whoever reads recordings fills it.
 
+use crate::list::matches;
+
 /// The session in a few lines, and its processes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overview {
@@ -7,6 +9,8 @@ pub struct Overview {
     pub command: String,
     /// When, how long, how it ended.
     pub note: String,
+    /// Whether it is still being recorded.
+    pub recording: bool,
     /// All recordings, children below their parents.
     pub processes: Vec<Process>,
 }
@@ -53,6 +57,8 @@ pub enum End {
 pub struct Lanes {
     /// First and last tick of the session.
     pub span: (u64, u64),
+    /// Ticks in a part of each density.
+    pub each: u64,
     /// By recording.
     pub lanes: Vec<Lane>,
 }
@@ -62,10 +68,22 @@ pub struct Lanes {
 pub struct Lane {
     /// Which.
     pub recording: u32,
-    /// Events in equal parts of the session's span.
+    /// Events in equal parts of the session's time, from tick 0 on; behind the last, none.
     pub density: Vec<u32>,
+    /// The same of accesses to shared memory: stores, and loads that saw something new.
+    pub shared: Vec<u32>,
     /// Ticks of signals.
     pub signals: Vec<u64>,
+}
+
+/// An event of one recording that cannot have happened without one of another: recordings
+/// and ticks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Arrow {
+    /// The earlier one.
+    pub from: (u32, u64),
+    /// The later one.
+    pub to: (u32, u64),
 }
 
 /// A way to show the bytes of an access.
@@ -328,6 +346,14 @@ pub struct Line {
     pub text: String,
     /// Whether something failed.
     pub bad: bool,
+}
+
+impl Line {
+    /// Whether a filter lets it through.
+    #[must_use]
+    pub fn passes(&self, filter: &str) -> bool {
+        filter.is_empty() || matches(filter, &format!("{} {}", self.position, self.text))
+    }
 }
 
 /// Lines in order.

@@ -1,7 +1,8 @@
 //! What comes to the state, and what it asks for.
 
+use crate::arrows::Around;
 use crate::data::{
-    Bookmark, Change, History, Lanes, Lines, Message, Near, Overview, Picture, Stop,
+    Arrow, Bookmark, Change, History, Lanes, Lines, Message, Near, Overview, Picture, Stop,
 };
 
 /// A key, as far as the screens know keys.
@@ -48,10 +49,16 @@ pub enum Event {
     Key(Key),
     /// The first mouse button, column and row.
     Click(u16, u16),
+    /// The mouse, with its first button held.
+    Drag(u16, u16),
+    /// The button is let go.
+    Release,
     /// The wheel: up is negative.
     Scroll(u16, u16, i8),
     /// The terminal has so many columns and rows.
     Resize(u16, u16),
+    /// Time has passed: a session that is being recorded may have grown.
+    Tick,
     /// A request is answered.
     Loaded(u64, Box<Loaded>),
     /// A request is worked at: what is done.
@@ -65,6 +72,8 @@ pub enum Loaded {
     Overview(Result<Overview, String>),
     /// To [`Request::Lanes`].
     Lanes(Result<Lanes, String>),
+    /// To [`Request::Arrows`]: none, if it would take long and was not asked for.
+    Arrows(Result<Option<Vec<Arrow>>, String>),
     /// To [`Request::Blame`].
     History(Result<History, String>),
     /// To [`Request::Near`].
@@ -73,6 +82,8 @@ pub enum Loaded {
     Messages(Result<Vec<Message>, String>),
     /// To [`Request::Bookmarks`].
     Bookmarks(Result<Vec<Bookmark>, String>),
+    /// To [`Request::Writers`]: of each byte, if it is known. None, if to know it would take long.
+    Writers(Result<Vec<Option<u32>>, String>),
     /// To [`Request::Break`].
     Stop(Result<Stop, String>),
     /// To [`Request::Visit`], [`Request::Move`] and [`Request::Run`].
@@ -90,6 +101,8 @@ pub enum Request {
     Overview,
     /// When they did how much.
     Lanes,
+    /// What one of them had to do with others; whether it may take long.
+    Arrows(Around, bool),
     /// Who accessed a place (text of the user's), as seen from a position.
     Blame(String, Option<String>),
     /// Shared accesses of a recording until a tick, the last first.
@@ -104,6 +117,8 @@ pub enum Request {
     Message(String, To),
     /// The bookmarks that the session keeps, once these changes are made to them.
     Bookmarks(Vec<Change>),
+    /// Who wrote the bytes that are at an address of a process at a position.
+    Writers(String, u64, Vec<u8>),
     /// Where code is that the user names, maybe by an address of a recording.
     Break(String, Option<u32>),
     /// All that was printed.
@@ -168,7 +183,9 @@ pub enum By {
 pub enum Worker {
     /// Replays.
     Travel,
-    /// Reads.
+    /// Reads recordings.
+    Read,
+    /// Searches what all of them have done.
     Search,
 }
 
@@ -178,6 +195,7 @@ impl Request {
     pub const fn worker(&self) -> Worker {
         match self {
             Self::Visit(..) | Self::Move(..) | Self::Run(..) => Worker::Travel,
+            Self::Overview | Self::Lanes | Self::Console | Self::Events(..) => Worker::Read,
             _ => Worker::Search,
         }
     }
@@ -188,6 +206,7 @@ impl Request {
         match self {
             Self::Overview => "reading the session".to_owned(),
             Self::Lanes => "counting events".to_owned(),
+            Self::Arrows(..) => "searching what processes had from each other".to_owned(),
             Self::Blame(place, _) => format!("searching who accessed {place}"),
             Self::Near(..) => "searching what it accessed".to_owned(),
             Self::Visit(position, _) => format!("replaying to {position}"),
@@ -195,6 +214,7 @@ impl Request {
             Self::Run(_, _, Way::On, _) => "running".to_owned(),
             Self::Run(_, _, Way::Back, _) => "running backwards".to_owned(),
             Self::Message(..) => "searching what processes had from each other".to_owned(),
+            Self::Writers(..) => "searching who wrote this memory".to_owned(),
             Self::Bookmarks(changes) if changes.is_empty() => "reading bookmarks".to_owned(),
             Self::Bookmarks(_) => "saving bookmarks".to_owned(),
             Self::Break(text, _) => format!("searching {text} in all programs"),

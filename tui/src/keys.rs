@@ -64,12 +64,16 @@ pub enum Action {
     Pan(i32),
     /// Shows all the time.
     Fit,
+    /// What the selected process had to do with others.
+    Arrows,
     /// Events of one recording, or of all.
     Only,
     /// What keys do.
     Help,
     /// All commands.
     Palette,
+    /// Divides the view of a recording as it was at first.
+    Unsplit,
     /// The tour of the first start.
     Tour,
     /// Light or dark.
@@ -318,6 +322,14 @@ pub const COMMANDS: &[Command] = &[
         views: SYSTEM,
     },
     Command {
+        action: Action::Arrows,
+        keys: &[Char('a')],
+        shown: "a",
+        label: "",
+        help: "Arrows: what the selected process had from others and gave them; or none",
+        views: SYSTEM,
+    },
+    Command {
         action: Action::Goto,
         keys: &[Char('@')],
         shown: "@",
@@ -492,6 +504,14 @@ pub const COMMANDS: &[Command] = &[
         label: "",
         help: "Colours for a light or a dark terminal",
         views: &[],
+    },
+    Command {
+        action: Action::Unsplit,
+        keys: &[],
+        shown: "",
+        label: "",
+        help: "Panes of the sizes that they had at first (the mouse drags their borders)",
+        views: RECORDING,
     },
     Command {
         action: Action::Tour,

@@ -1,6 +1,7 @@
 //! Where things are on the screen: for drawing, and for the mouse.
 
 use crate::panes::{Pane, ROW};
+use crate::split::share;
 use crate::state::{State, View};
 use ratatui::layout::Rect;
 use std::ops::Range;
@@ -47,6 +48,9 @@ pub struct Recording {
     pub memory: Rect,
 }
 
+/// In fewer columns there is nothing beside the source.
+pub const NARROW: u16 = 100;
+
 /// Columns of a row of memory: address, 16 bytes in two groups, their text.
 const MEMORY: u16 = 80;
 
@@ -56,10 +60,14 @@ pub fn recording(state: &State) -> Recording {
     let all = body(state);
     // Two lines say where it is.
     let (top, height) = (all.y + 2, all.height.saturating_sub(2));
-    let lower = (height / 3).clamp(3, 11).min(height);
-    let upper = height - lower;
+    // No part is made so small that its border cannot be taken again.
+    let upper = match state.split.upper {
+        None => height - (height / 3).clamp(3, 11).min(height),
+        Some(upper) => share(height, upper).max(4).min(height.saturating_sub(3)),
+    };
+    let lower = height - upper;
     let (all, bottom) = (Rect::new(0, top, all.width, upper), top + upper);
-    let (wide, narrow) = (all.width >= 120, all.width < 100);
+    let (wide, narrow) = (all.width >= 120, all.width < NARROW);
     let memory = match (wide, state.pane) {
         (true, _) => MEMORY,
         (false, Pane::Memory) => all.width,
@@ -73,7 +81,8 @@ pub fn recording(state: &State) -> Recording {
         ..Recording::default()
     };
     if narrow {
-        let stack = (upper / 3).max(3).min(upper);
+        let stack = state.split.stack.map_or(upper / 3, |s| share(upper, s));
+        let stack = stack.min(upper.saturating_sub(2)).max(3).min(upper);
         let rest = Rect::new(0, top + upper - stack, all.width, stack);
         parts.source = Rect::new(0, top, all.width, upper - stack);
         match state.pane {
@@ -82,7 +91,10 @@ pub fn recording(state: &State) -> Recording {
         }
         return parts;
     }
-    let left = all.width * 3 / 5;
+    const LEAST_WIDTH: u16 = 30;
+    let left = state.split.source.map_or(all.width * 3 / 5, |s| {
+        share(all.width, s).clamp(LEAST_WIDTH, all.width - LEAST_WIDTH)
+    });
     let right = all.width - left;
     let threads = state.picture.as_ref().map_or(0, |p| p.threads.len());
     let threads = if threads > 1 {
@@ -90,7 +102,12 @@ pub fn recording(state: &State) -> Recording {
     } else {
         0
     };
-    let stack = ((upper - threads.min(upper)) * 2 / 5).max(3).min(upper);
+    let room = upper - threads.min(upper);
+    let stack = state
+        .split
+        .stack
+        .map_or(room * 2 / 5, |s| share(room, s).min(room.saturating_sub(2)));
+    let stack = stack.max(3).min(upper);
     let threads = threads.min(upper - stack);
     parts.source = Rect::new(0, top, left, upper);
     parts.stack = Rect::new(left, top, right, stack);

@@ -4,28 +4,39 @@
 //! replay: `orchestrator` has the commands, and depends on this crate.
 
 mod act;
+mod arrows;
 mod bookmarks;
 pub mod data;
 mod draw;
 pub mod event;
+mod keymap;
 pub mod keys;
 mod layout;
 mod list;
+mod live;
 mod panes;
 mod prompt;
 pub mod script;
+mod split;
 mod state;
 mod stops;
 pub mod svg;
 pub mod terminal;
 mod theme;
+mod writers;
 
+pub use arrows::{Around, Arrows};
 pub use draw::draw;
+pub use keymap::Keymap;
 pub use list::List;
+pub use live::INTERVAL;
 pub use panes::Pane;
 pub use prompt::{Ask, Choice, Prompt};
+pub use ratatui::style::Color;
+pub use split::{Border, Split};
 pub use state::{Overlay, Pending, Place, Rows, State, View};
-pub use theme::Theme;
+pub use theme::{Colours, Theme};
+pub use writers::Writers;
 
 use event::{Event, Request};
 use std::sync::mpsc::Receiver;

@@ -22,6 +22,12 @@ impl List {
         self.selected = row.min(len.saturating_sub(1));
     }
 
+    /// What is selected has come to another row: it stays where it is on the screen.
+    pub fn follow(&mut self, row: usize) {
+        self.top = (self.top + row).saturating_sub(self.selected);
+        self.selected = row;
+    }
+
     /// Sees to it that the selected row is among `height` that are shown.
     pub fn settle(&mut self, len: usize, height: usize) {
         self.select(self.selected, len);

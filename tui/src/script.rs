@@ -1,8 +1,8 @@
 //! Keys without a terminal: for tests and for documentation.
 
-use crate::Backend;
 use crate::event::{Effect, Event, Key};
 use crate::state::State;
+use crate::{Backend, INTERVAL};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use std::sync::mpsc::RecvTimeoutError;
@@ -15,8 +15,12 @@ pub enum Step {
     Key(Key),
     /// A click.
     Click(u16, u16),
+    /// The mouse, with its button held from one place to the other.
+    Drag((u16, u16), (u16, u16)),
     /// Another size.
     Resize(u16, u16),
+    /// So long what is being recorded grows.
+    Wait(Duration),
     /// Shows the screen as it is now.
     Show,
 }
@@ -31,7 +35,8 @@ impl std::fmt::Display for ParseScriptError {
             f,
             "{:?} is no key; a script has words: j, Enter, Esc, Tab, S-Tab, Up, Down, Left, Right, \
              Home, End, PgUp, PgDn, Bksp, Del, Space, C-z, 'text' that is typed, click:X,Y, \
-             size:80x24, and show, which prints the screen",
+             drag:X,Y-X,Y, size:80x24, wait:2 (seconds in which what is being recorded grows), and show, which prints \
+             the screen",
             self.0
         )
     }
@@ -72,36 +77,75 @@ pub fn parse(text: &str) -> Result<Vec<Step>, ParseScriptError> {
 }
 
 fn word(word: &str) -> Option<Step> {
-    if let Some(place) = word.strip_prefix("click:") {
-        let (x, y) = place.split_once(',')?;
-        return Some(Step::Click(x.parse().ok()?, y.parse().ok()?));
+    let place = |text: &str| {
+        let (x, y) = text.split_once(',')?;
+        Some((x.parse().ok()?, y.parse().ok()?))
+    };
+    if let Some(text) = word.strip_prefix("click:") {
+        let (x, y) = place(text)?;
+        return Some(Step::Click(x, y));
+    }
+    if let Some(text) = word.strip_prefix("drag:") {
+        let (from, to) = text.split_once('-')?;
+        return Some(Step::Drag(place(from)?, place(to)?));
     }
     if let Some(text) = word.strip_prefix("size:") {
         let (width, height) = size(text)?;
         return Some(Step::Resize(width, height));
     }
-    let mut chars = word.chars();
-    Some(Step::Key(match (word, chars.next(), chars.next()) {
-        ("show", ..) => return Some(Step::Show),
-        ("Enter", ..) => Key::Enter,
-        ("Esc", ..) => Key::Esc,
-        ("Tab", ..) => Key::Tab,
-        ("S-Tab", ..) => Key::BackTab,
-        ("Up", ..) => Key::Up,
-        ("Down", ..) => Key::Down,
-        ("Left", ..) => Key::Left,
-        ("Right", ..) => Key::Right,
-        ("Home", ..) => Key::Home,
-        ("End", ..) => Key::End,
-        ("PgUp", ..) => Key::PageUp,
-        ("PgDn", ..) => Key::PageDown,
-        ("Bksp", ..) => Key::Backspace,
-        ("Del", ..) => Key::Delete,
-        ("Space", ..) => Key::Char(' '),
-        (_, Some('C'), Some('-')) => Key::Ctrl(word[2..].chars().next()?),
-        (_, Some(c), None) => Key::Char(c),
-        _ => return None,
-    }))
+    if let Some(seconds) = word.strip_prefix("wait:") {
+        let seconds: u16 = seconds.parse().ok()?;
+        return Some(Step::Wait(Duration::from_secs(seconds.into())));
+    }
+    match word {
+        "show" => Some(Step::Show),
+        word => key(word).map(Step::Key),
+    }
+}
+
+/// Keys that are written with a word.
+const NAMES: [(&str, Key); 15] = [
+    ("Enter", Key::Enter),
+    ("Esc", Key::Esc),
+    ("Tab", Key::Tab),
+    ("S-Tab", Key::BackTab),
+    ("Up", Key::Up),
+    ("Down", Key::Down),
+    ("Left", Key::Left),
+    ("Right", Key::Right),
+    ("Home", Key::Home),
+    ("End", Key::End),
+    ("PgUp", Key::PageUp),
+    ("PgDn", Key::PageDown),
+    ("Bksp", Key::Backspace),
+    ("Del", Key::Delete),
+    ("Space", Key::Char(' ')),
+];
+
+/// The key that is written so.
+#[must_use]
+pub fn key(word: &str) -> Option<Key> {
+    if let Some(&(_, key)) = NAMES.iter().find(|named| named.0 == word) {
+        return Some(key);
+    }
+    let mut chars = word.strip_prefix("C-").unwrap_or(word).chars();
+    match (chars.next(), chars.next(), word.starts_with("C-")) {
+        (Some(c), None, true) => Some(Key::Ctrl(c)),
+        (Some(c), None, false) => Some(Key::Char(c)),
+        _ => None,
+    }
+}
+
+/// How a key is written.
+#[must_use]
+pub fn name(key: Key) -> String {
+    match (NAMES.iter().find(|named| named.1 == key), key) {
+        (Some((name, _)), _) => (*name).to_owned(),
+        (None, Key::Ctrl(c)) => format!("C-{c}"),
+        (None, Key::Char(c)) => c.to_string(),
+        // The others have names.
+        (None, _) => String::new(),
+    }
 }
 
 /// What is drawn of a state.
@@ -154,6 +198,23 @@ pub fn run(
             Step::Key(key) => Event::Key(key),
             Step::Click(x, y) => Event::Click(x, y),
             Step::Resize(width, height) => Event::Resize(width, height),
+            Step::Drag(from, to) => {
+                let events = [Event::Click(from.0, from.1), Event::Drag(to.0, to.1)];
+                for event in events {
+                    let effects = state.on(event);
+                    act(state, backend, effects, limit)?;
+                }
+                Event::Release
+            }
+            Step::Wait(long) => {
+                let end = Instant::now() + long;
+                while Instant::now() < end {
+                    std::thread::sleep(INTERVAL.min(end.saturating_duration_since(Instant::now())));
+                    let effects = state.on(Event::Tick);
+                    act(state, backend, effects, limit)?;
+                }
+                continue;
+            }
             Step::Show => {
                 screens.push(screen(state));
                 continue;
@@ -222,6 +283,14 @@ mod tests {
         assert_eq!(keys[3], Step::Key(Key::Char(' ')));
         assert_eq!(keys[5], Step::Key(Key::Ctrl('u')));
         assert_eq!(keys[6], Step::Resize(80, 24));
+        assert_eq!(
+            parse("wait:2"),
+            Ok(vec![Step::Wait(Duration::from_secs(2))])
+        );
+        assert!(parse("wait:long").is_err());
+        for word in ["Enter", "Space", "C-u", "x", "-", "C"] {
+            assert_eq!(key(word).map(name).as_deref(), Some(word));
+        }
         assert!(parse("Entre").is_err());
         assert!(parse("'open").is_err());
     }

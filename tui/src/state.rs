@@ -2,15 +2,19 @@
 //! nothing here touches a terminal, a file or a process.
 
 use crate::act;
+use crate::arrows::Arrows;
 use crate::data::{
     Access, Bookmark, Change, End, History, Lanes, Line, Lines, Overview, Picture, Process, Stop,
 };
 use crate::event::{Effect, Event, Loaded, Request, Worker};
+use crate::keymap::Keymap;
 use crate::layout;
 use crate::list::{List, matches};
 use crate::panes::Pane;
 use crate::prompt::{Ask, Choice, Prompt};
+use crate::split::{Border, Split};
 use crate::theme::Theme;
+use crate::writers::Writers;
 use std::sync::Arc;
 
 /// Why nothing is offered to be blamed.
@@ -97,6 +101,8 @@ pub struct Pending {
     pub request: Request,
     /// What is done of it.
     pub progress: String,
+    /// The user has not asked for it, and need not know.
+    pub quiet: bool,
 }
 
 /// A list that can be filtered.
@@ -126,6 +132,8 @@ pub struct State {
     pub size: (u16, u16),
     /// Colours and characters.
     pub theme: Theme,
+    /// Keys that mean others.
+    pub keymap: Keymap,
     /// The screen that is shown.
     pub view: View,
     /// What covers it.
@@ -144,6 +152,8 @@ pub struct State {
     pub overview: Option<Overview>,
     /// When they did how much.
     pub lanes: Option<Lanes>,
+    /// What the process that is selected had to do with others.
+    pub arrows: Arrows,
     /// Rows of the system view.
     pub system: Rows,
     /// The ticks that it shows; all, if none.
@@ -160,6 +170,10 @@ pub struct State {
     pub before: Option<Picture>,
     /// The function of its stack that is looked at.
     pub frame: usize,
+    /// How the view of a recording is divided.
+    pub split: Split,
+    /// Which border of it the mouse moves.
+    pub dragged: Option<Border>,
     /// Instructions in place of source.
     pub code: bool,
     /// Memory to show of it.
@@ -168,6 +182,8 @@ pub struct State {
     pub expressions: Vec<String>,
     /// Where in it the cursor is.
     pub byte: usize,
+    /// Who wrote it.
+    pub writers: Writers,
     /// The part of the view that the cursor is in.
     pub pane: Pane,
     /// The variable that is selected.
@@ -192,6 +208,8 @@ pub struct State {
     pub only: bool,
     /// For which recording and tick they were read.
     pub events_of: Option<(Option<u32>, u64)>,
+    /// Whether the session was still being recorded at first.
+    pub was_live: bool,
     /// Whether it is over.
     pub over: bool,
 }
@@ -229,14 +247,23 @@ impl State {
 
     /// What follows from an event.
     pub fn on(&mut self, event: Event) -> Vec<Effect> {
-        let effects = match event {
+        let mut effects = match event {
             Event::Key(key) => act::key(self, key),
             Event::Click(x, y) => act::click(self, x, y),
+            Event::Drag(x, y) => {
+                self.drag(x, y);
+                Vec::new()
+            }
+            Event::Release => {
+                self.dragged = None;
+                Vec::new()
+            }
             Event::Scroll(_, _, by) => act::scroll(self, by),
             Event::Resize(width, height) => {
                 self.size = (width, height);
                 Vec::new()
             }
+            Event::Tick => self.tick(),
             Event::Loaded(ticket, loaded) => self.loaded(ticket, *loaded),
             Event::Progress(ticket, text) => {
                 if let Some(one) = self.pending.iter_mut().find(|p| p.ticket == ticket) {
@@ -246,11 +273,26 @@ impl State {
             }
         };
         self.settle();
+        effects.extend(self.ask_for_arrows());
         effects
     }
 
     /// Asks for something; what was asked of the same kind before is not waited for any more.
     pub fn ask(&mut self, request: Request) -> Vec<Effect> {
+        self.ask_as(request, false)
+    }
+
+    /// Asks for something that is to be shown when it comes, if it is not being waited for.
+    pub fn ask_quietly(&mut self, request: Request) -> Vec<Effect> {
+        let kind = std::mem::discriminant(&request);
+        let same = |p: &Pending| std::mem::discriminant(&p.request) == kind && !p.quiet;
+        match self.pending.iter().any(same) {
+            true => Vec::new(),
+            false => self.ask_as(request, true),
+        }
+    }
+
+    fn ask_as(&mut self, request: Request, quiet: bool) -> Vec<Effect> {
         let kind = std::mem::discriminant(&request);
         let same = |p: &Pending| {
             let travels = |r: &Request| r.worker() == Worker::Travel;
@@ -268,6 +310,7 @@ impl State {
             ticket: self.next,
             request: request.clone(),
             progress: String::new(),
+            quiet,
         });
         let mut effects = Vec::new();
         if !old.is_empty() {
@@ -277,9 +320,16 @@ impl State {
         effects
     }
 
+    /// What the user waits for.
+    #[must_use]
+    pub fn busy(&self) -> Option<&Pending> {
+        self.pending.iter().rfind(|p| !p.quiet)
+    }
+
     /// Waits for nothing any more.
     pub fn cancel(&mut self) -> Vec<Effect> {
-        let tickets: Vec<u64> = self.pending.drain(..).map(|p| p.ticket).collect();
+        let given_up = self.pending.extract_if(.., |p| !p.quiet);
+        let tickets: Vec<u64> = given_up.map(|p| p.ticket).collect();
         self.message = Some(("cancelled".to_owned(), false));
         vec![Effect::Cancel(tickets)]
     }
@@ -295,13 +345,26 @@ impl State {
         let Some(at) = self.pending.iter().position(|p| p.ticket == ticket) else {
             return Vec::new();
         };
-        let asked = self.pending.remove(at).request;
+        let Pending {
+            request: asked,
+            quiet,
+            ..
+        } = self.pending.remove(at);
         match loaded {
+            Loaded::Overview(Ok(overview)) if quiet => return self.grow(overview),
+            Loaded::Console(Ok(lines)) if quiet => self.grow_console(lines),
+            Loaded::Events(Ok(lines)) if quiet => self.grow_events(lines),
             Loaded::Overview(Ok(overview)) => {
+                self.was_live = overview.recording;
                 self.system.list.selected = worst(&overview.processes);
                 self.overview = Some(overview);
             }
             Loaded::Lanes(Ok(lanes)) => self.lanes = Some(lanes),
+            Loaded::Arrows(Ok(found)) => self.set_arrows(found),
+            Loaded::Arrows(Err(e)) => {
+                self.give_up_arrows();
+                self.message = Some((e, true));
+            }
             Loaded::History(Ok(history)) => self.show_history(history),
             Loaded::Near(Ok(near)) => {
                 if let Some(prompt) = self.prompt.as_mut().filter(|p| p.ask == Ask::Blame) {
@@ -321,6 +384,9 @@ impl State {
             Loaded::Messages(Ok(found)) => return act::go_to_message(self, found, &asked),
             Loaded::Bookmarks(Ok(all)) => self.set_bookmarks(all),
             Loaded::Stop(Ok(stop)) => self.set_stop(stop),
+            Loaded::Writers(Ok(of)) => self.set_writers(asked, of),
+            // Without colours memory is as it was: whoever asks for its history is told why.
+            Loaded::Writers(Err(_)) => {}
             Loaded::Picture(Ok(picture)) => return self.show_picture(*picture, &asked),
             Loaded::Console(Ok(lines)) => {
                 let last = self.until_cursor(&lines.lines);
@@ -328,6 +394,9 @@ impl State {
                 self.console = Some(lines);
             }
             Loaded::Events(Ok(lines)) => {
+                if self.was_live && self.picture.is_none() {
+                    self.happened.list.selected = lines.lines.len().saturating_sub(1);
+                }
                 self.events = Some(lines);
                 self.follow();
             }
@@ -340,7 +409,12 @@ impl State {
             | Loaded::Messages(Err(e))
             | Loaded::Picture(Err(e))
             | Loaded::Console(Err(e))
-            | Loaded::Events(Err(e)) => self.message = Some((e, true)),
+            | Loaded::Events(Err(e)) => {
+                if quiet && asked.worker() == Worker::Read {
+                    self.freeze();
+                }
+                self.message = Some((e, true));
+            }
         }
         Vec::new()
     }
@@ -377,7 +451,9 @@ impl State {
         }
         self.picture = Some(picture);
         self.follow();
-        self.load_view()
+        let mut effects = self.load_view();
+        effects.extend(self.ask_for_writers());
+        effects
     }
 
     /// What the view that is shown still needs.
@@ -385,18 +461,26 @@ impl State {
         match self.view {
             View::Console if self.console.is_none() => self.ask(Request::Console),
             View::Events => {
-                let of = self.picture.as_ref().map(|p| (p.recording, p.tick));
-                let recording = of.map(|(id, _)| id).filter(|_| self.only);
-                let tick = of.map_or(0, |(_, tick)| tick);
-                let wanted = Some((recording, tick));
-                if self.events_of == wanted {
+                let (recording, tick) = self.events_wanted();
+                if self.events_of == Some((recording, tick)) {
                     return Vec::new();
                 }
-                self.events_of = wanted;
+                self.events_of = Some((recording, tick));
                 self.ask(Request::Events(recording, tick))
             }
             _ => Vec::new(),
         }
+    }
+
+    /// Events of whom, around which tick: where the process is that is shown; else the first
+    /// ones, or the last ones of what was being recorded.
+    pub(crate) fn events_wanted(&self) -> (Option<u32>, u64) {
+        if let Some(picture) = &self.picture {
+            return (Some(picture.recording).filter(|_| self.only), picture.tick);
+        }
+        let all = self.overview.iter().flat_map(|o| &o.processes);
+        let last = all.map(|p| p.span.1).max().filter(|_| self.was_live);
+        (None, last.unwrap_or(0))
     }
 
     /// Selects the event at the cursor.
@@ -474,8 +558,7 @@ impl State {
             _ => (&self.events, &self.happened.filter),
         };
         let all = lines.iter().flat_map(|l| &l.lines);
-        all.filter(|l| filter.is_empty() || matches(filter, &format!("{} {}", l.position, l.text)))
-            .collect()
+        all.filter(|l| l.passes(filter)).collect()
     }
 
     /// How many rows the view's list has.

@@ -1,8 +1,8 @@
 //! A real terminal: raw while it is used, and as it was in every case afterwards.
 
-use crate::Backend;
 use crate::event::{Effect, Event, Key};
 use crate::state::State;
+use crate::{Backend, INTERVAL};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::event::{
@@ -16,7 +16,7 @@ use ratatui::crossterm::{cursor, execute};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 use signal_hook::iterator::Signals;
 use std::io::{self, Stdout, stdout};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often answers are looked for while no key is pressed.
 const TICK: Duration = Duration::from_millis(25);
@@ -98,6 +98,7 @@ pub fn run(state: &mut State, backend: &mut dyn Backend, first: Vec<Effect>) -> 
     let mut effects = first;
     effects.extend(state.on(Event::Resize(size.width, size.height)));
     let mut changed = true;
+    let mut looked = Instant::now();
     loop {
         for signal in signals.pending() {
             match signal {
@@ -124,6 +125,10 @@ pub fn run(state: &mut State, backend: &mut dyn Backend, first: Vec<Effect>) -> 
         while let Ok(event) = backend.answers().try_recv() {
             effects.extend(state.on(event));
             changed = true;
+        }
+        if looked.elapsed() >= INTERVAL {
+            looked = Instant::now();
+            effects.extend(state.on(Event::Tick));
         }
         if effects.is_empty() && wait()? {
             for event in translate(input::read()?) {
@@ -179,6 +184,8 @@ fn translate(event: input::Event) -> Vec<Event> {
             let (x, y) = (mouse.column, mouse.row);
             match mouse.kind {
                 MouseEventKind::Down(MouseButton::Left) => vec![Event::Click(x, y)],
+                MouseEventKind::Drag(MouseButton::Left) => vec![Event::Drag(x, y)],
+                MouseEventKind::Up(MouseButton::Left) => vec![Event::Release],
                 MouseEventKind::ScrollUp => vec![Event::Scroll(x, y, -1)],
                 MouseEventKind::ScrollDown => vec![Event::Scroll(x, y, 1)],
                 _ => Vec::new(),

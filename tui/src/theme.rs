@@ -12,6 +12,29 @@ pub struct Theme {
     pub colour: bool,
     /// ASCII only.
     pub ascii: bool,
+    /// Colours that the user wants to be others.
+    pub colours: Colours,
+}
+
+/// Colours of the user's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Colours {
+    /// That tell recordings apart; none: those that were meant.
+    pub recordings: [Option<Color>; 6],
+    /// For what matters less.
+    pub dim: Option<Color>,
+    /// For what went wrong.
+    pub bad: Option<Color>,
+    /// For what needs attention.
+    pub warn: Option<Color>,
+    /// For keys.
+    pub key: Option<Color>,
+    /// Texts in source.
+    pub text: Option<Color>,
+    /// Numbers in source.
+    pub number: Option<Color>,
+    /// Reserved words in source.
+    pub word: Option<Color>,
 }
 
 impl Default for Theme {
@@ -20,6 +43,7 @@ impl Default for Theme {
             light: false,
             colour: true,
             ascii: false,
+            colours: Colours::default(),
         }
     }
 }
@@ -35,15 +59,20 @@ const RECORDINGS: [(Color, Color); 6] = [
 ];
 
 impl Theme {
-    const fn pick(self, dark: Color, light: Color) -> Style {
-        Style::new().fg(if self.light { light } else { dark })
+    const fn pick(self, own: Option<Color>, dark: Color, light: Color) -> Style {
+        Style::new().fg(match own {
+            Some(own) => own,
+            None if self.light => light,
+            None => dark,
+        })
     }
 
     /// The colour that tells a recording from others.
     #[must_use]
     pub const fn recording(self, id: u32) -> Style {
-        let (dark, light) = RECORDINGS[id as usize % RECORDINGS.len()];
-        self.pick(dark, light)
+        let n = id as usize % RECORDINGS.len();
+        let (dark, light) = RECORDINGS[n];
+        self.pick(self.colours.recordings[n], dark, light)
     }
 
     /// For all else.
@@ -55,19 +84,19 @@ impl Theme {
     /// Texts in source.
     #[must_use]
     pub const fn quoted(self) -> Style {
-        self.pick(Color::Indexed(114), Color::Indexed(28))
+        self.pick(self.colours.text, Color::Indexed(114), Color::Indexed(28))
     }
 
     /// Numbers in source.
     #[must_use]
     pub const fn number(self) -> Style {
-        self.pick(Color::Indexed(180), Color::Indexed(94))
+        self.pick(self.colours.number, Color::Indexed(180), Color::Indexed(94))
     }
 
     /// Reserved words in source.
     #[must_use]
     pub const fn word(self) -> Style {
-        self.pick(Color::Indexed(110), Color::Indexed(25))
+        self.pick(self.colours.word, Color::Indexed(110), Color::Indexed(25))
     }
 
     /// The byte that the cursor is on.
@@ -79,7 +108,7 @@ impl Theme {
     /// For what matters less.
     #[must_use]
     pub const fn dim(self) -> Style {
-        self.pick(Color::Indexed(245), Color::Indexed(242))
+        self.pick(self.colours.dim, Color::Indexed(245), Color::Indexed(242))
     }
 
     /// For headings.
@@ -91,20 +120,20 @@ impl Theme {
     /// For what went wrong.
     #[must_use]
     pub const fn bad(self) -> Style {
-        self.pick(Color::Indexed(203), Color::Indexed(160))
+        self.pick(self.colours.bad, Color::Indexed(203), Color::Indexed(160))
             .add_modifier(Modifier::BOLD)
     }
 
     /// For what needs attention.
     #[must_use]
     pub const fn warn(self) -> Style {
-        self.pick(Color::Yellow, Color::Indexed(130))
+        self.pick(self.colours.warn, Color::Yellow, Color::Indexed(130))
     }
 
     /// For keys.
     #[must_use]
     pub const fn key(self) -> Style {
-        self.pick(Color::Cyan, Color::Indexed(30))
+        self.pick(self.colours.key, Color::Cyan, Color::Indexed(30))
             .add_modifier(Modifier::BOLD)
     }
 
@@ -156,6 +185,13 @@ fn plain(symbol: &str) -> &'static str {
         "●" => "*",
         "▷" => "-",
         "█" | "▇" => "#",
+        "░" | "┆" => ":",
+        "▒" => "%",
+        "▓" => "@",
+        "┄" => "-",
+        "○" => "o",
+        "▼" => "v",
+        "▲" => "^",
         "▆" | "▅" => "=",
         "▄" | "▃" => "-",
         "▂" | "▁" => ".",

@@ -20,6 +20,7 @@ enum How {
     Model,
     Error,
     Empty,
+    Live,
     Progress,
 }
 
@@ -40,7 +41,10 @@ fn happens() -> impl Strategy<Value = Happens> {
     let event = prop_oneof![
         12 => key().prop_map(Event::Key),
         2 => (small(), small()).prop_map(|(x, y)| Event::Click(x, y)),
+        2 => (small(), small()).prop_map(|(x, y)| Event::Drag(x, y)),
+        1 => Just(Event::Release),
         1 => (small(), small(), -1..2_i8).prop_map(|(x, y, by)| Event::Scroll(x, y, by)),
+        2 => Just(Event::Tick),
         1 => (0..260_u16, 0..90_u16).prop_map(|(w, h)| Event::Resize(w, h)),
     ];
     let how = prop::sample::select(vec![
@@ -49,6 +53,7 @@ fn happens() -> impl Strategy<Value = Happens> {
         How::Model,
         How::Error,
         How::Empty,
+        How::Live,
         How::Progress,
     ]);
     prop_oneof![
@@ -62,12 +67,14 @@ fn empty(request: &Request) -> Loaded {
     match request {
         Request::Overview => Loaded::Overview(Ok(Default::default())),
         Request::Lanes => Loaded::Lanes(Ok(Default::default())),
+        Request::Arrows(..) => Loaded::Arrows(Ok(None)),
         Request::Blame(..) => Loaded::History(Ok(Default::default())),
         Request::Near(..) => Loaded::Near(Ok(Vec::new())),
         Request::Visit(..) | Request::Move(..) | Request::Run(..) => {
             Loaded::Picture(Ok(Box::new(Picture::default())))
         }
         Request::Message(..) => Loaded::Messages(Ok(Vec::new())),
+        Request::Writers(..) => Loaded::Writers(Ok(Vec::new())),
         Request::Bookmarks(..) => Loaded::Bookmarks(Ok(Vec::new())),
         Request::Break(..) => Loaded::Stop(Ok(Stop {
             text: String::new(),
@@ -82,15 +89,31 @@ fn empty(request: &Request) -> Loaded {
     }
 }
 
+/// An answer of a session that is still being recorded.
+fn live(request: &Request) -> Loaded {
+    let mut answer = model::answer(request);
+    match &mut answer {
+        Loaded::Overview(Ok(overview)) => {
+            overview.recording = true;
+            overview.processes.truncate(3);
+        }
+        Loaded::Console(Ok(lines)) | Loaded::Events(Ok(lines)) => lines.lines.truncate(3),
+        _ => {}
+    }
+    answer
+}
+
 fn error(request: &Request) -> Loaded {
     let why = || "it cannot be read\nfor this reason".to_owned();
     match request {
         Request::Overview => Loaded::Overview(Err(why())),
         Request::Lanes => Loaded::Lanes(Err(why())),
+        Request::Arrows(..) => Loaded::Arrows(Err(why())),
         Request::Blame(..) => Loaded::History(Err(why())),
         Request::Near(..) => Loaded::Near(Err(why())),
         Request::Visit(..) | Request::Move(..) | Request::Run(..) => Loaded::Picture(Err(why())),
         Request::Message(..) => Loaded::Messages(Err(why())),
+        Request::Writers(..) => Loaded::Writers(Err(why())),
         Request::Bookmarks(..) => Loaded::Bookmarks(Err(why())),
         Request::Break(..) => Loaded::Stop(Err(why())),
         Request::Console => Loaded::Console(Err(why())),
@@ -152,6 +175,7 @@ proptest! {
                         How::Model => Event::Loaded(ticket, Box::new(model::answer(&request))),
                         How::Error => Event::Loaded(ticket, Box::new(error(&request))),
                         How::Empty => Event::Loaded(ticket, Box::new(empty(&request))),
+                        How::Live => Event::Loaded(ticket, Box::new(live(&request))),
                         How::Progress => Event::Progress(ticket, "37 %".to_owned()),
                     }
                 }

@@ -4,7 +4,7 @@
 mod model;
 
 use orch_tui::event::{Event, Request};
-use orch_tui::{Backend, State, Theme, script};
+use orch_tui::{Backend, Keymap, State, Theme, script};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
@@ -40,15 +40,21 @@ impl Backend for Model {
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 36), (200, 50)];
 
 /// Each view, and what may cover it: a name, and keys to get there.
-const SCREENS: [(&str, &str); 21] = [
+const SCREENS: [(&str, &str); 24] = [
     ("system", "G"),
     ("system-zoomed", "G Enter 1 + + Left"),
+    ("system-arrows", "g"),
+    ("system-no-arrows", "a"),
     ("recording", "Enter"),
     ("recording-step", "Enter Right w j"),
     ("recording-memory", "Enter w w j l l Right"),
     ("recording-instructions", "Enter d"),
     ("breakpoints", "Enter B w w w j j j B c w w j W L"),
     ("breakpoint-instruction", "Enter d w w w k k B j"),
+    (
+        "recording-divided",
+        "Enter drag:71,8-50,8 drag:90,10-90,14 drag:5,24-5,28",
+    ),
     ("breakpoint-command", "Enter : 'break nowhere' Enter"),
     (
         "expressions",
@@ -86,6 +92,117 @@ fn views() {
             insta::assert_snapshot!(format!("{name}-{width}x{height}"), screen);
         }
     }
+}
+
+/// Bytes have the colour of who wrote them, as in the history and in the legend.
+#[test]
+fn memory_has_the_colours_of_its_writers() {
+    let mut state = State::new((200, 50), Theme::default());
+    let first = state.start(None, None);
+    let steps = script::parse("Enter").expect("a script");
+    let limit = Duration::from_secs(5);
+    let screens = script::run(&mut state, &mut Model::new(), first, &steps, limit);
+    let screen = screens.expect("the model answers").remove(0);
+    let text = script::text(&screen);
+    let mut lines = text.lines().zip(0..);
+    let (head, y) = lines
+        .find(|(l, _)| l.contains("Memory $rsp"))
+        .expect("memory");
+    let column = |text: &str| {
+        let at = head.find(text).expect("it is in the line");
+        u16::try_from(head[..at].chars().count()).expect("a column")
+    };
+    assert!(head.contains("by p2 create p4 submit"), "{head}");
+    let colour = |x: u16, y: u16| screen[(x, y)].fg;
+    let (create, submit) = (
+        colour(column("p2 create"), y),
+        colour(column("p4 submit"), y),
+    );
+    assert_ne!(create, submit);
+    let left = column("── Memory");
+    let byte = |n: u16| colour(left + 14 + 3 * (n % 16) + n % 16 / 8, y + 1 + n / 16);
+    // What is behind the two, nobody is known to have written.
+    let seen = [byte(1), byte(19), byte(20), byte(39), byte(41)];
+    assert_eq!(seen[..4], [submit, submit, create, create]);
+    assert!(![create, submit].contains(&seen[4]));
+}
+
+/// The border between two parts goes where the mouse takes it, and no further than there is
+/// room on both sides.
+#[test]
+fn borders_are_dragged() {
+    let column = |screen: &str| {
+        let title = screen.lines().find(|l| l.contains(" Stack "));
+        let title = title.expect("there is a stack");
+        let at = title
+            .find(" Stack ")
+            .map_or(0, |at| title[..at].chars().count());
+        at - 2
+    };
+    let row = |screen: &str| screen.lines().position(|l| l.contains("── Registers"));
+    let drawn = |keys: &str| text(keys, (120, 36), Theme::default());
+    let first = drawn("Enter");
+    assert_eq!((column(&first), row(&first)), (72, Some(24)));
+    for (drag, to) in [
+        ("72,9-50,9", 50),
+        ("71,4-40,20", 40),
+        ("72,9-0,9", 30),
+        ("72,9-119,9", 90),
+    ] {
+        assert_eq!(column(&drawn(&format!("Enter drag:{drag}"))), to, "{drag}");
+    }
+    for (drag, to) in [
+        ("3,24-3,28", 28),
+        ("100,24-0,12", 12),
+        ("3,24-3,0", 7),
+        ("3,24-3,35", 31),
+    ] {
+        assert_eq!(
+            row(&drawn(&format!("Enter drag:{drag}"))),
+            Some(to),
+            "{drag}"
+        );
+    }
+    // Elsewhere, the mouse takes nothing; a command undoes it.
+    assert_eq!(column(&drawn("Enter drag:20,9-50,9")), 72);
+    let again = drawn("Enter drag:72,9-50,9 drag:3,24-3,28 : 'panes of the sizes' Enter");
+    assert_eq!((column(&again), row(&again)), (72, Some(24)));
+}
+
+/// Keys of the user's do what those do that they mean, and are shown in their place.
+#[test]
+fn keys_of_the_user() {
+    let shown = |keys: &str| {
+        let mut state = State::new((140, 50), Theme::default());
+        let key = |name: &str| script::key(name).expect("a key");
+        state.keymap = Keymap::new(vec![
+            (key("C-r"), key("Enter")),
+            (key("Q"), key("q")),
+            (key("/"), key("b")),
+        ]);
+        let first = state.start(None, None);
+        let steps = script::parse(keys).expect("a script");
+        let limit = Duration::from_secs(5);
+        let screens = script::run(&mut state, &mut Model::new(), first, &steps, limit);
+        script::text(
+            screens
+                .expect("the model answers")
+                .last()
+                .expect("a screen"),
+        )
+    };
+    let screen = shown("C-r");
+    assert!(
+        screen.contains("report.cpp:15") && screen.contains("Q quit"),
+        "{screen}"
+    );
+    let screen = shown("/");
+    assert!(screen.contains("What it accessed last"), "{screen}");
+    let help = shown("?");
+    assert!(help.contains("C-r is Enter, Q is q, / is b"), "{help}");
+    // What is typed is text.
+    let screen = shown("4 f : Q");
+    assert!(screen.contains(": Q"), "{screen}");
 }
 
 #[test]

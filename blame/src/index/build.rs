@@ -25,17 +25,18 @@ const PAGE: u64 = 4096;
 /// So many places of damage are told.
 const MOST_DAMAGE: usize = 100;
 
-/// Writes the index of `session` to `out`, and what does not fit in memory to a
+/// Writes the index of `session`, whose recordings had this fingerprint (they may grow
+/// meanwhile), to `out`, and what does not fit in memory to a
 /// temporary file in `dir`. `progress` is told now and then which part of the
 /// work is done, between 0 and 1.
 pub fn build(
     session: &Session,
+    fingerprint: u64,
     out: File,
     dir: &Path,
     progress: &mut dyn FnMut(f64),
 ) -> Result<File, BlameError> {
     let io = || BlameError::io("write an index in", dir);
-    let fingerprint = file::fingerprint(session)?;
     let ids = session.recordings()?;
     let mut builder = Builder::new(dir.to_owned());
     builder.recordings(session, &ids);

@@ -21,6 +21,8 @@ use zstd::bulk::Decompressor;
 pub struct Index {
     path: PathBuf,
     session: Session,
+    /// Of the recordings that it was made from.
+    fingerprint: u64,
     file: RefCell<File>,
     /// It was made again, as part of it was damaged.
     repaired: Cell<bool>,
@@ -69,6 +71,16 @@ impl Index {
         Self::make(session, progress)
     }
 
+    /// Whether there is one in the session's directory, for its recordings as they are.
+    #[must_use]
+    pub fn is_kept(session: &Session) -> bool {
+        let path = session.dir().join(INDEX_FILE);
+        let mut head = [0; HEAD_LEN];
+        let read = File::open(path).and_then(|file| file.read_exact_at(&mut head, 0));
+        let fingerprint = file::fingerprint(session);
+        read.is_ok() && fingerprint.is_ok_and(|print| file::is_head(&head, print))
+    }
+
     fn make(session: &Session, progress: &mut dyn FnMut(f64)) -> Result<Self, BlameError> {
         let path = session.dir().join(INDEX_FILE);
         let fingerprint = file::fingerprint(session)?;
@@ -81,7 +93,7 @@ impl Index {
         match options.mode(0o600).open(&new) {
             Ok(file) => {
                 // The name goes away whatever happens; what is open stays.
-                let made = build::build(session, file, session.dir(), progress);
+                let made = build::build(session, fingerprint, file, session.dir(), progress);
                 if kept && made.is_ok() {
                     fs::rename(&new, &path).map_err(BlameError::io("write", &path))?;
                 } else {
@@ -93,7 +105,7 @@ impl Index {
             Err(_) => {
                 let dir = std::env::temp_dir();
                 let file = tempfile::tempfile_in(&dir).map_err(BlameError::io("write to", &dir))?;
-                let file = build::build(session, file, &dir, progress)?;
+                let file = build::build(session, fingerprint, file, &dir, progress)?;
                 Self::read(session, file, &path, fingerprint)
             }
         }
@@ -132,12 +144,19 @@ impl Index {
         Ok(Self {
             path: path.to_owned(),
             session: session.clone(),
+            fingerprint,
             file: RefCell::new(file),
             repaired: Cell::new(false),
             catalog: catalog.ok_or_else(|| damaged("its catalog"))?,
             segments,
             decompressor: RefCell::new(Decompressor::new().map_err(io())?),
         })
+    }
+
+    /// Whether it was made from the recordings of `session` as they are now.
+    #[must_use]
+    pub fn is_of(&self, session: &Session) -> bool {
+        file::fingerprint(session).is_ok_and(|now| now == self.fingerprint)
     }
 
     /// What it knows beside the accesses.

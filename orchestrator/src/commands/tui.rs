@@ -1,20 +1,31 @@
 //! `orch tui`: what the screens of the crate `orch-tui` show is read here.
 
+mod arrows;
 mod bookmarks;
 mod breakpoint;
+mod config;
+mod counts;
 mod history;
 mod lines;
+mod live;
 mod message;
 mod motion;
+mod panes;
 mod picture;
+mod printed;
 mod private;
+mod progress;
 mod read;
+mod reader;
 mod run;
+mod searcher;
 mod worker;
+mod writers;
 
 use super::Usage;
 use crate::position::When;
 use anyhow::{Result, bail};
+use config::Config;
 use orch_recorder::session;
 use orch_tui::script::{self, Step};
 use orch_tui::terminal::{self, End};
@@ -43,8 +54,10 @@ to blame may have a number of bytes behind it: '/dev/shm/q+0x40 4'.
 --render needs no terminal: the keys of the script are pressed one after another, each
 when what it asked for is there, and the screen is printed where the script says `show`
 and at its end. Its words: j, Enter, Esc, Tab, S-Tab, Up, Down, Left, Right, Home, End,
-PgUp, PgDn, Bksp, Del, Space, C-u, 'text', click:X,Y, size:80x24, show.
+PgUp, PgDn, Bksp, Del, Space, C-u, 'text', click:X,Y, drag:X,Y-X,Y, size:80x24,
+wait:SECONDS (in which what is being recorded grows), show.
 
+Other keys and colours are read from $XDG_CONFIG_HOME/orch/tui.toml (docs/tui.md).
 NO_COLOR is obeyed; --ascii (or a locale without UTF-8) uses no other characters.")]
 pub struct Args {
     /// Begin at this position: p3@18402, p3@exit, @50%.
@@ -97,14 +110,17 @@ pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
     }
     let session = super::locate(dir)?;
     let ids = session.recordings()?;
-    if ids.is_empty() {
+    // What is being recorded may come.
+    if ids.is_empty() && session.meta().running().is_none() {
         let dir = session.dir().display();
         bail!("nothing was recorded in {dir}; `orch record -- COMMAND` makes another session");
     }
     if let Some(When::At(position)) = args.position {
         position.tick(&session)?;
     }
-    let mut state = State::new(args.size, theme(args));
+    let config = config::read()?;
+    let mut state = State::new(args.size, theme(args, &config));
+    state.keymap = config.keymap;
     let mut workers = Workers::start(&session, &args.sources);
     let position = args.position.map(|p| p.to_string());
     let first = state.start(args.blame.as_deref(), position.as_deref());
@@ -112,7 +128,14 @@ pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
         if is_first() {
             state.overlay = Some(Overlay::Tour);
         }
+        state.split = panes::kept();
+        let before = state.split;
         let end = terminal::run(&mut state, &mut workers, first)?;
+        if state.split != before
+            && let Err(e) = panes::keep(state.split)
+        {
+            eprintln!("orch: the sizes of panes are not kept: {e:#}");
+        }
         return Ok(match end {
             End::Quit => ExitCode::SUCCESS,
             End::Signal(signal) => ExitCode::from(128 + u8::try_from(signal).unwrap_or(0)),
@@ -133,7 +156,7 @@ pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn theme(args: &Args) -> Theme {
+fn theme(args: &Args, config: &Config) -> Theme {
     let set = |name| env::var(name).ok().filter(|value| !value.is_empty());
     // The first of these that is set counts (locale(7)).
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
@@ -141,10 +164,11 @@ fn theme(args: &Args) -> Theme {
     // The last part is the ground's colour: 7 and 15 are white (rxvt's convention).
     let ground = set("COLORFGBG").and_then(|c| c.rsplit(';').next()?.parse::<u8>().ok());
     Theme {
-        light: args.light || matches!(ground, Some(7 | 15)),
+        light: args.light || config.light.unwrap_or(matches!(ground, Some(7 | 15))),
+        colours: config.colours,
         colour: set("NO_COLOR").is_none()
             && (args.render.is_some() || set("TERM").as_deref() != Some("dumb")),
-        ascii: args.ascii || !utf8 && args.render.is_none(),
+        ascii: args.ascii || config.ascii.unwrap_or(!utf8 && args.render.is_none()),
     }
 }
 

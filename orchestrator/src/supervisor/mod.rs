@@ -74,6 +74,8 @@ pub struct Supervisor<'a> {
     next_slot: u32,
     /// When a signal or a thread was last seen to wait for a thread that computes.
     hurried: Option<Instant>,
+    /// When it was last seen whether somebody watches.
+    shown: Instant,
     /// Slots that have room on the disk.
     reserved: u32,
     no_new_privs: bool,
@@ -142,6 +144,7 @@ pub fn record(session: &Session, command: &[OsString], options: &Options) -> Res
         load: load::Load::new(),
         next_slot: 0,
         hurried: None,
+        shown: Instant::now(),
         reserved: 0,
         no_new_privs: !watch::may_filter(),
         filter_installed: false,
@@ -152,6 +155,7 @@ pub fn record(session: &Session, command: &[OsString], options: &Options) -> Res
     if result.is_err() {
         s.abandon();
     }
+    session.unwatch();
     if !s.root_started && s.root_status.is_some() && result.is_ok() && s.root_status == Some(127) {
         return Err(root.failure().into());
     }
@@ -186,6 +190,7 @@ impl Supervisor<'_> {
             busy |= self.poll_execs()?;
             busy |= self.tidy_slots(seen, idle)?;
             busy |= self.reap()?;
+            self.show()?;
             if self.root_status.is_some() && self.pending.is_empty() {
                 if options.until_root {
                     self.end_the_rest()?;

@@ -43,6 +43,8 @@ const LITTLE: u64 = 64 << 10;
 const MUCH: u64 = 256 << 10;
 /// So many recordings may have ended and still wait to be completed.
 const BACKLOG: usize = 16;
+/// How often what was recorded is written out for those who watch.
+const SHOWN: Duration = Duration::from_millis(500);
 /// How long a caught signal may wait for a safe point of its thread.
 const SIGNAL_PATIENCE: Duration = Duration::from_millis(3);
 /// How long a thread may compute while others of its process wait.
@@ -292,6 +294,25 @@ impl Supervisor<'_> {
         let all: Vec<u32> = self.live.keys().copied().collect();
         all.into_iter()
             .try_for_each(|index| self.drain(index).map(drop))
+    }
+
+    /// While somebody watches, what was recorded does not wait for a block to be full.
+    pub(super) fn show(&mut self) -> Result<()> {
+        if self.shown.elapsed() < SHOWN {
+            return Ok(());
+        }
+        self.shown = Instant::now();
+        if !self.session.is_watched() {
+            return Ok(());
+        }
+        self.drain_all()?;
+        for (&index, live) in &mut self.live {
+            if let Some(writer) = &mut live.writer {
+                writer.flush().context("cannot write the session")?;
+                self.arena.free(index, writer.kept());
+            }
+        }
+        Ok(())
     }
 
     /// Ends a recording and frees its slot.

@@ -50,6 +50,31 @@ fn a_session_comes_back() {
 }
 
 #[test]
+fn who_watches_is_forgotten() {
+    let dir = TempDir::new().unwrap();
+    let session = Session::create(dir.path(), meta()).unwrap();
+    assert!(!session.is_watched());
+    session.watch().unwrap();
+    assert!(session.is_watched());
+    let file = fs::File::open(dir.path().join("watched")).unwrap();
+    for seconds in [-60, 60] {
+        let now = std::time::SystemTime::now();
+        let minute = std::time::Duration::from_secs(60);
+        let then = if seconds < 0 {
+            now - minute
+        } else {
+            now + minute
+        };
+        file.set_modified(then).unwrap();
+        assert!(!session.is_watched(), "{seconds} seconds from now");
+    }
+    session.watch().unwrap();
+    session.unwatch();
+    assert!(!session.is_watched());
+    session.unwatch();
+}
+
+#[test]
 fn a_running_session_is_not_removed() {
     let dir = TempDir::new().unwrap();
     let session = Session::create(dir.path(), meta()).unwrap();

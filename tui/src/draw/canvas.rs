@@ -67,6 +67,12 @@ impl<'b> Canvas<'b> {
         self.buffer.area.width
     }
 
+    /// What is in a column, if it is one of the screen.
+    pub fn symbol(&self, x: u16, y: u16) -> &str {
+        let cell = self.buffer.cell((x, y));
+        cell.map_or("", |cell| cell.symbol())
+    }
+
     /// Writes a text in at most `most` columns; tells the column behind it.
     pub fn text(&mut self, x: u16, y: u16, most: u16, text: &str, style: Style) -> u16 {
         let area = self.buffer.area;

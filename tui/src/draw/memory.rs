@@ -1,11 +1,31 @@
 //! Memory, in hexadecimal and as text.
 
-use super::canvas::Canvas;
+use super::canvas::{Canvas, width};
 use crate::data::Picture;
 use crate::layout::{self, below, byte_columns};
 use crate::panes::{Pane, ROW};
 use crate::state::State;
 use ratatui::layout::Rect;
+
+/// Who wrote it, in their colours, between title and note.
+fn legend(state: &State, canvas: &mut Canvas<'_>, area: Rect, (title, note): (&str, &str)) {
+    let writers = state.all_writers();
+    let end = area.right().saturating_sub(width(note) + 6);
+    let mut x = area.x + width(title) + 5;
+    if writers.is_empty() || x + 20 > end {
+        return;
+    }
+    x = canvas.text(x, area.y, end - x, " by ", canvas.theme.dim());
+    for id in writers {
+        let name = format!("{} ", state.name(id));
+        if x + width(&name) > end {
+            canvas.text(x, area.y, 2, "… ", canvas.theme.dim());
+            break;
+        }
+        let style = canvas.theme.recording(id);
+        x = canvas.text(x, area.y, end - x, &name, style);
+    }
+}
 
 /// Draws it.
 pub fn draw(state: &State, canvas: &mut Canvas<'_>, picture: &Picture, area: Rect) {
@@ -15,11 +35,16 @@ pub fn draw(state: &State, canvas: &mut Canvas<'_>, picture: &Picture, area: Rec
     let theme = canvas.theme;
     let memory = &picture.memory;
     let own = state.pane == Pane::Memory;
-    let note = match own {
-        true => format!("{:#x}", memory.addr.saturating_add(state.byte as u64)),
-        false => String::new(),
+    let note = match (own, state.writer(state.byte)) {
+        (true, writer) => {
+            let by = writer.map_or_else(String::new, |id| format!(" by {}", state.name(id)));
+            format!("{:#x}{by}", memory.addr.saturating_add(state.byte as u64))
+        }
+        (false, _) => String::new(),
     };
-    canvas.pane(area, &format!("Memory {}", memory.what), &note, own);
+    let title = format!("Memory {}", memory.what);
+    canvas.pane(area, &title, &note, own);
+    legend(state, canvas, area, (&title, &note));
     let area = below(area, 1);
     let old = state.before.as_ref().map(|p| &p.memory);
     let old = old.filter(|old| old.addr == memory.addr);
@@ -31,9 +56,10 @@ pub fn draw(state: &State, canvas: &mut Canvas<'_>, picture: &Picture, area: Rec
         canvas.text(area.x + 1, y, 12, &format!("{addr:012x}"), theme.dim());
         for (n, (at, byte)) in (row * ROW as usize..).zip(bytes).enumerate() {
             let is_new = old.is_some_and(|old| old.bytes.get(at).is_some_and(|b| b != byte));
-            let mut style = match (is_new, byte) {
-                (true, _) => theme.warn(),
-                (false, 0) => theme.dim(),
+            let mut style = match (is_new, state.writer(at), byte) {
+                (true, ..) => theme.warn(),
+                (false, Some(writer), _) => theme.recording(writer),
+                (false, None, 0) => theme.dim(),
                 _ => theme.text(),
             };
             if own && at == state.byte {

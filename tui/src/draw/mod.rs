@@ -1,5 +1,6 @@
 //! Drawing: from the state to a screen, and nothing else.
 
+mod arrows;
 mod canvas;
 mod history;
 mod lines;
@@ -93,10 +94,22 @@ fn head(state: &State, canvas: &mut Canvas<'_>) {
         canvas.text(columns.start + 3, 0, width, name, style);
         end = columns.end;
     }
+    let room = state.size.0.saturating_sub(end + 2);
+    let mut taken = 0;
     if let Some(picture) = &state.picture {
-        let room = state.size.0.saturating_sub(end + 2);
         let style = theme.recording(picture.recording);
         canvas.right(0, room, &picture.position, style.patch(theme.bold()));
+        taken = canvas::width(&picture.position) + 2;
+    }
+    if state.is_live() {
+        let room = room.saturating_sub(taken);
+        // Where there is no room for the word, the sign says it.
+        let text = ["recording…", "●"]
+            .into_iter()
+            .find(|t| canvas::width(t) <= room);
+        let text = text.unwrap_or_default();
+        let x = state.size.0.saturating_sub(taken + canvas::width(text) + 1);
+        canvas.text(x, 0, room, text, theme.warn());
     }
 }
 
@@ -115,7 +128,7 @@ fn message(state: &State, canvas: &mut Canvas<'_>, y: u16) {
         }
         return;
     }
-    let Some(pending) = state.pending.last() else {
+    let Some(pending) = state.busy() else {
         return;
     };
     let note = pending.request.note();
@@ -164,16 +177,21 @@ fn keys(state: &State, canvas: &mut Canvas<'_>, y: u16) {
             .filter(|c| !c.label.is_empty())
             .map(|c| (c.shown, c.label))
             .collect();
-        if !state.pending.is_empty() {
+        if state.busy().is_some() {
             all.insert(0, ("Esc", "cancel"));
         }
     }
+    let hints: Vec<String> = match state.prompt {
+        Some(_) => all.iter().map(|key| key.0.to_owned()).collect(),
+        None => all.iter().map(|key| state.keymap.hint(key.0)).collect(),
+    };
+    let all: Vec<(&str, &str)> = hints.iter().zip(&all).map(|(h, k)| (&h[..], k.1)).collect();
     canvas.keys(y, &all);
 }
 
 /// Whether the cursor is in a part of the recording view where keys mean something else.
 fn in_pane(state: &State) -> bool {
-    state.view == View::Recording && state.pane != Pane::Stack && state.pending.is_empty()
+    state.view == View::Recording && state.pane != Pane::Stack && state.busy().is_none()
 }
 
 fn pane_keys(pane: Pane) -> Vec<(&'static str, &'static str)> {

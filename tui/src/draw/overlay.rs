@@ -2,6 +2,7 @@
 
 use super::canvas::Canvas;
 use crate::keys::COMMANDS;
+use crate::script::name;
 use crate::state::State;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -10,7 +11,10 @@ use ratatui::style::Style;
 pub fn help(state: &State, canvas: &mut Canvas<'_>, body: Rect, from: usize) {
     let theme = canvas.theme;
     canvas.blank(body);
-    canvas.rule(body, &format!("Keys: {}", state.view.name()), "");
+    let own = state.keymap.pairs().iter();
+    let own = own.map(|&(pressed, meant)| format!("{} is {}", name(pressed), name(meant)));
+    let note = own.collect::<Vec<_>>().join(", ");
+    canvas.rule(body, &format!("Keys: {}", state.view.name()), &note);
     let here = COMMANDS.iter().filter(|c| c.works_in(state.view));
     let (own, other): (Vec<_>, Vec<_>) = here
         .filter(|c| !c.keys.is_empty())
@@ -25,7 +29,7 @@ pub fn help(state: &State, canvas: &mut Canvas<'_>, body: Rect, from: usize) {
     let from = from.min(rows.len().saturating_sub(room));
     for (row, y) in rows.into_iter().skip(from).take(room).zip(body.y + 1..) {
         if let Some(command) = row {
-            canvas.text(3, y, 10, command.shown, theme.key());
+            canvas.text(3, y, 10, &state.keymap.hint(command.shown), theme.key());
             canvas.text(14, y, body.width - 15, command.help, Style::new());
         }
     }

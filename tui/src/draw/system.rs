@@ -2,7 +2,7 @@
 
 use super::canvas::{Canvas, Column, widths};
 use crate::act::shown;
-use crate::data::{End, Lane, Process};
+use crate::data::{End, Process};
 use crate::layout;
 use crate::state::State;
 use ratatui::layout::Rect;
@@ -26,6 +26,19 @@ const COLUMNS: [Column; 5] = [
 ];
 
 const BARS: [&str; 8] = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
+/// Where shared memory was accessed.
+const SHADES: [&str; 3] = ["░", "▒", "▓"];
+
+/// What is in the lanes, as far as there is room to say so.
+const LEGEND: [&str; 7] = [
+    "▁▃▅█ events",
+    "░▒▓ shared memory",
+    "○┄▼ had from another",
+    "! signal",
+    "> exec",
+    "✗ crash",
+    "│ cursor",
+];
 
 /// Draws it.
 pub fn draw(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
@@ -82,10 +95,15 @@ pub fn draw(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
             canvas.text(0, y, 1, "▶", theme.key());
         }
     }
+    super::arrows::draw(state, canvas, lanes);
     let last = area.y + u16::try_from(cells.len()).unwrap_or(area.height);
     if last < area.bottom() && lanes.width > 50 {
-        let legend = "▁▃▅█ events   ! signal   > exec   ✗ crash   │ cursor";
-        canvas.text(lanes.x, area.bottom() - 1, lanes.width, legend, theme.dim());
+        let (mut x, y) = (lanes.x, area.bottom() - 1);
+        for text in LEGEND {
+            if x + super::canvas::width(text) <= lanes.right() {
+                x = canvas.text(x, y, lanes.width, text, theme.dim()) + 3;
+            }
+        }
     }
 }
 
@@ -100,7 +118,7 @@ fn cells(process: &Process) -> Vec<String> {
 }
 
 /// The column of a tick, if it is shown.
-fn at(state: &State, area: Rect, tick: u64) -> Option<u16> {
+pub fn at(state: &State, area: Rect, tick: u64) -> Option<u16> {
     let (from, to) = shown(state);
     if area.width == 0 || tick < from || tick > to {
         return None;
@@ -138,8 +156,7 @@ fn lane(state: &State, canvas: &mut Canvas<'_>, process: &Process, area: Rect) {
     let (first, last) = process.span;
     let lane = state.lanes.as_ref().and_then(|l| {
         let found = l.lanes.iter().find(|lane| lane.recording == process.id)?;
-        let most = found.density.iter().copied().max().unwrap_or(1).max(1);
-        Some((l.span, found, most))
+        Some((l.each, found))
     });
     let style = theme.recording(process.id);
     if first <= to && last >= from {
@@ -150,8 +167,13 @@ fn lane(state: &State, canvas: &mut Canvas<'_>, process: &Process, area: Rect) {
                 from + ((u128::from(x - area.x) * u128::from(to - from + 1))
                     / u128::from(area.width)) as u64
             };
-            let bar =
-                lane.and_then(|(span, lane, most)| bar(span, lane, most, part(x), part(x + 1)));
+            let column = |each: u64, parts: &[u32], signs: &[&'static str]| {
+                bar(each, parts, (part(x), part(x + 1)), signs)
+            };
+            let bar = lane.and_then(|(each, lane)| {
+                let shared = column(each, &lane.shared, &SHADES);
+                shared.or_else(|| column(each, &lane.density, &BARS))
+            });
             canvas.text(x, area.y, 1, bar.unwrap_or("─"), style);
         }
         if last <= to {
@@ -162,7 +184,7 @@ fn lane(state: &State, canvas: &mut Canvas<'_>, process: &Process, area: Rect) {
             };
         }
     }
-    if let Some((_, lane, _)) = lane {
+    if let Some((_, lane)) = lane {
         for &tick in &lane.signals {
             if let Some(x) = at(state, area, tick)
                 && !(process.end == End::Crashed && at(state, area, last) == Some(x))
@@ -180,20 +202,20 @@ fn lane(state: &State, canvas: &mut Canvas<'_>, process: &Process, area: Rect) {
     }
 }
 
-/// How high a column is: events between two ticks.
-///
-/// `all` is the most of the lane.
-fn bar(span: (u64, u64), lane: &Lane, all: u32, from: u64, to: u64) -> Option<&'static str> {
-    let parts = lane.density.len() as u64;
-    let len = (span.1.saturating_sub(span.0) + 1).max(1);
-    let part = |tick: u64| tick.saturating_sub(span.0).saturating_mul(parts) / len;
-    let (first, last) = (part(from), part(to).max(part(from) + 1));
-    let slice = lane
-        .density
-        .get(first as usize..(last.min(parts)) as usize)?;
+/// The sign for how much there is between two ticks, of parts that are so many ticks long.
+fn bar(
+    each: u64,
+    parts: &[u32],
+    (from, to): (u64, u64),
+    signs: &[&'static str],
+) -> Option<&'static str> {
+    let each = each.max(1);
+    let (first, last) = (from / each, (to / each).max(from / each + 1));
+    let slice = parts.get(first as usize..last.min(parts.len() as u64) as usize)?;
     let most = slice.iter().copied().max().filter(|&n| n > 0)?;
+    let all = parts.iter().copied().max().unwrap_or(most);
     // A column with one event is to be seen beside one with thousands.
     let (a, b) = (f64::from(most).ln_1p(), f64::from(all).ln_1p());
-    let height = ((a / b) * 8.0).ceil() as usize;
-    BARS.get(height.clamp(1, 8) - 1).copied()
+    let height = ((a / b) * signs.len() as f64).ceil() as usize;
+    signs.get(height.clamp(1, signs.len()) - 1).copied()
 }

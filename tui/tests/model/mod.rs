@@ -1,8 +1,9 @@
 //! A session that nobody recorded, the same for all tests, and who answers from it.
 
 use orch_tui::data::{
-    Access, Bookmark, Change, End, FORMATS, Frame, History, Instruction, Lane, Lanes, Line, Lines,
-    Memory, Message, Near, Overview, Picture, Process, Source, Stop, StopAt, Thread, Variable,
+    Access, Arrow, Bookmark, Change, End, FORMATS, Frame, History, Instruction, Lane, Lanes, Line,
+    Lines, Memory, Message, Near, Overview, Picture, Process, Source, Stop, StopAt, Thread,
+    Variable,
 };
 use orch_tui::event::{Loaded, Request, To, Way};
 
@@ -11,6 +12,7 @@ pub fn answer(request: &Request) -> Loaded {
     match request {
         Request::Overview => Loaded::Overview(Ok(overview())),
         Request::Lanes => Loaded::Lanes(Ok(lanes())),
+        Request::Arrows(around, _) => Loaded::Arrows(Ok(Some(arrows(around.recording)))),
         Request::Blame(place, _) if place.contains("nowhere") => {
             Loaded::History(Err("no shared object is called nowhere".to_owned()))
         }
@@ -56,6 +58,15 @@ pub fn answer(request: &Request) -> Loaded {
             "p6@945",
             "p4@800 submit → p6@945 report  memory /dev/shm/job-queue+0x88..0x8c",
         )])),
+        // The first bytes are of two, what is behind them is of nobody.
+        Request::Writers(_, _, bytes) => {
+            let of = (0..bytes.len()).map(|n| match n {
+                0..20 => Some(4),
+                20..40 => Some(2),
+                _ => None,
+            });
+            Loaded::Writers(Ok(of.collect()))
+        }
         Request::Bookmarks(changes) => Loaded::Bookmarks(Ok(bookmarks(changes))),
         Request::Break(text, _) if text.contains("nowhere") => {
             Loaded::Stop(Err("no program has a function nowhere".to_owned()))
@@ -133,6 +144,7 @@ fn overview() -> Overview {
     Overview {
         command: "./launch.sh".to_owned(),
         note: "2026-03-04 10:20:30, took 0.053 s, exit 134".to_owned(),
+        recording: false,
         processes: vec![
             process(1, "", "bash", (0, 999), "exit 134", End::Failed),
             process(2, "├─", "create", (60, 300), "exit 0", End::Good),
@@ -156,10 +168,14 @@ fn lanes() -> Lanes {
         density: (0..100)
             .map(|n| if n % (id + 2) == 0 { n } else { 0 })
             .collect(),
+        shared: (0..100)
+            .map(|n| if id > 1 && n % 10 == id { n } else { 0 })
+            .collect(),
         signals: signals.to_vec(),
     };
     Lanes {
         span: (0, 999),
+        each: 10,
         lanes: vec![
             lane(1, &[700]),
             lane(2, &[]),
@@ -168,6 +184,18 @@ fn lanes() -> Lanes {
             lane(6, &[950]),
         ],
     }
+}
+
+/// Of the one that reports, and of the first one.
+fn arrows(of: u32) -> Vec<Arrow> {
+    let all = [
+        ((1, 60), (2, 60)),
+        ((1, 320), (3, 330)),
+        ((4, 800), (6, 940)),
+        ((6, 950), (1, 960)),
+    ];
+    let all = all.into_iter().map(|(from, to)| Arrow { from, to });
+    all.filter(|a| a.from.0 == of || a.to.0 == of).collect()
 }
 
 fn access(

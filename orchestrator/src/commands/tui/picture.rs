@@ -1,5 +1,6 @@
 //! A process at a position: one is replayed at a time, and moved from where it stands.
 
+use super::live::Live;
 use super::worker::Job;
 use super::{lines, motion, run};
 use crate::commands::inspect::picture::frame as frame_of;
@@ -19,6 +20,7 @@ use orch_abi::record::Regs;
 use orch_blame::symbols::{Symbols, is_of_the_system};
 use orch_recorder::files::FileStore;
 use orch_recorder::session::Session;
+use orch_recorder::trace::RecordingId;
 use orch_tui::data::{self, Frame, Instruction, Memory, Picture};
 use orch_tui::event::{Look, Request};
 use std::path::PathBuf;
@@ -33,6 +35,7 @@ const AROUND: (usize, usize) = (40, 60);
 /// What replays.
 pub struct Traveller {
     pub(super) session: Session,
+    live: Live,
     pub(super) travel: Option<Travel>,
     pub(super) symbols: Symbols,
     pub(super) unwinder: Unwinder,
@@ -56,6 +59,7 @@ impl Traveller {
             travel: None,
             astray: false,
             told: None,
+            live: Live::new(session.clone()),
             session,
             sources,
         }
@@ -114,7 +118,8 @@ impl Traveller {
     }
 
     fn go(&mut self, job: &Job, to: Position) -> Result<()> {
-        if self.travel.as_ref().map(Travel::recording) != Some(to.recording) {
+        let grows = self.grows(to.recording);
+        if grows || self.travel.as_ref().map(Travel::recording) != Some(to.recording) {
             // One at a time: the old one's processes end first.
             self.travel = None;
             self.travel = Some(Travel::open(self.session.clone(), to.recording)?);
@@ -123,6 +128,18 @@ impl Traveller {
         job.interrupt_by(&there.interrupter());
         let gone = there.go_to(&to);
         gone.with_context(|| format!("cannot go to {to}"))
+    }
+
+    /// Whether a recording may be longer than when it was last looked at. Files that were
+    /// kept meanwhile are known from here on.
+    fn grows(&mut self, id: RecordingId) -> bool {
+        let before = self.live.runs();
+        self.session = self.live.now().clone();
+        if before {
+            self.symbols = Symbols::of(self.session.files().ok());
+            self.files = self.session.files().ok();
+        }
+        before && !self.session.summary(id).is_ok_and(|s| s.finished)
     }
 
     /// The process that is replayed.

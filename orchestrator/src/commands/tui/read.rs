@@ -1,17 +1,15 @@
 //! What is read of recordings, without replaying them.
 
 use super::worker::Job;
-use crate::commands::console::written;
 use crate::commands::ls::{self, State, tree};
 use crate::describe::{self, safe};
 use crate::merge::Merge;
 use crate::output;
-use crate::position::Position;
 use anyhow::Result;
 use orch_abi::record::Kind;
 use orch_recorder::session::Session;
-use orch_recorder::trace::{Block, End as Ending, RecordingId, Tick};
-use orch_tui::data::{End, Lane, Lanes, Line, Lines, Overview, Process};
+use orch_recorder::trace::{End as Ending, RecordingId, Tick};
+use orch_tui::data::{End, Line, Lines, Overview, Process};
 use std::collections::HashMap;
 
 /// The processes.
@@ -41,6 +39,7 @@ pub fn overview(session: &Session) -> Result<Overview> {
     Ok(Overview {
         command: tree::shell_words("", &meta.command),
         note,
+        recording: state == State::Running,
         processes,
     })
 }
@@ -76,115 +75,6 @@ fn process(row: &tree::Row, state: State, session: &Session) -> Process {
         }
     }
     process
-}
-
-/// Parts that the time of a session is cut into.
-const PARTS: u64 = 2048;
-/// Signals that are kept of a recording.
-const SIGNALS: usize = 2000;
-
-/// How much happened when.
-pub fn lanes(session: &Session, job: &Job) -> Result<Lanes> {
-    let ids = session.recordings()?;
-    let spans = ids.iter().filter_map(|&id| {
-        let summary = session.summary(id).ok()?;
-        Some((summary.first_tick.0, summary.last_tick.0))
-    });
-    let span = spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
-    let span = span.unwrap_or((0, 1));
-    let len = span.1 - span.0 + 1;
-    let mut lanes = Vec::new();
-    for (n, &id) in ids.iter().enumerate() {
-        job.go_on()?;
-        job.tell(format!("{n} of {} recordings", ids.len()));
-        let mut lane = Lane {
-            recording: id.0,
-            density: vec![0; usize::try_from(PARTS.min(len))?],
-            signals: Vec::new(),
-        };
-        // One that cannot be read is said to be so elsewhere.
-        let Ok(mut reader) = session.reader(id) else {
-            continue;
-        };
-        let mut block = Block::default();
-        while reader.next_block_into(&mut block).is_ok_and(|more| more) {
-            job.go_on()?;
-            for record in block.records().flatten() {
-                if describe::is_internal(&record) {
-                    continue;
-                }
-                let tick = record.head.tick;
-                let at = u128::from(tick.saturating_sub(span.0)) * u128::from(PARTS.min(len));
-                if let Some(count) = lane.density.get_mut((at / u128::from(len)) as usize) {
-                    *count = count.saturating_add(1);
-                }
-                if record.head.kind == Kind::Signal as u8 && lane.signals.len() < SIGNALS {
-                    lane.signals.push(tick);
-                }
-            }
-        }
-        lanes.push(lane);
-    }
-    Ok(Lanes { span, lanes })
-}
-
-/// Lines that are shown at most.
-const MOST: usize = 200_000;
-
-/// All that was printed, in the order of the lines' first bytes.
-pub fn console(session: &Session, job: &Job) -> Result<Lines> {
-    let ids = session.recordings()?;
-    let mut merge = Merge::new(session, &ids, Tick(0), Tick(u64::MAX));
-    let mut partial: HashMap<RecordingId, (u64, Vec<u8>)> = HashMap::new();
-    let mut found = Lines::default();
-    for n in 0_u64.. {
-        if n.is_multiple_of(4096) {
-            job.go_on()?;
-        }
-        match merge.next() {
-            Ok(None) => break,
-            Ok(Some((id, record))) => {
-                let Some(written) = written(&record) else {
-                    continue;
-                };
-                for piece in written.bytes.split_inclusive(|&b| b == b'\n') {
-                    let new = || (record.head.tick, Vec::new());
-                    let line = partial.entry(id).or_insert_with(new);
-                    line.1.extend_from_slice(piece);
-                    if piece.ends_with(b"\n")
-                        && let Some((tick, bytes)) = partial.remove(&id)
-                    {
-                        found.lines.push(printed(id, tick, &bytes));
-                    }
-                }
-            }
-            Err(e) => found.note = Some(format!("damaged: {e:#}")),
-        }
-        if found.lines.len() >= MOST {
-            found.note = Some(format!("the first {MOST}; `orch console` shows all"));
-            break;
-        }
-    }
-    let mut left: Vec<_> = partial.into_iter().collect();
-    left.sort_by_key(|(id, line)| (line.0, *id));
-    let left = left
-        .iter()
-        .map(|(id, (tick, bytes))| printed(*id, *tick, bytes));
-    found.lines.extend(left);
-    Ok(found)
-}
-
-fn printed(id: RecordingId, tick: u64, bytes: &[u8]) -> Line {
-    let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-    let text = text.strip_suffix(b"\r").unwrap_or(text);
-    Line {
-        position: Position::event(id, tick).to_string(),
-        tick,
-        recording: id.0,
-        thread: None,
-        text: safe(text),
-        bad: false,
-    }
 }
 
 /// Events that are shown on either side of the cursor.

@@ -1,16 +1,12 @@
-//! Two threads that work at what the screens ask for: one replays, one reads.
+//! Three threads that work at what the screens ask for: one replays, one reads, one searches.
 
 use super::picture::Traveller;
-use super::{bookmarks, breakpoint, history, message, read};
-use anyhow::{Context as _, Result};
-use orch_blame::graph::Graph;
-use orch_blame::index::Index;
-use orch_blame::symbols::Symbols;
+use super::reader::Reader;
+use super::searcher::Searcher;
+use anyhow::Result;
 use orch_recorder::session::Session;
-use orch_recorder::trace::Tick;
 use orch_tui::Backend;
-use orch_tui::data::{Message, Stop};
-use orch_tui::event::{Event, Loaded, Request, To, Worker};
+use orch_tui::event::{Event, Loaded, Request, Worker};
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -108,6 +104,7 @@ pub struct Workers {
     send: Sender<Event>,
     answers: Receiver<Event>,
     travel: Option<Sender<(Job, Request)>>,
+    read: Option<Sender<(Job, Request)>>,
     search: Option<Sender<(Job, Request)>>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -122,22 +119,20 @@ impl Workers {
         let travels = work(jobs, new, |traveller, job, request| {
             Loaded::Picture(in_words(traveller.answer(job, request).map(Box::new)))
         });
+        let (read, jobs) = mpsc::channel::<(Job, Request)>();
+        let of = session.clone();
+        let reads = work(jobs, move || Reader::new(of.clone()), Reader::answer);
         let (search, jobs) = mpsc::channel::<(Job, Request)>();
-        let session = session.clone();
-        let new = move || Reader {
-            symbols: Symbols::of(session.files().ok()),
-            session: session.clone(),
-            index: None,
-            graph: None,
-        };
-        let searches = work(jobs, new, Reader::answer);
+        let of = session.clone();
+        let searches = work(jobs, move || Searcher::new(of.clone()), Searcher::answer);
         Self {
             waited: Waited::default(),
             send,
             answers,
             travel: Some(travel),
+            read: Some(read),
             search: Some(search),
-            threads: vec![travels, searches],
+            threads: vec![travels, reads, searches],
         }
     }
 }
@@ -152,6 +147,7 @@ impl Backend for Workers {
         };
         let to = match request.worker() {
             Worker::Travel => self.travel.as_ref(),
+            Worker::Read => self.read.as_ref(),
             Worker::Search => self.search.as_ref(),
         };
         // A thread that is gone has said why.
@@ -183,7 +179,7 @@ impl Drop for Workers {
                 flag.store(true, Ordering::Relaxed);
             }
         });
-        (self.travel, self.search) = (None, None);
+        (self.travel, self.read, self.search) = (None, None, None);
         let end = Instant::now() + PATIENCE;
         while self.threads.iter().any(|t| !t.is_finished()) && Instant::now() < end {
             thread::sleep(Duration::from_millis(5));
@@ -217,95 +213,24 @@ fn work<W>(
 }
 
 /// The answer that says why there is none.
-fn failed(request: &Request, why: String) -> Loaded {
+pub fn failed(request: &Request, why: String) -> Loaded {
     match request {
         Request::Overview => Loaded::Overview(Err(why)),
         Request::Lanes => Loaded::Lanes(Err(why)),
+        Request::Arrows(..) => Loaded::Arrows(Err(why)),
         Request::Blame(..) => Loaded::History(Err(why)),
         Request::Near(..) => Loaded::Near(Err(why)),
         Request::Visit(..) | Request::Move(..) | Request::Run(..) => Loaded::Picture(Err(why)),
         Request::Message(..) => Loaded::Messages(Err(why)),
         Request::Bookmarks(..) => Loaded::Bookmarks(Err(why)),
+        Request::Writers(..) => Loaded::Writers(Err(why)),
         Request::Break(..) => Loaded::Stop(Err(why)),
         Request::Console => Loaded::Console(Err(why)),
         Request::Events(..) => Loaded::Events(Err(why)),
     }
 }
 
-/// Reads recordings, and the index of shared memory.
-struct Reader {
-    session: Session,
-    index: Option<Index>,
-    symbols: Symbols,
-    graph: Option<Graph>,
-}
-
-impl Reader {
-    fn answer(&mut self, job: &Job, request: &Request) -> Loaded {
-        let session = self.session.clone();
-        match request {
-            Request::Overview => Loaded::Overview(in_words(read::overview(&session))),
-            Request::Lanes => Loaded::Lanes(in_words(read::lanes(&session, job))),
-            Request::Console => Loaded::Console(in_words(read::console(&session, job))),
-            Request::Events(only, tick) => {
-                Loaded::Events(in_words(read::events(&session, job, *only, *tick)))
-            }
-            Request::Blame(place, from) => {
-                Loaded::History(in_words(self.index(job).and_then(|index| {
-                    history::history(&session, index, job, place, from.as_deref())
-                })))
-            }
-            Request::Near(recording, tick) => Loaded::Near(in_words(
-                self.index(job)
-                    .and_then(|index| history::near(&session, index, *recording, *tick)),
-            )),
-            Request::Message(position, to) => {
-                Loaded::Messages(in_words(self.message(job, position, *to)))
-            }
-            Request::Bookmarks(changes) => {
-                Loaded::Bookmarks(in_words(bookmarks::change(&session, changes)))
-            }
-            Request::Break(text, recording) => {
-                Loaded::Stop(in_words(self.breakpoint(job, text, *recording)))
-            }
-            other => failed(other, "this is for the other thread".to_owned()),
-        }
-    }
-
-    fn message(&mut self, job: &Job, position: &str, to: To) -> Result<Vec<Message>> {
-        self.index(job)?;
-        let index = self.index.as_ref().context("there is no index")?;
-        if self.graph.is_none() {
-            let graph = Graph::read(&self.session, index, Tick(0)..=Tick(u64::MAX))?;
-            self.graph = Some(graph);
-        }
-        let graph = self.graph.as_ref().context("there is no graph")?;
-        message::find(&self.session, index.catalog(), graph, (position, to))
-    }
-
-    fn breakpoint(&mut self, job: &Job, text: &str, of: Option<u32>) -> Result<Stop> {
-        self.index(job)?;
-        let index = self.index.as_ref().context("there is no index")?;
-        let (catalog, symbols) = (index.catalog(), &mut self.symbols);
-        breakpoint::find(&self.session, catalog, symbols, job, (text, of))
-    }
-
-    fn index(&mut self, job: &Job) -> Result<&Index> {
-        if self.index.is_none() {
-            let mut told = 0;
-            let index = Index::open(&self.session, &mut |part| {
-                let percent = (part * 100.0) as u32;
-                if percent > told {
-                    told = percent;
-                    job.tell(format!("indexing accesses (once), {percent} %"));
-                }
-            })?;
-            self.index = Some(index);
-        }
-        self.index.as_ref().context("there is no index")
-    }
-}
-
-fn in_words<T>(result: Result<T>) -> Result<T, String> {
+/// An answer as the screens want it.
+pub fn in_words<T>(result: Result<T>) -> Result<T, String> {
     result.map_err(|e| crate::in_words(&e))
 }
