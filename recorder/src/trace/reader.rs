@@ -6,7 +6,7 @@ use super::frame::{
 };
 use super::index::{Entry, Index};
 use super::record::Record;
-use super::summary::Summary;
+use super::summary::{Rare, Summary};
 use super::{RecordingId, Tick, TraceError};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -221,6 +221,20 @@ impl RecordingReader {
         self.index.entries.len()
     }
 
+    /// Numbers of the blocks to read for what is rare; of all, where nobody has noted them.
+    #[must_use]
+    pub fn blocks_with(&self, which: impl FnOnce(&Rare) -> &[u32]) -> Vec<usize> {
+        let all = 0..self.blocks_len();
+        let rare = self.summary.as_ref().and_then(|s| s.rare.as_ref());
+        match rare {
+            Some(rare) => {
+                let numbers = which(rare).iter().map(|&n| n as usize);
+                numbers.filter(|n| all.contains(n)).collect()
+            }
+            None => all.collect(),
+        }
+    }
+
     /// The recording in a few numbers. Where nobody closed it, its first and
     /// last blocks are read; what is damaged in them stays unknown.
     #[must_use]
@@ -237,11 +251,12 @@ impl RecordingReader {
                     if record.index == 0 {
                         summary.first_tick = Tick(record.head.tick);
                     }
-                    summary.observe(&record);
+                    summary.observe(&record, n as u32);
                 }
             }
         }
         summary.threads = None;
+        summary.rare = None;
         summary.events = self.index.records();
         summary.bytes = self.index.raw_end();
         summary.last_tick = Tick(self.index.last_tick());
