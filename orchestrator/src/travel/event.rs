@@ -14,6 +14,8 @@ pub struct Event {
     pub offset: u64,
     /// Offset of the record that is itself the event, the last of these.
     pub main: u64,
+    /// The signal that it delivers.
+    pub signal: Option<u16>,
 }
 
 /// Whether replay passes over the record: it is only there for people.
@@ -156,6 +158,7 @@ fn find(
                 tick: Tick(record.head.tick),
                 offset,
                 main: record.offset,
+                signal: (record.head.kind == Kind::Signal as u8).then_some(record.head.aux),
             });
         }
         if let Some(event) = event
