@@ -553,6 +553,62 @@ end"#;
     Ok(())
 }
 
+/// AVX-512, x87 and the control word of SSE, by gdb and by `orch inspect`; a function that is
+/// called changes none of them.
+#[test]
+fn wide_registers() -> Result<()> {
+    const SHOW: &str = r#"
+python
+def value(name):
+    return gdb.execute("output " + name, to_string=True)
+def check(n):
+    lanes = "{%s}" % ", ".join(str(n * 10 + i) for i in range(8))
+    high = "{%s}" % ", ".join(str(n * 10 + i) for i in range(4))
+    want = {"$zmm0.v8_int64": lanes, "$zmm31.v8_int64": lanes, "$ymm31.v4_int64": high,
+            "$xmm31.v2_int64[1]": str(n * 10 + 1), "$k1": str(0x5a000000 | n),
+            "$st0": str(n), "/x $mxcsr & 0x7fc0": "0x5f80"}
+    wrong = {name: value(name) for name in want if value(name) != want[name]}
+    print("WRONG %s" % wrong if wrong else "RIGHT")
+def go(command, n):
+    gdb.execute(command)
+    check(n)
+for n in range(1, 4):
+    for command in ("continue", "continue", "reverse-stepi", "stepi"):
+        go(command, n)
+print("HERE", when())
+gdb.execute("print (int)abs(-5)")
+check(3)
+for n in range(3, 0, -1):
+    for command in ("reverse-continue", "reverse-continue")[n == 3:]:
+        go(command, n)
+end"#;
+    let (place, recorded) = fixture::recorded("debugging/wide.c", "wide", &[])?;
+    if recorded.stdout.contains("no AVX-512") {
+        return Ok(());
+    }
+    let outcome = gdb(&place, "p1@start", &["catch syscall getppid", SHOW])?;
+    ensure!(!outcome.stdout.contains("WRONG"), "{outcome}");
+    let right = outcome.stdout.matches("RIGHT").count();
+    ensure!(right == 3 * 4 + 1 + 5, "{right} {outcome}");
+    ensure!(outcome.stdout.contains("$1 = 5"), "{outcome}");
+    let here = outcome.stdout.lines().find_map(|l| l.strip_prefix("HERE "));
+    let here = here.with_context(|| format!("{outcome}"))?;
+    let seen = place.read(&["inspect", here, "--regs", "--json"], LIMIT)?;
+    let seen: Value = serde_json::from_str(&seen.stdout)?;
+    let lanes = (0..8).rev().map(|i| format!("{:016x}", 30 + i));
+    let lanes = format!("0x{}", lanes.collect::<String>());
+    for (name, value) in [
+        ("zmm0", &*lanes),
+        ("zmm31", &lanes),
+        ("k1", "0x000000005a000003"),
+        // 3 is 1.5 * 2^1 (SDM volume 1, 4.2.2).
+        ("st0", "0x4000c000000000000000"),
+    ] {
+        ensure!(seen["extended"][name] == value, "{name}: {seen}");
+    }
+    Ok(())
+}
+
 #[test]
 fn marks_are_kept() -> Result<()> {
     let (place, _) = fixture::job_queue()?;

@@ -31,7 +31,7 @@ pub use hits::{Hits, Since, Wanted};
 pub use instruction::is_call;
 pub use motion::{Reason, Stops, Watch};
 pub use scratch::Ran;
-pub use xstate::Xstate;
+pub use xstate::{Component, Xstate};
 
 /// Why one cannot get there.
 #[derive(Debug, thiserror::Error)]
