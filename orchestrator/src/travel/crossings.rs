@@ -320,7 +320,7 @@ impl Travel {
             return Ok(false);
         }
         // Nothing has happened since; a signal may be next, without an instruction between.
-        let next = event::at_offset(&self.session, self.recording(), call.at)?;
+        let next = self.events.at_offset(call.at)?;
         let here = &self.here;
         Ok(next.is_none_or(|next| {
             next.main >= offset && (!before || here.legs.is_empty() && here.at < next.offset)

@@ -2,7 +2,6 @@
 
 use super::TravelError;
 use super::engine::{Instant, Leg, Travel};
-use super::event;
 use super::instruction::LONGEST;
 use super::motion::{Passes, Reason, Stops};
 use super::process::Place;
@@ -62,10 +61,9 @@ impl Travel {
                 self.run_to_event(0)?;
                 return Err(TravelError::Start.into());
             }
-            let (session, id) = (&*self.session, self.recording());
             // The event that is next there, or that was last.
-            let next = event::at_offset(session, id, at)?.map_or(u64::MAX, |e| e.offset);
-            let Some(last) = event::before(session, id, next)? else {
+            let next = self.events.at_offset(at)?.map_or(u64::MAX, |e| e.offset);
+            let Some(last) = self.events.before(next)? else {
                 self.run_to_event(0)?;
                 if let Some(n) = self.count_to(target)? {
                     return self.go(Instant::event(0).and_steps(n - 1));

@@ -404,9 +404,10 @@ impl Records {
     fn fill(&mut self) -> Result<bool, TraceError> {
         while self.at >= self.block.raw.len() {
             self.at = 0;
-            if !self.reader.next_block_into(&mut self.block)? {
+            let read = self.reader.next_block_into(&mut self.block);
+            if !matches!(read, Ok(true)) {
                 self.block.raw.clear();
-                return Ok(false);
+                return read;
             }
             self.index = self.block.first_index;
         }
@@ -431,6 +432,19 @@ impl Records {
         self.reader.seek_offset(offset)?;
         self.forget();
         self.skip_while(|record| record.offset < offset)
+    }
+
+    /// Goes to the first record of the block with the byte `offset`. If that is the block
+    /// here, it is not read again.
+    pub fn seek_block(&mut self, offset: u64) -> Result<(), TraceError> {
+        let end = self.block.offset + self.block.raw.len() as u64;
+        if (self.block.offset..end).contains(&offset) {
+            (self.at, self.index) = (0, self.block.first_index);
+            return Ok(());
+        }
+        self.reader.seek_offset(offset)?;
+        self.forget();
+        Ok(())
     }
 
     /// Goes to the first record of `tick` or later.
