@@ -435,7 +435,7 @@ impl Travel {
         until: u64,
         stops: &Stops,
     ) -> Result<Option<(Instant, Reason)>> {
-        const HITS: u32 = 256;
+        const HITS: u32 = 64;
         /// Bytes of events that are not worth another checkpoint.
         const SHORT: u64 = 16 << 10;
         let stops = Stops {
