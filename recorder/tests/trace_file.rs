@@ -1,10 +1,10 @@
 //! Recording files: what is written is read, from any place, finished or cut
 //! off anywhere; damage is an error and stays where it is.
 
-use orch_abi::record::{Ended, Exit, Spawn, Start, Syscall, ended};
+use orch_abi::record::{Ended, Exit, Signal, Spawn, Start, Syscall, ended};
 use orch_recorder::trace::record::build;
 use orch_recorder::trace::{
-    End, Origin, RecordingId, RecordingReader, RecordingWriter, Tick, TraceError,
+    End, Origin, Rare, RecordingId, RecordingReader, RecordingWriter, Tick, TraceError,
 };
 use proptest::prelude::*;
 use std::ffi::OsStr;
@@ -130,6 +130,32 @@ fn all_comes_back_with_a_summary() {
             (Some(RecordingId(1)), 77, vec!["/bin/prog".to_owned()])
         );
     }
+}
+
+/// Blocks are noted as they are written, and again where somebody else closes the file; a
+/// file that lies, or does not say, has none too few and none that is not there.
+#[test]
+fn what_is_rare_is_noted() {
+    let mmap = |tick| build::syscall(tick, 9, 0, &Syscall::default(), &[]);
+    let signal = |tick| build::signal(tick, 10, &Signal::default(), &[0; 128]);
+    let mut records = records(3000);
+    records.insert(1234, signal(5));
+    records.insert(2345, mmap(6));
+    records.insert(2346, signal(7));
+    let expected = |which: fn(&Rare) -> &[u32], path: &Path| {
+        let reader = RecordingReader::open(path).unwrap();
+        reader.blocks_with(which)
+    };
+    let file = write(&records, 100, true);
+    assert_eq!(expected(|r| &r.signals, &file.path), [12, 23]);
+    assert_eq!(expected(|r| &r.maps, &file.path), [0, 23]);
+    assert_eq!(expected(|_| &[0, 7, 1 << 30], &file.path), [0, 7]);
+    let file = write(&records, 100, false);
+    let all = RecordingReader::open(&file.path).unwrap().blocks_len();
+    assert_eq!(expected(|r| &r.signals, &file.path).len(), all);
+    let mut writer = RecordingWriter::resume(&file.path).unwrap().unwrap();
+    writer.finish().unwrap();
+    assert_eq!(expected(|r| &r.signals, &file.path), [12, 23]);
 }
 
 #[test]

@@ -158,6 +158,156 @@ fn all_system_calls_are_caught() -> Result<()> {
     agrees(&place, &stops, &[])
 }
 
+/// What bash makes is told with its recording, forwards and backwards.
+#[test]
+fn processes_that_are_made_are_caught() -> Result<()> {
+    let place = Place::new(User::Own)?;
+    let script = "echo $(date +%Y); (exit 3); /bin/true; exec true";
+    let recorded = run::run(&mut place.record(&["bash", "-c", script]), LIMIT)?;
+    ensure!(recorded.code() == Some(0), "{recorded}");
+    let catches = ["catch fork", "catch exec", "catch fork if 0"];
+    let there = ["continue"; 5];
+    let back = ["reverse-continue"; 4];
+    let jump = ["orch jump p2@start", "orch when"];
+    let commands = [&catches[..], &there, &back, &jump].concat();
+    let outcome = gdb(&place, "p1@start", &commands)?;
+    let events = place.read(&["ls", "--json"], LIMIT)?;
+    let children: Vec<Value> = events
+        .stdout
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()?;
+    let made = |child: &str| -> Result<String> {
+        let row = children.iter().find(|r| r["recording"] == child);
+        let pid = &row.with_context(|| format!("{children:?}"))?["pid"];
+        Ok(format!(
+            "p1 has made process {pid}: {child}, to which `orch jump {child}@start` goes"
+        ))
+    };
+    // What a child executes is another recording in between.
+    let mut expected = vec![made("p2")?, made("p4")?, made("p5")?];
+    let exec = "p1 is about to run /usr/bin/true: p7, to which `orch jump p7@start` goes";
+    expected.push(exec.to_owned());
+    expected.extend([made("p5")?, made("p4")?, made("p2")?]);
+    let said = outcome.stdout.lines().filter(|l| l.starts_with("p1 "));
+    let said: Vec<&str> = said.collect();
+    ensure!(said == expected, "{said:?}\n{outcome}");
+    ensure!(outcome.stdout.lines().any(|l| l == "p2@start"), "{outcome}");
+    Ok(())
+}
+
+/// Children in the memory of their parents, and what these execute in the end.
+#[test]
+fn processes_in_the_same_memory_are_caught() -> Result<()> {
+    let (place, _) = fixture::recorded("processes/spawn.c", "spawn", &[])?;
+    let all = r#"
+python
+for command in ("continue", "reverse-continue"):
+    before = None
+    while when() != before:
+        before = when()
+        gdb.execute(command)
+end"#;
+    let outcome = gdb(&place, "p1@start", &["catch vfork", "catch exec", all])?;
+    let said: Vec<&str> = outcome
+        .stdout
+        .lines()
+        .filter(|l| l.starts_with("p1 "))
+        .collect();
+    let vforks = said.iter().filter(|l| l.contains(" in its own memory"));
+    let execs = said.iter().filter(|l| l.contains("is about to run"));
+    let (vforks, execs) = (vforks.count(), execs.count());
+    ensure!(
+        vforks > 2 && execs > 2 && vforks % 2 == 0 && execs % 2 == 0,
+        "{vforks} {execs} {said:?}\n{outcome}"
+    );
+    let mut back = said.clone();
+    back.reverse();
+    ensure!(back == said, "{said:?}");
+    Ok(())
+}
+
+/// Signals that bash gets, as `handle` says, both ways; and the one that it dies of.
+#[test]
+fn signals_stop_as_gdb_was_told() -> Result<()> {
+    let place = Place::new(User::Own)?;
+    let script = "trap : USR1; kill -USR1 $$; (exit 3); kill -USR1 $$; (exit 4); true";
+    let recorded = run::run(&mut place.record(&["bash", "-c", script]), LIMIT)?;
+    ensure!(recorded.code() == Some(0), "{recorded}");
+    let there = ["continue"; 3];
+    let back = ["reverse-continue"; 3];
+    let commands = [
+        &there[..],
+        &back,
+        // All of them, and none.
+        &["handle SIGCHLD stop print", "handle SIGUSR1 nostop noprint"],
+        &there,
+        &["handle SIGCHLD nostop noprint"],
+        &back[..1],
+        &["catch signal SIGCHLD", "continue"],
+    ]
+    .concat();
+    let outcome = gdb(&place, "p1@start", &commands)?;
+    let word = |line: &str| {
+        let (_, rest) = line.split_once("signal SIG")?;
+        // Not where the catchpoint is made.
+        let stopped = line.contains("received") || line.contains("), ");
+        stopped.then(|| rest.chars().take(4).collect::<String>())
+    };
+    let ends = |line: &str| {
+        line.starts_with("No more reverse")
+            .then(|| "end".to_owned())
+    };
+    let stops = outcome.stdout.lines().filter_map(|l| word(l).or(ends(l)));
+    let stops: Vec<String> = stops.collect();
+    let expected = [
+        "USR1", "USR1", "end", "USR1", "USR1", "end", // as gdb has it at first
+        "CHLD", "CHLD", "end", // the others
+        "end", "CHLD",
+    ];
+    ensure!(stops == expected, "{stops:?}\n{outcome}");
+    Ok(())
+}
+
+/// A step comes to a signal like a `continue`, and the next one into its handler.
+#[test]
+fn a_step_stops_at_a_fault() -> Result<()> {
+    let place = Place::new(User::Own)?;
+    let program = place.path().join("faulty");
+    fixture::build("debugging/faulty.c", None, &[], &program)?;
+    let program = program.to_str().context("UTF-8")?;
+    let recorded = run::run(&mut place.record(&[program]), LIMIT)?;
+    ensure!(recorded.stdout.contains("faulty ok"), "{recorded}");
+    let round = [
+        "next",
+        "orch when",
+        "stepi",
+        "orch when",
+        "reverse-stepi",
+        "orch when",
+    ];
+    let commands = [
+        &["break touch", "continue"],
+        &round[..],
+        &["delete", "break end", "continue"],
+        &round[..2],
+        &["delete", "continue"],
+    ]
+    .concat();
+    let outcome = gdb(&place, "p1@start", &commands)?;
+    let stopped = outcome.stdout.matches("received signal SIGSEGV").count();
+    ensure!(stopped == 2, "{stopped} {outcome}");
+    let is_one = |l: &&str| l.starts_with("p1@");
+    let seen: Vec<&str> = outcome.stdout.lines().filter(is_one).collect();
+    ensure!(
+        seen.len() == 4 && seen[0] == seen[2] && seen[0] != seen[1],
+        "{seen:?} {outcome}"
+    );
+    ensure!(outcome.stdout.contains("handler ("), "{outcome}");
+    ensure!(outcome.stdout.contains("No more reverse"), "{outcome}");
+    Ok(())
+}
+
 /// Where a breakpoint comes first, or what is watched changes, gdb stops for that.
 #[test]
 fn a_breakpoint_before_a_caught_call_wins() -> Result<()> {
@@ -400,6 +550,62 @@ end"#;
     ensure!(right == 3 * (4 * 4 + 3 + 2 * 3), "{right} {outcome}");
     // Of a thread that waits, they are not known.
     ensure!(outcome.stdout.contains("<unavailable>"), "{outcome}");
+    Ok(())
+}
+
+/// AVX-512, x87 and the control word of SSE, by gdb and by `orch inspect`; a function that is
+/// called changes none of them.
+#[test]
+fn wide_registers() -> Result<()> {
+    const SHOW: &str = r#"
+python
+def value(name):
+    return gdb.execute("output " + name, to_string=True)
+def check(n):
+    lanes = "{%s}" % ", ".join(str(n * 10 + i) for i in range(8))
+    high = "{%s}" % ", ".join(str(n * 10 + i) for i in range(4))
+    want = {"$zmm0.v8_int64": lanes, "$zmm31.v8_int64": lanes, "$ymm31.v4_int64": high,
+            "$xmm31.v2_int64[1]": str(n * 10 + 1), "$k1": str(0x5a000000 | n),
+            "$st0": str(n), "/x $mxcsr & 0x7fc0": "0x5f80"}
+    wrong = {name: value(name) for name in want if value(name) != want[name]}
+    print("WRONG %s" % wrong if wrong else "RIGHT")
+def go(command, n):
+    gdb.execute(command)
+    check(n)
+for n in range(1, 4):
+    for command in ("continue", "continue", "reverse-stepi", "stepi"):
+        go(command, n)
+print("HERE", when())
+gdb.execute("print (int)abs(-5)")
+check(3)
+for n in range(3, 0, -1):
+    for command in ("reverse-continue", "reverse-continue")[n == 3:]:
+        go(command, n)
+end"#;
+    let (place, recorded) = fixture::recorded("debugging/wide.c", "wide", &[])?;
+    if recorded.stdout.contains("no AVX-512") {
+        return Ok(());
+    }
+    let outcome = gdb(&place, "p1@start", &["catch syscall getppid", SHOW])?;
+    ensure!(!outcome.stdout.contains("WRONG"), "{outcome}");
+    let right = outcome.stdout.matches("RIGHT").count();
+    ensure!(right == 3 * 4 + 1 + 5, "{right} {outcome}");
+    ensure!(outcome.stdout.contains("$1 = 5"), "{outcome}");
+    let here = outcome.stdout.lines().find_map(|l| l.strip_prefix("HERE "));
+    let here = here.with_context(|| format!("{outcome}"))?;
+    let seen = place.read(&["inspect", here, "--regs", "--json"], LIMIT)?;
+    let seen: Value = serde_json::from_str(&seen.stdout)?;
+    let lanes = (0..8).rev().map(|i| format!("{:016x}", 30 + i));
+    let lanes = format!("0x{}", lanes.collect::<String>());
+    for (name, value) in [
+        ("zmm0", &*lanes),
+        ("zmm31", &lanes),
+        ("k1", "0x000000005a000003"),
+        // 3 is 1.5 * 2^1 (SDM volume 1, 4.2.2).
+        ("st0", "0x4000c000000000000000"),
+    ] {
+        ensure!(seen["extended"][name] == value, "{name}: {seen}");
+    }
     Ok(())
 }
 

@@ -67,7 +67,11 @@ impl Memory {
         for (id, tick) in chain.into_iter().rev() {
             let mut reader = session.reader(id)?;
             let mut block = Block::default();
-            while reader.next_block_into(&mut block)? && block.first_tick <= tick {
+            for n in reader.blocks_with(|rare| &rare.maps) {
+                reader.read_block(n, &mut block)?;
+                if block.first_tick > tick {
+                    break;
+                }
                 for record in block.records().flatten() {
                     if record.head.tick <= tick.0 {
                         memory.observe(&record);

@@ -38,7 +38,8 @@ the one that they are in.
 
 With --json, each position is an object with position, recording, pid, program, thread,
 tid, threads, event, and as far as asked for: source, frames, cut (why the stack may go
-on), locals (by level of the stack), registers, disassembly, memory, thread_list, maps; and hint (what is missing).
+on), locals (by level of the stack), registers, extended (x87 and vectors, with --regs of
+the thread that runs), disassembly, memory, thread_list, maps; and hint (what is missing).
 If memory cannot be read, the exit code is 1.")]
 pub struct Args {
     /// Where: p3@18402, p3@18402+57, p3@start, p3@exit, p3@~12.5s, p3@50%, or @18402 for all.

@@ -5,7 +5,7 @@ use super::registers::Register;
 use gdbstub::arch::{Arch, Registers};
 use std::sync::LazyLock;
 
-/// x86-64 with SSE, AVX where there is such, and Linux's registers.
+/// x86-64 with SSE, AVX and AVX-512 where there are such, and Linux's registers.
 #[derive(Debug)]
 pub enum X86_64 {}
 
@@ -30,7 +30,7 @@ pub struct AllRegisters {
     pub gs_base: u64,
 }
 
-/// x87, SSE and AVX registers.
+/// x87, SSE, AVX and AVX-512 registers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extended {
     /// st0 to st7.
@@ -43,11 +43,31 @@ pub struct Extended {
     pub mxcsr: u32,
     /// Upper halves of ymm0 to ymm15, where there are such.
     pub ymmh: Option<[[u8; 16]; 16]>,
+    /// Those of AVX-512, where there are such.
+    pub avx512: Option<Avx512>,
+}
+
+/// What AVX-512 has besides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Avx512 {
+    /// k0 to k7.
+    pub masks: [[u8; 8]; 8],
+    /// Upper halves of zmm0 to zmm31.
+    pub zmmh: [[u8; 32]; 32],
+    /// xmm16 to xmm31.
+    pub xmm: [[u8; 16]; 16],
+    /// Upper halves of ymm16 to ymm31.
+    pub ymmh: [[u8; 16]; 16],
 }
 
 /// Whether this processor, on which the recording is replayed, has AVX registers.
 fn has_avx() -> bool {
     std::arch::is_x86_feature_detected!("avx")
+}
+
+/// The same of AVX-512, with masks of 64 bits.
+fn has_avx512() -> bool {
+    std::arch::is_x86_feature_detected!("avx512bw")
 }
 
 impl Registers for AllRegisters {
@@ -86,6 +106,15 @@ impl Registers for AllRegisters {
         if has_avx() {
             for half in &e.ymmh.unwrap_or_default() {
                 extended(half, e.ymmh.is_some());
+            }
+        }
+        if has_avx512() {
+            let (known, e) = (e.avx512.is_some(), e.avx512.unwrap_or_default());
+            let masks = e.masks.as_flattened();
+            let vectors = [e.zmmh.as_flattened(), e.xmm.as_flattened()];
+            let halves = e.ymmh.as_flattened();
+            for bytes in [masks].into_iter().chain(vectors).chain([halves]) {
+                extended(bytes, known);
             }
         }
     }
@@ -160,21 +189,7 @@ fn description() -> String {
         reg(&mut xml, name, 32, "int");
     }
     xml += "</feature><feature name=\"org.gnu.gdb.i386.sse\">";
-    let vectors = [
-        ("v4f", "ieee_single", 4),
-        ("v2d", "ieee_double", 2),
-        ("v16i8", "int8", 16),
-        ("v8i16", "int16", 8),
-        ("v4i32", "int32", 4),
-        ("v2i64", "int64", 2),
-    ];
-    for (id, kind, count) in vectors {
-        xml += &format!("<vector id=\"{id}\" type=\"{kind}\" count=\"{count}\"/>");
-    }
-    xml += "<union id=\"vec128\"><field name=\"v4_float\" type=\"v4f\"/>\
-            <field name=\"v2_double\" type=\"v2d\"/><field name=\"v16_int8\" type=\"v16i8\"/>\
-            <field name=\"v8_int16\" type=\"v8i16\"/><field name=\"v4_int32\" type=\"v4i32\"/>\
-            <field name=\"v2_int64\" type=\"v2i64\"/><field name=\"uint128\" type=\"uint128\"/></union>";
+    xml += &vector_types();
     for n in 0..16 {
         reg(&mut xml, &format!("xmm{n}"), 128, "vec128");
     }
@@ -190,5 +205,43 @@ fn description() -> String {
             reg(&mut xml, &format!("ymm{n}h"), 128, "uint128");
         }
     }
+    if has_avx512() {
+        xml += "</feature><feature name=\"org.gnu.gdb.i386.avx512\">\
+                <vector id=\"v2ui128\" type=\"uint128\" count=\"2\"/>";
+        for n in 0..8 {
+            reg(&mut xml, &format!("k{n}"), 64, "uint64");
+        }
+        for n in 0..32 {
+            reg(&mut xml, &format!("zmm{n}h"), 256, "v2ui128");
+        }
+        xml += &vector_types();
+        for n in 16..32 {
+            reg(&mut xml, &format!("xmm{n}"), 128, "vec128");
+        }
+        for n in 16..32 {
+            reg(&mut xml, &format!("ymm{n}h"), 128, "uint128");
+        }
+    }
     xml + "</feature></target>"
+}
+
+/// Types of vectors of 16 bytes, which each feature must have for itself.
+fn vector_types() -> String {
+    let mut xml = String::new();
+    let vectors = [
+        ("v4f", "ieee_single", 4),
+        ("v2d", "ieee_double", 2),
+        ("v16i8", "int8", 16),
+        ("v8i16", "int16", 8),
+        ("v4i32", "int32", 4),
+        ("v2i64", "int64", 2),
+    ];
+    for (id, kind, count) in vectors {
+        xml += &format!("<vector id=\"{id}\" type=\"{kind}\" count=\"{count}\"/>");
+    }
+    xml += "<union id=\"vec128\"><field name=\"v4_float\" type=\"v4f\"/>\
+            <field name=\"v2_double\" type=\"v2d\"/><field name=\"v16_int8\" type=\"v16i8\"/>\
+            <field name=\"v8_int16\" type=\"v8i16\"/><field name=\"v4_int32\" type=\"v4i32\"/>\
+            <field name=\"v2_int64\" type=\"v2i64\"/><field name=\"uint128\" type=\"uint128\"/></union>";
+    xml
 }

@@ -1,6 +1,7 @@
 //! Bytes to and from the debugger. They are read by a thread of their own, so
 //! that an interrupt is seen while the recording runs.
 
+use super::signals::{Incoming, announce};
 use gdbstub::conn::{Connection, ConnectionExt};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -74,6 +75,7 @@ impl Wire {
             let mut buffer = [0; 4096];
             // What is written to memory may hold that byte (gdb manual, "Packets", `X`).
             let mut in_packet = false;
+            let mut incoming = Incoming::default();
             loop {
                 let n = match input.read(&mut buffer) {
                     Ok(n @ 1..) => n,
@@ -91,9 +93,10 @@ impl Wire {
                         }
                         _ => {}
                     }
-                    if sender.send(byte).is_err() {
-                        return;
-                    }
+                    // Whoever does not listen any more ends the connection, too.
+                    incoming.take(byte, &mut |byte| {
+                        let _ = sender.send(byte);
+                    });
                 }
             }
             drop(sender);
@@ -136,6 +139,7 @@ impl Connection for Wire {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        announce(&mut self.buffer);
         self.out.write_all(&self.buffer)?;
         self.buffer.clear();
         self.out.flush()

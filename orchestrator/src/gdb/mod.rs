@@ -6,7 +6,9 @@ mod call;
 mod catch;
 mod connection;
 mod hits;
+mod made;
 mod registers;
+mod signals;
 mod sysroot;
 mod target;
 

@@ -216,6 +216,66 @@ row N happened, in this recording or another."""
             print("%4s %s" % (number, line))
 
 
+# What catches what another recording goes on with, and the calls that may do that.
+MAKES = {
+    "fork": "fork clone clone3",
+    "vfork": "vfork clone clone3",
+    "exec": "execve execveat",
+}
+# Those that were asked for.
+CAUGHT = set()
+
+
+def made():
+    """What the system call that the recording stands at makes, and that in words."""
+    kind, _, words = monitor("made").partition(" ")
+    return kind, words
+
+
+class Made(gdb.Function):
+    """$_orch_made("fork"): whether it stands at a system call that made a process by fork;
+    likewise "vfork", and "exec", which is about to run another program."""
+
+    def __init__(self):
+        super().__init__("_orch_made")
+
+    def invoke(self, kind):
+        return made()[0] == kind.string()
+
+
+class Catch(gdb.Command):
+    """Catch what another recording goes on with. A condition may follow: if EXPR."""
+
+    def __init__(self, catch, kind):
+        super().__init__("%s %s" % (catch, kind), gdb.COMMAND_BREAKPOINTS)
+        self.catch, self.kind = catch, kind
+
+    def invoke(self, argument, from_tty):
+        words = argument.split(None, 1)
+        if words and (words[0] != "if" or len(words) == 1):
+            raise gdb.GdbError("only a condition may follow: %s %s if EXPR" % (self.catch, self.kind))
+        condition = '$_orch_made("%s")' % self.kind
+        if words:
+            condition += " && (%s)" % words[1]
+        gdb.execute("%s syscall %s" % (self.catch, MAKES[self.kind]), to_string=True)
+        number = int(gdb.parse_and_eval("$bpnum"))
+        gdb.execute("condition %d %s" % (number, condition))
+        CAUGHT.add(self.kind)
+        print("Catchpoint %d (%s)" % (number, self.kind))
+
+
+def caught(event):
+    if CAUGHT and isinstance(event, gdb.BreakpointEvent):
+        kind, words = made()
+        if kind in CAUGHT:
+            print(words)
+
+
+for kind in MAKES:
+    Catch("catch", kind)
+    Catch("tcatch", kind)
+Made()
+gdb.events.stop.connect(caught)
 for command in (Orch, When, Jump, Mark, Marks, Go, Procs, Console, Ublame):
     command()
 gdb.events.inferior_call.connect(called)

@@ -1,7 +1,7 @@
 //! Registers one by one, and between gdb's form of them and the processor's.
 
-use super::arch::{AllRegisters, Extended};
-use crate::travel::Xstate;
+use super::arch::{AllRegisters, Avx512, Extended};
+use crate::travel::{Component, Xstate};
 use gdbstub::arch::RegId;
 use orch_abi::record::Regs;
 use std::num::NonZeroUsize;
@@ -21,6 +21,12 @@ pub enum Register {
     FsBase,
     GsBase,
     Ymmh(usize),
+    Mask(usize),
+    Zmmh(usize),
+    /// From xmm16 on.
+    Xmm16(usize),
+    /// From ymm16 on.
+    Ymmh16(usize),
 }
 
 impl RegId for Register {
@@ -38,6 +44,10 @@ impl RegId for Register {
             58 => (Self::FsBase, 8),
             59 => (Self::GsBase, 8),
             60..76 => (Self::Ymmh(id - 60), 16),
+            76..84 => (Self::Mask(id - 76), 8),
+            84..116 => (Self::Zmmh(id - 84), 32),
+            116..132 => (Self::Xmm16(id - 116), 16),
+            132..148 => (Self::Ymmh16(id - 132), 16),
             _ => return None,
         };
         Some((register, NonZeroUsize::new(bytes)))
@@ -48,6 +58,7 @@ impl AllRegisters {
     /// The bytes of one, if it is known.
     pub fn get(&self, register: Register) -> Option<Vec<u8>> {
         let extended = self.extended.as_ref();
+        let avx512 = extended.and_then(|e| e.avx512.as_ref());
         Some(match register {
             Register::General(n) => self.general[n].to_le_bytes().to_vec(),
             Register::Rip => self.rip.to_le_bytes().to_vec(),
@@ -61,6 +72,10 @@ impl AllRegisters {
             Register::FsBase => self.fs_base.to_le_bytes().to_vec(),
             Register::GsBase => self.gs_base.to_le_bytes().to_vec(),
             Register::Ymmh(n) => extended?.ymmh?[n].to_vec(),
+            Register::Mask(n) => avx512?.masks[n].to_vec(),
+            Register::Zmmh(n) => avx512?.zmmh[n].to_vec(),
+            Register::Xmm16(n) => avx512?.xmm[n].to_vec(),
+            Register::Ymmh16(n) => avx512?.ymmh[n].to_vec(),
         })
     }
 
@@ -82,6 +97,10 @@ impl AllRegisters {
             Register::Xmm(n) => extended?.xmm[n] = vector()?,
             Register::Mxcsr => extended?.mxcsr = half()?,
             Register::Ymmh(n) => extended?.ymmh.as_mut()?[n] = vector()?,
+            Register::Mask(n) => extended?.avx512.as_mut()?.masks[n] = value.try_into().ok()?,
+            Register::Zmmh(n) => extended?.avx512.as_mut()?.zmmh[n] = value.try_into().ok()?,
+            Register::Xmm16(n) => extended?.avx512.as_mut()?.xmm[n] = vector()?,
+            Register::Ymmh16(n) => extended?.avx512.as_mut()?.ymmh[n] = vector()?,
             Register::Segment(_) | Register::OrigRax | Register::FsBase | Register::GsBase => {
                 return None;
             }
@@ -178,8 +197,43 @@ impl From<&Xstate> for Extended {
             xmm: std::array::from_fn(|n| vector(&area[at::XMM..], n)),
             mxcsr: word(at::MXCSR),
             ymmh: state
-                .ymmh()
+                .component(Component::Ymmh)
                 .map(|all| std::array::from_fn(|n| vector(all, n))),
+            avx512: avx512(state),
+        }
+    }
+}
+
+/// Those of AVX-512: zmm16 to zmm31 are whole where the processor has them.
+fn avx512(state: &Xstate) -> Option<Avx512> {
+    let masks = state.component(Component::Masks)?;
+    let (low, _) = state.component(Component::Zmmh)?.as_chunks::<32>();
+    let (high, _) = state.component(Component::Zmm16)?.as_chunks::<64>();
+    let mut all = Avx512::default();
+    all.masks.as_flattened_mut().copy_from_slice(masks);
+    all.zmmh[..16].copy_from_slice(low);
+    for (n, whole) in high.iter().enumerate() {
+        all.xmm[n].copy_from_slice(&whole[..16]);
+        all.ymmh[n].copy_from_slice(&whole[16..32]);
+        all.zmmh[16 + n].copy_from_slice(&whole[32..]);
+    }
+    Some(all)
+}
+
+impl Avx512 {
+    fn put(&self, state: &mut Xstate) {
+        if let Some(to) = state.component_mut(Component::Masks) {
+            to.copy_from_slice(self.masks.as_flattened());
+        }
+        if let Some(to) = state.component_mut(Component::Zmmh) {
+            to.copy_from_slice(self.zmmh[..16].as_flattened());
+        }
+        let high = state.component_mut(Component::Zmm16);
+        let high = high.map_or(&mut [][..], |bytes| bytes.as_chunks_mut::<64>().0);
+        for (n, whole) in high.iter_mut().enumerate() {
+            whole[..16].copy_from_slice(&self.xmm[n]);
+            whole[16..32].copy_from_slice(&self.ymmh[n]);
+            whole[32..].copy_from_slice(&self.zmmh[16 + n]);
         }
     }
 }
@@ -224,8 +278,11 @@ impl Extended {
             put(at::ST + 16 * n, st);
         }
         put(at::XMM, self.xmm.as_flattened());
-        if let (Some(to), Some(from)) = (state.ymmh_mut(), &self.ymmh) {
+        if let (Some(to), Some(from)) = (state.component_mut(Component::Ymmh), &self.ymmh) {
             to.copy_from_slice(from.as_flattened());
+        }
+        if let Some(avx512) = &self.avx512 {
+            avx512.put(state);
         }
     }
 }

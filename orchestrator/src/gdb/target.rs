@@ -6,8 +6,9 @@ use super::catch::{self, CameTo, Catches};
 use super::connection::{Interrupts, Wire};
 use super::hits::Search;
 use super::registers::Register;
+use super::signals;
 use crate::position::Position;
-use crate::travel::{Reason, Stops, Travel, TravelError, Watch};
+use crate::travel::{Crossing, Instant, Reason, Stops, Travel, TravelError, Watch, What};
 use anyhow::{Error, Result};
 use gdbstub::common::{Pid, Signal, Tid};
 use gdbstub::conn::ConnectionExt as _;
@@ -60,6 +61,10 @@ pub struct Target {
     pub(super) breakpoints: HashMap<u64, usize>,
     watches: Vec<(Watch, WatchKind)>,
     pub(super) catches: Catches,
+    /// What is caught where the process stands, and gdb was told so.
+    pub(super) crossing: Option<Crossing>,
+    /// Where the record is of the signal that gdb was told of, while the process is there.
+    told: Option<u64>,
     pub(super) call: Option<Call>,
     search: Option<Search>,
 }
@@ -90,6 +95,8 @@ impl Target {
             breakpoints: HashMap::new(),
             watches: Vec::new(),
             catches: Catches::default(),
+            crossing: None,
+            told: None,
             call: None,
             search: None,
         }
@@ -149,6 +156,16 @@ impl Target {
         if let Some(reason) = self.go_in_call()? {
             return Ok(reason);
         }
+        self.crossing = None;
+        let reason = self.go_in_recording()?;
+        // Who comes to a signal again hears of it again.
+        if self.told.is_some() && self.told != self.travel.signal_here()?.map(|(_, at)| at) {
+            self.told = None;
+        }
+        Ok(reason)
+    }
+
+    fn go_in_recording(&mut self) -> Result<MultiThreadStopReason<u64>> {
         let stops = self.stops();
         match self.motion {
             Motion::Run => {
@@ -179,10 +196,16 @@ impl Target {
     }
 
     /// What gdb is told of the end of a motion.
-    fn stopped(&self, came_to: CameTo) -> Result<MultiThreadStopReason<u64>> {
+    fn stopped(&mut self, came_to: CameTo) -> Result<MultiThreadStopReason<u64>> {
         let thread = self.current()?;
         let reason = match came_to {
-            CameTo::Call(call) => return Ok(catch::caught(&call, thread)),
+            CameTo::Crossing(crossing) => {
+                self.crossing = Some(crossing);
+                if let What::Signal(_) = crossing.what {
+                    self.told = self.travel.signal_here()?.map(|(_, at)| at);
+                }
+                return Ok(catch::caught(&crossing, thread));
+            }
             CameTo::Other(reason) => reason,
         };
         Ok(match reason {
@@ -213,10 +236,11 @@ impl Target {
             let now = self.current()?;
             return Ok(edge.or((now != thread).then(|| stepped(now))));
         }
-        if self.current()? == thread
-            && let Some(edge) = self.step_or_edge(Travel::step)?
-        {
-            return Ok(Some(edge));
+        if self.current()? == thread {
+            let other = self.step_here(thread)?;
+            if other.is_some() {
+                return Ok(other);
+            }
         }
         // Others have their turns: to step through all that they do would take long.
         while self.current()? != thread {
@@ -240,6 +264,26 @@ impl Target {
             }
         }
         Ok(None)
+    }
+
+    /// An instruction of the thread that runs; or a signal, of which who steps hears in any
+    /// case: gdb must know that a handler comes next.
+    fn step_here(&mut self, thread: Tid) -> Result<Option<MultiThreadStopReason<u64>>> {
+        let signal = self.travel.next_signal()?;
+        let Some((number, at)) = signal.filter(|&(_, at)| self.told != Some(at)) else {
+            return self.step_or_edge(Travel::step);
+        };
+        if self.travel.signal_here()?.is_none() {
+            let edge = self.step_or_edge(Travel::step)?;
+            if edge.is_none() && !self.travel.is_behind(at)? {
+                return Ok(None);
+            }
+            // The instruction has led to it: a fault, which may be the end.
+            self.travel.go(Instant::event(at))?;
+        }
+        self.told = Some(at);
+        let (tid, signal) = (thread, signals::of_linux(number));
+        Ok(Some(BaseStopReason::SignalWithThread { tid, signal }))
     }
 
     /// A step, or where the recording begins or ends.
@@ -619,7 +663,15 @@ impl MonitorCmd for Target {
         let command = String::from_utf8_lossy(command);
         let mut words = command.split_whitespace();
         let result = match (words.next(), words.next()) {
+            (Some("pass"), list) => {
+                // gdb's own, for which the answer is that there is none.
+                match self.catches.passed.set(list.unwrap_or_default()) {
+                    Ok(()) => return Ok(()),
+                    Err(e) => Err(e),
+                }
+            }
             (Some("settle"), None) => self.settle(),
+            (Some("made"), None) => self.made(),
             (Some("when"), None) => self.when(),
             (Some("recording"), None) => Ok(self.travel.recording().to_string()),
             (Some("jump"), Some(to)) => self.jump(to),
@@ -668,6 +720,7 @@ impl Target {
             );
         }
         self.leave_call()?;
+        (self.crossing, self.told) = (None, None);
         self.interruptible(|s| s.travel.go_to(&position))?;
         Ok(self.travel.position()?.to_string())
     }

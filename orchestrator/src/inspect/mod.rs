@@ -19,6 +19,7 @@ pub mod variables;
 #[cfg(test)]
 pub mod tests;
 
+use crate::travel::Xstate;
 use anyhow::Result;
 use orch_abi::record::Regs;
 use orch_recorder::files::FileId;
@@ -30,6 +31,11 @@ pub trait Still {
 
     /// All threads.
     fn threads(&mut self) -> Result<Vec<Thread>>;
+
+    /// x87 and vector registers of the thread that runs, where they can be had.
+    fn extended(&mut self) -> Result<Option<Xstate>> {
+        Ok(None)
+    }
 
     /// Reads the program's own memory (code as the program has it, not as it was
     /// patched) from `addr` on; returns how many bytes precede the first unreadable one.

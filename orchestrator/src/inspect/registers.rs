@@ -1,5 +1,6 @@
-//! General registers by number, as far as they are known.
+//! Registers: the general ones by number, as far as they are known, and the others by name.
 
+use crate::travel::{Component, Xstate};
 use orch_abi::record::Regs;
 
 /// The registers of a frame: those that a caller kept for itself are not known
@@ -92,4 +93,53 @@ pub fn flags(rflags: u64) -> String {
     let set = FLAGS.iter().filter(|(bit, _)| rflags >> bit & 1 != 0);
     let names: Vec<&str> = set.map(|(_, name)| *name).collect();
     names.join(" ")
+}
+
+/// x87 and vector registers, whole: names and values. A vector register goes by the name that it
+/// has at its full length.
+pub fn extended(state: &Xstate) -> Vec<(String, String)> {
+    // What `fxsave` stores (SDM volume 1, table 10-2).
+    const CONTROL: usize = 0;
+    const STATUS: usize = 2;
+    const MXCSR: usize = 24;
+    const ST: usize = 32;
+    const XMM: usize = 160;
+    let legacy = state.legacy();
+    let piece = |component, n: usize, len: usize| {
+        let bytes = state.component(component)?;
+        bytes.get(n * len..(n + 1) * len)
+    };
+    let mut all = vec![
+        ("fctrl".to_owned(), number(&legacy[CONTROL..CONTROL + 2])),
+        ("fstat".to_owned(), number(&legacy[STATUS..STATUS + 2])),
+        ("mxcsr".to_owned(), number(&legacy[MXCSR..MXCSR + 4])),
+    ];
+    for n in 0..8 {
+        let at = ST + 16 * n;
+        all.push((format!("st{n}"), number(&legacy[at..at + 10])));
+    }
+    for n in 0..16 {
+        let at = XMM + 16 * n;
+        let mut bytes = legacy[at..at + 16].to_vec();
+        let mut name = 'x';
+        let halves = [('y', Component::Ymmh, 16), ('z', Component::Zmmh, 32)];
+        for (longer, component, len) in halves {
+            if let Some(half) = piece(component, n, len) {
+                bytes.extend(half);
+                name = longer;
+            }
+        }
+        all.push((format!("{name}mm{n}"), number(&bytes)));
+    }
+    let high = (0..16).filter_map(|n| Some((n + 16, piece(Component::Zmm16, n, 64)?)));
+    all.extend(high.map(|(n, bytes)| (format!("zmm{n}"), number(bytes))));
+    let masks = (0..8).filter_map(|n| Some((n, piece(Component::Masks, n, 8)?)));
+    all.extend(masks.map(|(n, bytes)| (format!("k{n}"), number(bytes))));
+    all
+}
+
+/// A number of any length, the lowest byte first.
+fn number(bytes: &[u8]) -> String {
+    let digits = bytes.iter().rev().map(|b| format!("{b:02x}"));
+    format!("0x{}", digits.collect::<String>())
 }

@@ -1,7 +1,7 @@
 //! A replaying process, which stands still at an instant of its recording.
 
 use super::{Mapping, Still, Thread, What};
-use crate::travel::Travel;
+use crate::travel::{Travel, Xstate};
 use anyhow::Result;
 use orch_abi::record::Regs;
 use orch_recorder::files::FileId;
@@ -21,6 +21,10 @@ impl Still for Travel {
             fs_base: t.fs_base,
         });
         Ok(threads.collect())
+    }
+
+    fn extended(&mut self) -> Result<Option<Xstate>> {
+        Self::extended(self).map(Some)
     }
 
     fn read(&self, addr: u64, to: &mut [u8]) -> usize {

@@ -2,7 +2,7 @@
 
 use super::TravelError;
 use super::code::{CodeMap, Meaning};
-use super::event::{self, Event};
+use super::event::{self, Event, Events};
 use super::motion::Watch;
 use super::process::{Begin, Place, Process};
 use super::saved::{DEFAULT_MIB, Store};
@@ -11,7 +11,7 @@ use crate::replay::host;
 use crate::replay::plan::Plan;
 use crate::supervisor::watch;
 use anyhow::{Result, bail};
-use orch_abi::record::{Kind, Regs, flag};
+use orch_abi::record::Regs;
 use orch_abi::stop::command;
 use orch_recorder::arena::Arena;
 use orch_recorder::limit;
@@ -152,6 +152,8 @@ pub struct Travel {
     interrupt: Arc<AtomicBool>,
     pub(super) map: CodeMap,
     pub(super) counts: [u64; 5],
+    /// Events around a place.
+    pub(super) events: Events,
     /// An offset, and the event that is next there.
     pub(super) upcoming: (u64, Option<Event>),
     /// Offset of the last event of all, if there is one, once it was asked for.
@@ -190,6 +192,7 @@ impl Travel {
             checkpoints: Vec::new(),
             waypoints: Vec::new(),
             here: Instant::event(0),
+            events: Events::of(Arc::clone(&session), recording),
             session,
             recording,
             root,
@@ -283,14 +286,13 @@ impl Travel {
 
     fn at_of(&mut self) -> Result<At> {
         let here = self.here.clone();
-        let (session, id) = (&*self.session, self.recording);
-        let next = event::at_offset(session, id, here.at)?;
+        let next = self.events.at_offset(here.at)?;
         // The event that the way begins at, and how many instructions behind it.
         let exact = next.filter(|e| e.offset == here.at);
         let (tick, extra) = match exact {
             Some(event) => (event.tick, 0),
             // Behind what precedes.
-            None => match event::before(session, id, next.map_or(u64::MAX, |e| e.offset))? {
+            None => match self.events.before(next.map_or(u64::MAX, |e| e.offset))? {
                 Some(past) => (past.event.tick, u64::from(past.is_stop)),
                 None => return Ok(At::Start),
             },
@@ -572,7 +574,7 @@ impl Travel {
         let mut regs = self.regs()?;
         regs.rflags &= !ARITHMETIC;
         let offset = self.process.offset()?;
-        let next = event::at_offset(&self.session, self.recording, offset)?;
+        let next = self.events.at_offset(offset)?;
         Ok(State {
             regs,
             next: next.map_or(u64::MAX, |e| e.offset),
@@ -591,24 +593,8 @@ impl Travel {
     pub(super) fn behind(&self, before: u64) -> Result<Instant> {
         let now = self.process.offset()?;
         // What goes ahead of the next event may be over already.
-        let next = event::at_offset(&self.session, self.recording, now)?;
-        let mut reader = self.session.reader(self.recording)?;
-        reader.seek_offset(before)?;
-        let mut records = reader.records();
-        records.seek_offset(before)?;
-        let by_instruction = loop {
-            let Some(record) = records.next_record()? else {
-                break false;
-            };
-            if !event::is_ahead(&record) {
-                break match record.kind()? {
-                    Kind::Insn | Kind::Store => true,
-                    Kind::Shared => record.head.flags & flag::INTERRUPTED == 0,
-                    _ => false,
-                };
-            }
-        };
-        Ok(if by_instruction {
+        let next = self.events.at_offset(now)?;
+        Ok(if self.events.is_instruction(before)? {
             Instant::event(before).and_steps(1)
         } else {
             Instant::behind(next.map_or(now, |e| e.offset))

@@ -3,7 +3,9 @@
 use anyhow::Result;
 use orch_abi::record::{Kind, flag};
 use orch_recorder::session::Session;
-use orch_recorder::trace::{Record, RecordingId, Tick};
+use orch_recorder::trace::{Record, RecordingId, Records, Tick};
+use std::cell::RefCell;
+use std::sync::Arc;
 
 /// An event, and where a process stops that is to be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub struct Event {
     pub offset: u64,
     /// Offset of the record that is itself the event, the last of these.
     pub main: u64,
+    /// The signal that it delivers.
+    pub signal: Option<u16>,
 }
 
 /// Whether replay passes over the record: it is only there for people.
@@ -41,7 +45,7 @@ pub fn at_tick(session: &Session, id: RecordingId, tick: Tick) -> Result<Option<
     // What belongs to the event may precede it in the block before.
     reader.seek_tick(Tick(tick.0.saturating_sub(1)));
     let mut found = None;
-    find(reader.records(), |event, record| {
+    find(&mut reader.records(), |event, record| {
         // What a call stored follows the call.
         if record.head.tick == tick.0 && is_passed_over(record) {
             return true;
@@ -52,24 +56,12 @@ pub fn at_tick(session: &Session, id: RecordingId, tick: Tick) -> Result<Option<
     .map(|hit| if hit { found } else { None })
 }
 
-/// The event whose records include `offset`, or the next one.
-pub fn at_offset(session: &Session, id: RecordingId, offset: u64) -> Result<Option<Event>> {
-    let mut reader = session.reader(id)?;
-    reader.seek_offset(offset)?;
-    let mut found = None;
-    find(reader.records(), |event, record| {
-        found = Some(event);
-        record.offset >= offset && !is_passed_over(record)
-    })
-    .map(|hit| if hit { found } else { None })
-}
-
 /// The event among whose bytes `offset` is.
 pub fn containing(session: &Session, id: RecordingId, offset: u64) -> Result<Option<Event>> {
     let mut reader = session.reader(id)?;
     reader.seek_offset(offset)?;
     let mut found = None;
-    find(reader.records(), |event, record| {
+    find(&mut reader.records(), |event, record| {
         if !is_passed_over(record) {
             found = Some(event);
         }
@@ -87,48 +79,12 @@ pub struct Past {
     pub is_stop: bool,
 }
 
-/// The last event before the one at `offset`.
-pub fn before(session: &Session, id: RecordingId, offset: u64) -> Result<Option<Past>> {
-    let mut last = None;
-    // Usually in the same block, or the one before.
-    for back in [1, 1 << 20, u64::MAX] {
-        let mut reader = session.reader(id)?;
-        let from = offset.min(reader.end()).saturating_sub(back);
-        reader.seek_offset(from)?;
-        let mut entered = false;
-        find(reader.records(), |event, record| {
-            // What goes ahead of it may be over before it is.
-            if event.main >= offset {
-                return true;
-            }
-            if !is_passed_over(record) {
-                let kind = Kind::from_u8(record.head.kind);
-                let is_stop = match kind {
-                    // Memory and mappings come with a call that begins here.
-                    Some(Kind::Syscall) => !entered || event.offset != record.offset,
-                    Some(Kind::Enter | Kind::Exec | Kind::Exit | Kind::Signal) => true,
-                    Some(Kind::Insn | Kind::Store) => true,
-                    Some(Kind::Shared) => record.head.flags & flag::INTERRUPTED == 0,
-                    _ => false,
-                };
-                entered = matches!(kind, Some(Kind::Enter | Kind::Switch));
-                last = Some(Past { event, is_stop });
-            }
-            false
-        })?;
-        if last.is_some() {
-            break;
-        }
-    }
-    Ok(last)
-}
-
 /// The last event of a recording: its process's end, if that is recorded.
 pub fn last(session: &Session, id: RecordingId) -> Result<Option<Event>> {
     let mut reader = session.reader(id)?;
     reader.seek_last_block();
     let mut found = None;
-    find(reader.records(), |event, record| {
+    find(&mut reader.records(), |event, record| {
         if !is_passed_over(record) {
             found = Some(event);
         }
@@ -137,11 +93,119 @@ pub fn last(session: &Session, id: RecordingId) -> Result<Option<Event>> {
     Ok(found)
 }
 
+/// The events of a recording around a place: mostly around the last one that was asked for,
+/// which is kept.
+pub struct Events {
+    session: Arc<Session>,
+    recording: RecordingId,
+    records: RefCell<Option<Records>>,
+}
+
+impl Events {
+    pub const fn of(session: Arc<Session>, recording: RecordingId) -> Self {
+        Self {
+            session,
+            recording,
+            records: RefCell::new(None),
+        }
+    }
+
+    /// The records from the beginning of a block on that has the byte `offset`.
+    fn around<T>(&self, offset: u64, look: impl FnOnce(&mut Records) -> Result<T>) -> Result<T> {
+        let kept = self.records.take();
+        let mut records = match kept {
+            Some(records) => records,
+            None => self.session.reader(self.recording)?.records(),
+        };
+        records.seek_block(offset)?;
+        let found = look(&mut records);
+        // One that is still being written has more the next time.
+        if records.reader().is_finished() {
+            self.records.replace(Some(records));
+        }
+        found
+    }
+
+    /// The event whose records include `offset`, or the next one.
+    pub fn at_offset(&self, offset: u64) -> Result<Option<Event>> {
+        self.around(offset, |records| {
+            let mut found = None;
+            let hit = find(records, |event, record| {
+                found = Some(event);
+                record.offset >= offset && !is_passed_over(record)
+            })?;
+            Ok(found.filter(|_| hit))
+        })
+    }
+
+    /// The last event before the one at `offset`.
+    pub fn before(&self, offset: u64) -> Result<Option<Past>> {
+        // Usually in the same block, or the one before.
+        for back in [1, 1 << 20, u64::MAX] {
+            let last = self.last_before(offset, back)?;
+            if last.is_some() {
+                return Ok(last);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The same, if it is among the last bytes, so many.
+    fn last_before(&self, offset: u64, back: u64) -> Result<Option<Past>> {
+        let from = offset.min(self.end()?).saturating_sub(back);
+        self.around(from, |records| {
+            let (mut last, mut entered) = (None, false);
+            find(records, |event, record| {
+                // What goes ahead of it may be over before it is.
+                if event.main >= offset {
+                    return true;
+                }
+                if !is_passed_over(record) {
+                    let kind = Kind::from_u8(record.head.kind);
+                    let is_stop = match kind {
+                        // Memory and mappings come with a call that begins here.
+                        Some(Kind::Syscall) => !entered || event.offset != record.offset,
+                        Some(Kind::Enter | Kind::Exec | Kind::Exit | Kind::Signal) => true,
+                        Some(Kind::Insn | Kind::Store) => true,
+                        Some(Kind::Shared) => record.head.flags & flag::INTERRUPTED == 0,
+                        _ => false,
+                    };
+                    entered = matches!(kind, Some(Kind::Enter | Kind::Switch));
+                    last = Some(Past { event, is_stop });
+                }
+                false
+            })?;
+            Ok(last)
+        })
+    }
+
+    /// Where the recording ends.
+    fn end(&self) -> Result<u64> {
+        if let Some(records) = &*self.records.borrow() {
+            return Ok(records.reader().end());
+        }
+        Ok(self.session.reader(self.recording)?.end())
+    }
+
+    /// Whether the event that begins at `offset` is one of the program's instructions.
+    pub fn is_instruction(&self, offset: u64) -> Result<bool> {
+        self.around(offset, |records| {
+            while let Some(record) = records.next_record()? {
+                if record.offset >= offset && !is_ahead(&record) {
+                    return Ok(match record.kind()? {
+                        Kind::Insn | Kind::Store => true,
+                        Kind::Shared => record.head.flags & flag::INTERRUPTED == 0,
+                        _ => false,
+                    });
+                }
+            }
+            Ok(false)
+        })
+    }
+}
+
 /// Goes through the events until `stop`.
-fn find(
-    mut records: orch_recorder::trace::Records,
-    mut stop: impl FnMut(Event, &Record<'_>) -> bool,
-) -> Result<bool> {
+fn find(records: &mut Records, mut stop: impl FnMut(Event, &Record<'_>) -> bool) -> Result<bool> {
     let mut ahead: Option<u64> = None;
     let mut event = None;
     while let Some(record) = records.next_record()? {
@@ -156,6 +220,7 @@ fn find(
                 tick: Tick(record.head.tick),
                 offset,
                 main: record.offset,
+                signal: (record.head.kind == Kind::Signal as u8).then_some(record.head.aux),
             });
         }
         if let Some(event) = event

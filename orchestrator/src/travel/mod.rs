@@ -10,8 +10,8 @@
 //!
 //! Backwards is forwards from an earlier checkpoint, up to the last hit before now.
 
-mod calls;
 pub mod code;
+mod crossings;
 mod engine;
 mod event;
 mod hits;
@@ -25,13 +25,13 @@ mod scratch;
 mod tracee;
 mod xstate;
 
-pub use calls::{Calls, Crossing, Side};
+pub use crossings::{Crossing, Crossings, Made, What};
 pub use engine::{Instant, State, Travel};
 pub use hits::{Hits, Since, Wanted};
 pub use instruction::is_call;
 pub use motion::{Reason, Stops, Watch};
 pub use scratch::Ran;
-pub use xstate::Xstate;
+pub use xstate::{Component, Xstate};
 
 /// Why one cannot get there.
 #[derive(Debug, thiserror::Error)]

@@ -120,7 +120,7 @@ impl Travel {
     /// The event whose records begin at `offset`, or the next one.
     pub(super) fn next_event(&mut self, offset: u64) -> Result<Option<event::Event>> {
         if self.upcoming.0 != offset {
-            let event = event::at_offset(&self.session, self.recording(), offset)?;
+            let event = self.events.at_offset(offset)?;
             self.upcoming = (offset, event);
         }
         Ok(self.upcoming.1)
@@ -852,8 +852,7 @@ impl Passes {
             _ if !arrived => self.start.clone(),
             Some(behind) => behind.clone(),
             None => {
-                let (session, id) = (&*travel.session, travel.recording());
-                let last = event::before(session, id, self.next)?;
+                let last = travel.events.before(self.next)?;
                 let mut base = travel.behind(last.map_or(0, |p| p.event.offset))?;
                 // From before the event's instruction on, which is none of the hits.
                 base.legs.clear();

@@ -2,7 +2,6 @@
 
 use super::TravelError;
 use super::engine::{Instant, Leg, Travel};
-use super::event;
 use super::instruction::LONGEST;
 use super::motion::{Passes, Reason, Stops};
 use super::process::Place;
@@ -62,10 +61,9 @@ impl Travel {
                 self.run_to_event(0)?;
                 return Err(TravelError::Start.into());
             }
-            let (session, id) = (&*self.session, self.recording());
             // The event that is next there, or that was last.
-            let next = event::at_offset(session, id, at)?.map_or(u64::MAX, |e| e.offset);
-            let Some(last) = event::before(session, id, next)? else {
+            let next = self.events.at_offset(at)?.map_or(u64::MAX, |e| e.offset);
+            let Some(last) = self.events.before(next)? else {
                 self.run_to_event(0)?;
                 if let Some(n) = self.count_to(target)? {
                     return self.go(Instant::event(0).and_steps(n - 1));
@@ -437,7 +435,7 @@ impl Travel {
         until: u64,
         stops: &Stops,
     ) -> Result<Option<(Instant, Reason)>> {
-        const HITS: u32 = 256;
+        const HITS: u32 = 64;
         /// Bytes of events that are not worth another checkpoint.
         const SHORT: u64 = 16 << 10;
         let stops = Stops {

@@ -1,9 +1,12 @@
-//! The x87, SSE and AVX registers of a thread, as ptrace gives them: the standard format of
-//! the XSAVE area (Intel SDM volume 1, 13.4), whatever the processor has.
+//! The x87, SSE, AVX and AVX-512 registers of a thread, as ptrace gives them: the standard
+//! format of the XSAVE area (Intel SDM volume 1, 13.4), whatever the processor has.
 
 use anyhow::{Context as _, Result, ensure};
 use nix::errno::Errno;
 use nix::unistd::Pid;
+use std::arch::x86_64::__cpuid_count;
+use std::ops::Range;
+use std::sync::LazyLock;
 
 /// More than any processor has (AMX is 11 kB).
 const MOST: usize = 16 << 10;
@@ -12,11 +15,48 @@ const MOST: usize = 16 << 10;
 const XCR0: usize = 464;
 /// Which components are not as they were initially.
 const XSTATE_BV: usize = 512;
-/// Upper halves of the AVX registers: where the first processors with them had these, and all
-/// others since.
-const YMMH: usize = 576;
-/// x87, SSE, AVX in XCR0 and `XSTATE_BV`.
-const ALL: u64 = 7;
+/// x87 and SSE in XCR0 and `XSTATE_BV`.
+const LEGACY: u64 = 3;
+
+/// A part of the registers, by its bit in XCR0 (SDM volume 1, 13.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Component {
+    /// Upper halves of ymm0 to ymm15, 16 bytes each.
+    Ymmh = 2,
+    /// k0 to k7, 8 bytes each.
+    Masks = 5,
+    /// Upper halves of zmm0 to zmm15, 32 bytes each.
+    Zmmh = 6,
+    /// zmm16 to zmm31, 64 bytes each.
+    Zmm16 = 7,
+}
+
+impl Component {
+    const ALL: [Self; 4] = [Self::Ymmh, Self::Masks, Self::Zmmh, Self::Zmm16];
+
+    const fn bit(self) -> u64 {
+        1 << self as u32
+    }
+
+    const fn len(self) -> usize {
+        match self {
+            Self::Ymmh => 16 * 16,
+            Self::Masks => 8 * 8,
+            Self::Zmmh => 16 * 32,
+            Self::Zmm16 => 16 * 64,
+        }
+    }
+
+    /// Where this processor has it, if it does: size and offset (SDM volume 2, CPUID leaf 0DH).
+    fn place(self) -> Option<Range<usize>> {
+        static PLACES: LazyLock<[(usize, usize); 8]> = LazyLock::new(|| {
+            let leaf = |n| __cpuid_count(0xd, n as u32);
+            std::array::from_fn(|n| (leaf(n).eax as usize, leaf(n).ebx as usize))
+        });
+        let (len, start) = PLACES[self as usize];
+        (len == self.len() && start >= XSTATE_BV + 64).then(|| start..start + len)
+    }
+}
 
 /// Extended registers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,17 +75,13 @@ impl Xstate {
 
     /// Gives them to such a thread.
     pub fn set(&mut self, pid: Pid) -> Result<()> {
-        let all = self.word(XCR0) & ALL;
-        let present = self.word(XSTATE_BV) | all;
+        let known = Component::ALL.map(Component::bit);
+        let known = known.iter().fold(LEGACY, |all, bit| all | bit);
+        let present = self.word(XSTATE_BV) | self.word(XCR0) & known;
         self.put(XSTATE_BV, &present.to_le_bytes());
         regset(libc::PTRACE_SETREGSET, pid, &mut self.0)
             .context("cannot set extended registers")?;
         Ok(())
-    }
-
-    /// Whether there are AVX registers.
-    pub fn has_avx(&self) -> bool {
-        self.word(XCR0) & ALL == ALL && self.0.len() >= YMMH + 256
     }
 
     /// The part that `fxsave` stores: x87 and SSE (SDM volume 1, table 10-2).
@@ -58,14 +94,20 @@ impl Xstate {
         &mut self.0[..512]
     }
 
-    /// The upper halves of ymm0 to ymm15, 16 bytes each.
-    pub fn ymmh(&self) -> Option<&[u8]> {
-        self.has_avx().then(|| &self.0[YMMH..YMMH + 256])
+    /// A part of the registers, if the processor has it, and the kernel keeps it.
+    pub fn component(&self, one: Component) -> Option<&[u8]> {
+        self.0.get(self.enabled(one)?)
     }
 
     /// The same, to be changed.
-    pub fn ymmh_mut(&mut self) -> Option<&mut [u8]> {
-        self.has_avx().then(|| &mut self.0[YMMH..YMMH + 256])
+    pub fn component_mut(&mut self, one: Component) -> Option<&mut [u8]> {
+        let place = self.enabled(one)?;
+        self.0.get_mut(place)
+    }
+
+    fn enabled(&self, one: Component) -> Option<Range<usize>> {
+        let is_there = self.word(XCR0) & one.bit() != 0;
+        one.place().filter(|_| is_there)
     }
 
     fn word(&self, at: usize) -> u64 {

@@ -6,7 +6,7 @@ use super::frame::{
 };
 use super::index::{Entry, Index};
 use super::record::Record;
-use super::summary::Summary;
+use super::summary::{Rare, Summary};
 use super::{RecordingId, Tick, TraceError};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -221,6 +221,20 @@ impl RecordingReader {
         self.index.entries.len()
     }
 
+    /// Numbers of the blocks to read for what is rare; of all, where nobody has noted them.
+    #[must_use]
+    pub fn blocks_with(&self, which: impl FnOnce(&Rare) -> &[u32]) -> Vec<usize> {
+        let all = 0..self.blocks_len();
+        let rare = self.summary.as_ref().and_then(|s| s.rare.as_ref());
+        match rare {
+            Some(rare) => {
+                let numbers = which(rare).iter().map(|&n| n as usize);
+                numbers.filter(|n| all.contains(n)).collect()
+            }
+            None => all.collect(),
+        }
+    }
+
     /// The recording in a few numbers. Where nobody closed it, its first and
     /// last blocks are read; what is damaged in them stays unknown.
     #[must_use]
@@ -237,11 +251,12 @@ impl RecordingReader {
                     if record.index == 0 {
                         summary.first_tick = Tick(record.head.tick);
                     }
-                    summary.observe(&record);
+                    summary.observe(&record, n as u32);
                 }
             }
         }
         summary.threads = None;
+        summary.rare = None;
         summary.events = self.index.records();
         summary.bytes = self.index.raw_end();
         summary.last_tick = Tick(self.index.last_tick());
@@ -389,9 +404,10 @@ impl Records {
     fn fill(&mut self) -> Result<bool, TraceError> {
         while self.at >= self.block.raw.len() {
             self.at = 0;
-            if !self.reader.next_block_into(&mut self.block)? {
+            let read = self.reader.next_block_into(&mut self.block);
+            if !matches!(read, Ok(true)) {
                 self.block.raw.clear();
-                return Ok(false);
+                return read;
             }
             self.index = self.block.first_index;
         }
@@ -416,6 +432,19 @@ impl Records {
         self.reader.seek_offset(offset)?;
         self.forget();
         self.skip_while(|record| record.offset < offset)
+    }
+
+    /// Goes to the first record of the block with the byte `offset`. If that is the block
+    /// here, it is not read again.
+    pub fn seek_block(&mut self, offset: u64) -> Result<(), TraceError> {
+        let end = self.block.offset + self.block.raw.len() as u64;
+        if (self.block.offset..end).contains(&offset) {
+            (self.at, self.index) = (0, self.block.first_index);
+            return Ok(());
+        }
+        self.reader.seek_offset(offset)?;
+        self.forget();
+        Ok(())
     }
 
     /// Goes to the first record of `tick` or later.

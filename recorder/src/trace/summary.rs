@@ -26,6 +26,37 @@ pub struct Summary {
     pub end: Option<End>,
     /// Whether the recording was closed properly.
     pub finished: bool,
+    /// Blocks to read for what is rare; unknown where the recording was cut off or damaged.
+    #[serde(default)]
+    pub rare: Option<Rare>,
+}
+
+/// Numbers of the blocks that have records of a kind, in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rare {
+    /// A signal is delivered.
+    pub signals: Vec<u32>,
+    /// The map of the process's memory changes.
+    pub maps: Vec<u32>,
+}
+
+/// Calls that change the map of memory: mmap, munmap, brk, mremap, shmat
+/// (arch/x86/entry/syscalls/syscall_64.tbl).
+const MAPPING: [u16; 5] = [9, 11, 12, 25, 30];
+
+impl Rare {
+    /// Takes note of a record in block number `block`.
+    fn observe(&mut self, record: &Record<'_>, block: u32) {
+        let list = match Kind::from_u8(record.head.kind) {
+            Some(Kind::Signal) => &mut self.signals,
+            Some(Kind::Start | Kind::Boot | Kind::Map) => &mut self.maps,
+            Some(Kind::Syscall) if MAPPING.contains(&record.head.aux) => &mut self.maps,
+            _ => return,
+        };
+        if list.last() != Some(&block) {
+            list.push(block);
+        }
+    }
 }
 
 /// How a recording began. Text that is not UTF-8 is shown with replacements.
@@ -86,11 +117,15 @@ impl Summary {
             origin: None,
             end: None,
             finished: false,
+            rare: Some(Rare::default()),
         }
     }
 
-    /// Takes from a record what it says about the whole.
-    pub(super) fn observe(&mut self, record: &Record<'_>) {
+    /// Takes from a record, in block number `block`, what it says about the whole.
+    pub(super) fn observe(&mut self, record: &Record<'_>, block: u32) {
+        if let Some(rare) = &mut self.rare {
+            rare.observe(record, block);
+        }
         match Kind::from_u8(record.head.kind) {
             Some(Kind::Start | Kind::Forked) if self.origin.is_none() => {
                 self.origin = origin(record);

@@ -94,21 +94,18 @@ impl RecordingWriter {
         }
         let mut summary = Summary::new(reader.recording());
         let mut block = Block::default();
-        loop {
-            match reader.next_block_into(&mut block) {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(_) => {
-                    // Damage stays in its block; what was in it is not known.
-                    summary.threads = None;
-                    continue;
-                }
+        for n in 0..reader.blocks_len() {
+            if reader.read_block(n, &mut block).is_err() {
+                // Damage stays in its block; what was in it is not known.
+                summary.threads = None;
+                summary.rare = None;
+                continue;
             }
             for record in block.records().flatten() {
                 if record.index == 0 {
                     summary.first_tick = Tick(record.head.tick);
                 }
-                summary.observe(&record);
+                summary.observe(&record, n as u32);
             }
         }
         summary.events = reader.records_len();
@@ -155,12 +152,14 @@ impl RecordingWriter {
             }
             self.tick = self.tick.max(head.tick);
             self.first_tick.get_or_insert(self.tick);
-            self.summary.observe(&Record {
+            let record = Record {
                 offset: self.summary.bytes,
                 index: self.summary.events,
                 head,
                 payload: &raw[at + HEAD_LEN..at + len],
-            });
+            };
+            let block = self.index.entries.len() as u32;
+            self.summary.observe(&record, block);
             self.summary.events += 1;
             self.summary.bytes += len as u64;
             at += len;

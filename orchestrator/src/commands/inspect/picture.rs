@@ -5,7 +5,7 @@ use crate::commands::Usage;
 use crate::describe::{self, Line};
 use crate::inspect::backtrace::{Backtrace, Call, backtrace};
 use crate::inspect::code::{self, around};
-use crate::inspect::registers::{Registers, flags};
+use crate::inspect::registers::{self, Registers, flags};
 use crate::inspect::source::{self, Source};
 use crate::inspect::unwind::{By, Unwinder};
 use crate::inspect::variables::{Variable, Variables};
@@ -19,6 +19,7 @@ use orch_recorder::session::Session;
 use orch_recorder::trace::RecordingId;
 use serde::Serialize;
 use serde::ser::{SerializeMap as _, Serializer};
+use std::collections::BTreeMap;
 
 /// It.
 #[derive(Serialize)]
@@ -48,6 +49,9 @@ pub struct Picture {
     pub locals: Option<Vec<Locals>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registers: Option<Values>,
+    /// x87 and vector registers, by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extended: Option<BTreeMap<String, String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disassembly: Option<Vec<Instruction>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -174,6 +178,10 @@ impl Picture {
             let at = (position.recording, position.tick(session)?);
             maps = known::name(session, index.catalog(), at, maps)?;
         }
+        let extended = match args.regs && args.json && thread.running {
+            true => still.extended()?,
+            false => None,
+        };
         let mut look = Look {
             maps,
             still,
@@ -193,7 +201,7 @@ impl Picture {
             true => look.still.regs()?,
             false => thread.regs,
         };
-        let registers = Registers::from(regs);
+        let general = Registers::from(regs);
         let stack = look.stack(regs, args.limit);
         let (pid, program) = crate::commands::process(session, position.recording);
         let wanted = |asked: bool| asked || nothing;
@@ -216,11 +224,12 @@ impl Picture {
             frames: wanted(args.backtrace).then(|| stack.calls.iter().map(frame).collect()),
             locals: args.locals.then(|| look.locals(&stack)),
             registers: wanted(args.regs).then(|| look.registers(regs, thread.fs_base)),
+            extended: extended.map(|state| registers::extended(&state).into_iter().collect()),
             disassembly: args.disasm.then(|| look.disassembly(regs, args)),
             memory: args
                 .mem
                 .iter()
-                .map(|range| look.memory(&registers, range))
+                .map(|range| look.memory(&general, range))
                 .collect::<Result<_>>()?,
             thread_list: args
                 .threads
