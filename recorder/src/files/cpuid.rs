@@ -20,7 +20,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
 /// Changes whenever other instructions are found.
-pub const RULES: u32 = 2;
+pub const RULES: u32 = 3;
 
 const CPUID: [u8; 2] = [0x0f, 0xa2];
 /// How far before a candidate decoding begins, and from how many places.
@@ -126,7 +126,7 @@ fn is_instruction(file: &File, first: u64, at: u64) -> Option<bool> {
 /// leads away is what programs are made of.
 fn is_code(decoder: &mut Decoder<'_>, from: usize, at: usize) -> bool {
     const MOST: usize = 8;
-    let mut behind = 0;
+    let (mut behind, mut flags) = (0, 0);
     if decoder.set_position(from).is_err() {
         return false;
     }
@@ -136,7 +136,8 @@ fn is_code(decoder: &mut Decoder<'_>, from: usize, at: usize) -> bool {
         if decoder.last_error() == DecoderError::NoMoreBytes {
             break;
         }
-        if here == at && insn.code() != Code::Cpuid || is_odd(&insn) {
+        flags += u32::from(only_moves_flags(&insn));
+        if here == at && insn.code() != Code::Cpuid || is_odd(&insn) || flags > 1 {
             return false;
         }
         if here > at {
@@ -148,6 +149,12 @@ fn is_code(decoder: &mut Decoder<'_>, from: usize, at: usize) -> bool {
         }
     }
     true
+}
+
+/// A single byte that compilers hardly write, but people do: once.
+fn only_moves_flags(insn: &Instruction) -> bool {
+    use Mnemonic::{Clc, Cmc, Lahf, Sahf, Stc};
+    matches!(insn.mnemonic(), Clc | Cmc | Lahf | Sahf | Stc)
 }
 
 /// What one finds in data, but hardly beside a `cpuid`.
@@ -180,18 +187,13 @@ fn is_odd(insn: &Instruction) -> bool {
             | M::Xlatb
             | M::Enter
             | M::Retf
-            | M::Cmc
             | M::Lodsb
             | M::Lodsd
             | M::Scasb
             | M::Scasd
             | M::Cmpsb
             | M::Cmpsd
-            | M::Sahf
-            | M::Lahf
             | M::Std
-            | M::Stc
-            | M::Clc
             | M::Wait
             | M::Rcl
             | M::Rcr
