@@ -91,7 +91,7 @@ fn syscall(t: &mut Thread) {
         perform(t, number, &args)
     };
     // What has no record (the end of a handler, a call that a signal prevents) is no place
-    // where replay looks for a digest.
+    // where replay looks for a digest or for another thread's turn.
     let in_log = matches!(outcome, Outcome::Done(_) | Outcome::Restart);
     match outcome {
         Outcome::Done(result) => {
@@ -113,8 +113,9 @@ fn syscall(t: &mut Thread) {
         if in_log {
             digest::now_and_then();
         }
-        signal::deliver_pending(t);
-        thread::maybe_yield(t);
+        if signal::deliver_pending(t) || in_log {
+            thread::maybe_yield(t);
+        }
     } else {
         replay::settle(t);
         stop::behind(t);

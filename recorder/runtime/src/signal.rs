@@ -496,8 +496,8 @@ pub fn held(t: &Thread) -> u64 {
     if t.held.is_some() { bit(sig::SYS) } else { 0 }
 }
 
-/// Recording: delivers the caught signal, if there is one.
-pub fn deliver_pending(t: &mut Thread) {
+/// Recording: delivers the caught signal; false if there is none.
+pub fn deliver_pending(t: &mut Thread) -> bool {
     if t.held.is_some() && t.caught == 0 && t.mask & bit(sig::SYS) == 0 {
         let info = t.held.take().unwrap_or_default();
         t.pending = PendingSignal {
@@ -515,13 +515,14 @@ pub fn deliver_pending(t: &mut Thread) {
             t.mask = mask;
             apply_mask(t);
         }
-        return;
+        return false;
     }
     t.caught = 0;
     log::slot().signal_waits.store(0, Ordering::Relaxed);
     let pending = t.pending;
     deliver(t, &pending);
     apply_mask(t);
+    true
 }
 
 /// Replay: whether the signal record that comes next was made where the thread is now.
