@@ -4,7 +4,6 @@ use crate::tracee;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::unistd::{AccessFlags, ForkResult, Pid, access, execv, execvp, fork, pipe2};
 use std::ffi::{CString, OsStr};
 use std::fs::File;
@@ -44,12 +43,71 @@ pub struct Waiting {
     program: String,
 }
 
-/// Starts a child that will run `command` with `inherited` open, as the same descriptor.
+/// Signals that a program finds ignored or blocked; bit `n - 1` is signal `n`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Signals {
+    ignored: u64,
+    blocked: u64,
+}
+
+impl Signals {
+    /// Those of this process.
+    #[must_use]
+    #[expect(unsafe_code, reason = "real-time signals, which nix has not")]
+    pub fn of_this_process() -> Self {
+        let mut found = Self::default();
+        // SAFETY: both structures may be zero, and are only written to.
+        unsafe {
+            let mut mask = std::mem::zeroed();
+            libc::sigprocmask(libc::SIG_SETMASK, std::ptr::null(), &raw mut mask);
+            for n in 1..=64 {
+                let mut action: libc::sigaction = std::mem::zeroed();
+                let known = libc::sigaction(n, std::ptr::null(), &raw mut action) == 0;
+                let ignored = known && action.sa_sigaction == libc::SIG_IGN;
+                found.ignored |= u64::from(ignored) << (n - 1);
+                found.blocked |= u64::from(libc::sigismember(&raw const mask, n) == 1) << (n - 1);
+            }
+        }
+        found
+    }
+
+    /// Makes them those of this process; what is not ignored has its default.
+    #[expect(unsafe_code, reason = "real-time signals, which nix has not")]
+    fn set(self) {
+        // SAFETY: no handlers are set, and the mask is initialised by sigemptyset(3).
+        unsafe {
+            let mut mask = std::mem::zeroed();
+            libc::sigemptyset(&raw mut mask);
+            for n in 1..=64 {
+                if self.blocked >> (n - 1) & 1 == 1 {
+                    libc::sigaddset(&raw mut mask, n);
+                }
+                let ignored = self.ignored >> (n - 1) & 1 == 1;
+                libc::signal(
+                    n,
+                    if ignored {
+                        libc::SIG_IGN
+                    } else {
+                        libc::SIG_DFL
+                    },
+                );
+            }
+            libc::sigprocmask(libc::SIG_SETMASK, &raw const mask, std::ptr::null_mut());
+        }
+    }
+}
+
+/// Starts a child that will run `command` with `inherited` open, as the same descriptor, and
+/// with these `signals`.
 ///
 /// # Errors
 /// If there is no memory, or an argument cannot be passed.
 #[expect(unsafe_code, reason = "fork")]
-pub fn prepare<A: AsRef<OsStr>>(command: &[A], inherited: &File) -> Result<Waiting, Error> {
+pub fn prepare<A: AsRef<OsStr>>(
+    command: &[A],
+    inherited: &File,
+    signals: Signals,
+) -> Result<Waiting, Error> {
     let args: Vec<CString> = command
         .iter()
         .map(|a| CString::new(a.as_ref().as_bytes()).map_err(|_| Error::Nul))
@@ -76,9 +134,7 @@ pub fn prepare<A: AsRef<OsStr>>(command: &[A], inherited: &File) -> Result<Waiti
         ForkResult::Child => {
             drop(go_write);
             let mut byte = [0];
-            // SAFETY: restores the default, which Rust's start-up code changed.
-            unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
-            let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
+            signals.set();
             let _ = fcntl(inherited, FcntlArg::F_SETFD(FdFlag::empty()));
             if nix::unistd::read(&go_read, &mut byte) == Ok(1) {
                 let Err(errno) = match &elf {

@@ -11,7 +11,7 @@ use orch_tests::run::{self, Outcome};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -147,6 +147,29 @@ fn ctrl_c_leaves_a_usable_session() -> Result<()> {
     nix::sys::signal::killpg(Pid::from_raw(orch.id().cast_signed()), Signal::SIGINT)?;
     let status = run::wait(&mut orch, LIMIT)?.context("orch record hangs")?;
     ensure!(status.code() == Some(130), "{status}");
+    place.check(LIMIT)
+}
+
+#[test]
+fn the_program_gets_the_signals_that_orch_got() -> Result<()> {
+    const SHOW: [&str; 4] = ["grep", "-E", "^Sig(Ign|Blk)", "/proc/self/status"];
+    let place = Place::new(User::Own)?;
+    let with_signals = |command: &Command| {
+        let mut env = place.command("env");
+        env.args(["--default-signal", "--ignore-signal=HUP,INT,PIPE,CHLD"])
+            .arg("--block-signal=TERM,USR1")
+            .arg(command.get_program())
+            .args(command.get_args());
+        env
+    };
+    let mut native = place.command(SHOW[0]);
+    native.args(&SHOW[1..]);
+    let native = run::run(&mut with_signals(&native), LIMIT)?;
+    let recorded = run::run(&mut with_signals(&place.record(&SHOW)), LIMIT)?;
+    ensure!(
+        native.code() == Some(0) && recorded.stdout == native.stdout,
+        "should be as without orch\n{native}\n{recorded}"
+    );
     place.check(LIMIT)
 }
 

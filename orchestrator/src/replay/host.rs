@@ -86,7 +86,11 @@ pub fn start(arena: &Arena, root: RecordingId, prepare: impl FnOnce(&Slot)) -> R
     slot.boot_flags.store(flags, Ordering::Relaxed);
     prepare(slot);
     // Any program will do: nothing of it is ever run.
-    let child = launch::prepare(&["/proc/self/exe", "replay-host"], arena.file())?;
+    let child = launch::prepare(
+        &["/proc/self/exe", "replay-host"],
+        arena.file(),
+        launch::Signals::default(),
+    )?;
     let pid = child.pid;
     attach(arena, index, child).inspect_err(|_| {
         let _ = kill(pid, Signal::SIGKILL);

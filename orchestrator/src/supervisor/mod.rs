@@ -3,6 +3,7 @@
 
 mod ending;
 mod exec;
+mod inherited;
 mod load;
 mod slots;
 pub(crate) mod watch;
@@ -111,7 +112,7 @@ pub fn record(session: &Session, command: &[OsString], options: &Options) -> Res
     watch::children(control);
     watch::signals();
     let had_children = ending::have_children();
-    let mut root = launch::prepare(command, arena.file())?;
+    let mut root = launch::prepare(command, arena.file(), inherited::signals())?;
     tracee::seize(root.pid)?;
     let table = table.join().expect("asking the processor cannot fail");
     cpuid::save(&table, session.dir())?;
