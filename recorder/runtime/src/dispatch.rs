@@ -77,6 +77,7 @@ fn syscall(t: &mut Thread) {
         t.regs.rdi, t.regs.rsi, t.regs.rdx, t.regs.r10, t.regs.r8, t.regs.r9,
     ];
     if log::recording() {
+        thread::end_orphan(t);
         stage::publish();
     } else if number != nr::RT_SIGRETURN && !preempt::searching() {
         let regs = Regs {

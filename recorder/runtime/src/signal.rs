@@ -10,7 +10,7 @@ use crate::arch::x86_64 as arch;
 use crate::log;
 use crate::process::process;
 use crate::sys::{self, call, nr};
-use crate::thread::{self, Thread};
+use crate::thread::{self, Life, Thread};
 use crate::{dispatch, generated, insn, preempt, replay, shm, stop};
 use core::sync::atomic::Ordering;
 use orch_abi::layout::is_ours;
@@ -122,10 +122,18 @@ mod sig {
     pub const FPE: u32 = 8;
     pub const KILL: u32 = 9;
     pub const SEGV: u32 = 11;
+    pub const CHLD: u32 = 17;
+    pub const CONT: u32 = 18;
     pub const STOP: u32 = 19;
+    pub const TSTP: u32 = 20;
+    pub const TTIN: u32 = 21;
+    pub const TTOU: u32 = 22;
+    pub const URG: u32 = 23;
+    pub const WINCH: u32 = 28;
     pub const SYS: u32 = 31;
 }
 
+const SIG_DFL: u64 = 0;
 const SA_ONSTACK: u64 = 0x0800_0000;
 const SA_RESTART: u64 = 0x1000_0000;
 const SA_NODEFER: u64 = 0x4000_0000;
@@ -276,7 +284,8 @@ pub fn block_all() {
 
 /// Whether the caught signal's handler lets an interrupted call start again.
 pub fn restarts(t: &Thread) -> bool {
-    t.caught != 0 && process().own.actions[t.pending.number as usize - 1].flags & SA_RESTART != 0
+    let action = process().own.actions[t.pending.number as usize - 1];
+    t.caught != 0 && (action.flags & SA_RESTART != 0 || !action.caught())
 }
 
 /// Whether a signal must be delivered before the call that was just entered.
@@ -470,6 +479,17 @@ pub fn raise_bus(t: &mut Thread, addr: u64) {
     t.caught = 1;
 }
 
+/// What the kernel does of itself (signal(7)).
+fn act_by_default(signal: u32) {
+    const IGNORED: u64 = bit(sig::CHLD) | bit(sig::CONT) | bit(sig::URG) | bit(sig::WINCH);
+    const STOPPING: u64 = bit(sig::TSTP) | bit(sig::TTIN) | bit(sig::TTOU);
+    if bit(signal) & STOPPING != 0 {
+        send_to_self(signal);
+    } else if bit(signal) & IGNORED == 0 {
+        die_of(signal);
+    }
+}
+
 /// Dies of `signal`, as the program would have.
 fn die_of(signal: u32) -> ! {
     let default = Action {
@@ -481,12 +501,16 @@ fn die_of(signal: u32) -> ! {
         nr::RT_SIGACTION,
         &[u64::from(signal), &raw const default as u64, 0, 8],
     );
+    send_to_self(signal);
+    sys::exit_group(128 + signal as i32)
+}
+
+fn send_to_self(signal: u32) {
     let unblock = bit(signal);
     call(nr::RT_SIGPROCMASK, &[1, &raw const unblock as u64, 0, 8]);
     let pid = call(nr::GETPID, &[]) as u64;
     let tid = call(nr::GETTID, &[]) as u64;
     call(nr::TGKILL, &[pid, tid, u64::from(signal)]);
-    sys::exit_group(128 + signal as i32)
 }
 
 // ---------------------------------------------------------------- delivery
@@ -520,9 +544,19 @@ pub fn deliver_pending(t: &mut Thread) -> bool {
     t.caught = 0;
     log::slot().signal_waits.store(0, Ordering::Relaxed);
     let pending = t.pending;
-    deliver(t, &pending);
+    let action = process().own.actions[pending.number as usize - 1];
+    if action.caught() {
+        write_signal(t, &pending, false);
+        frame(t, &pending);
+    } else {
+        // Reset since it was caught: by another thread, or by SA_RESETHAND of an earlier one.
+        if action.handler == SIG_DFL {
+            act_by_default(pending.number);
+        }
+        t.mask = t.restore_mask.take().unwrap_or(t.mask);
+    }
     apply_mask(t);
-    true
+    action.caught()
 }
 
 /// Replay: whether the signal record that comes next was made where the thread is now.
@@ -542,7 +576,7 @@ pub fn replay_delivery(t: &mut Thread) -> bool {
     }
     stop::before(t, &t.regs);
     let pending = read_signal(t);
-    deliver(t, &pending);
+    frame(t, &pending);
     true
 }
 
@@ -571,6 +605,9 @@ pub fn deliver_fault(t: &mut Thread) {
         let a = process().own.actions[pending.number as usize - 1];
         !a.caught() || t.mask & bit(pending.number) != 0
     };
+    if fatal && !preempt::searching() {
+        thread::outlive_vfork_children(t);
+    }
     if !log::recording() {
         if preempt::searching() {
             preempt::missed(t);
@@ -599,10 +636,12 @@ pub fn deliver_fault(t: &mut Thread) {
         write_signal(t, &pending, fatal);
     }
     if fatal {
-        if !log::recording() {
-            log::ended_early();
+        match (log::recording(), t.life == Life::Vfork) {
+            (true, false) => log::close(),
+            (true, true) => {}
+            (false, false) => log::ended_early(),
+            (false, true) => thread::leave_context(t),
         }
-        log::close();
         die_of(pending.number);
     }
     frame(t, &pending);
@@ -630,17 +669,6 @@ fn write_signal(t: &Thread, p: &PendingSignal, fatal: bool) {
         log::tick(),
         &[log::bytes_of(&body), log::bytes_of(&p.info)],
     );
-}
-
-fn deliver(t: &mut Thread, pending: &PendingSignal) {
-    if log::recording() {
-        if !process().own.actions[pending.number as usize - 1].caught() {
-            // Reset since it was caught (SA_RESETHAND of an earlier one).
-            die_of(pending.number);
-        }
-        write_signal(t, pending, false);
-    }
-    frame(t, pending);
 }
 
 /// Builds the handler's frame and sends the thread there.

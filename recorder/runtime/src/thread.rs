@@ -111,8 +111,8 @@ pub struct Thread {
     pub parked_rsp: u64,
     /// Replay: FS base of the parked context.
     pub fs_base: u64,
-    /// Index of the thread whose vfork made this one.
-    pub vfork_parent: u32,
+    /// Of a vfork child: the process whose memory it is in.
+    pub vfork_of: u32,
     /// 1 until the kernel thread is gone: its stack must not be used again before.
     pub kernel_alive: AtomicU32,
     /// What the stubs for `xsavec` work with.
@@ -212,7 +212,8 @@ impl Baton {
         self.word.store(1, Ordering::Relaxed);
     }
 
-    fn acquire(&self) {
+    /// Calls `waiting` about once a second.
+    fn acquire(&self, waiting: impl Fn()) {
         if self
             .word
             .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed)
@@ -224,6 +225,7 @@ impl Baton {
         slot.baton_waiters.fetch_add(1, Ordering::Relaxed);
         while self.word.swap(2, Ordering::Acquire) != 0 {
             sys::futex_wait(&self.word, 2, 1000);
+            waiting();
         }
         slot.baton_waiters.fetch_sub(1, Ordering::Relaxed);
     }
@@ -243,13 +245,47 @@ pub fn release_baton() {
 
 /// Waits for the turn of `t` and logs that it runs from here (recording).
 pub fn acquire_baton(t: &mut Thread) {
-    process().baton.acquire();
+    process().baton.acquire(|| end_orphan(t));
     let p = process();
     if p.running != t.index {
         p.running = t.index;
         log::switch(t.index, t.tid);
     }
     log::slot().running.store(t.tid, Ordering::Relaxed);
+}
+
+/// Ends a vfork child whose process is gone: it has no log, and may wait for the baton of
+/// a thread that was killed.
+pub fn end_orphan(t: &Thread) {
+    const WHY: &str = "orch: a child of vfork ran on when its parent, in whose recording it \
+        was, had been killed: it was ended\n";
+    if t.life == Life::Vfork && call(nr::GETPPID, &[]) != i64::from(t.vfork_of) {
+        call(nr::WRITE, &[2, WHY.as_ptr() as u64, WHY.len() as u64]);
+        sys::exit_group(128 + 9);
+    }
+}
+
+/// Before the whole process ends: vfork children, which would go on, call execve or exit
+/// first. Not if they wait for just that.
+pub fn outlive_vfork_children(t: &mut Thread) {
+    const LONGEST: u32 = 2000;
+    if t.life == Life::Vfork {
+        return;
+    }
+    if !log::recording() {
+        follow_switches(t);
+        return;
+    }
+    for _ in 0..LONGEST {
+        let p = process();
+        let lives = |i: usize| p.mapped[i] && get(i as u32).life == Life::Vfork;
+        if !(0..MAX).any(lives) {
+            return;
+        }
+        release_baton();
+        sys::futex_wait(&AtomicU32::new(0), 0, 1);
+        acquire_baton(t);
+    }
 }
 
 /// At a safe point: lets a waiting thread have its turn. A vfork child does so only where it

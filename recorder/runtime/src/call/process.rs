@@ -159,11 +159,11 @@ fn child_of(t: &Thread, index: u32, life: Life, w: &Wish) -> Option<&'static mut
     child.mask = t.mask;
     (child.keyed, child.program_pkru, child.grant) = (t.keyed, t.program_pkru, t.grant);
     child.life = life;
-    child.vfork_parent = t.index;
     if w.flags & flag::CHILD_CLEARTID != 0 {
         child.clear_tid = w.child_tid;
     }
     if life == Life::Vfork {
+        child.vfork_of = call(nr::GETPID, &[]) as u32;
         child.altstack = t.altstack;
     }
     Some(child)
@@ -550,6 +550,7 @@ fn exit(t: &mut Thread, c: &Call, args: &[u64; 6], last: bool) -> Outcome {
         }
     }
     if last {
+        thread::outlive_vfork_children(t);
         log_exit(
             t,
             c,
