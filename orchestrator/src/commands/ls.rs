@@ -88,12 +88,9 @@ fn header(out: &mut Output, session: &Session) -> io::Result<()> {
     let command = cut(&command, output::width().unwrap_or(usize::MAX));
     writeln!(out, "{}", out.style(Style::Bold, &command))?;
     write!(out, "{}", output::date(meta.started))?;
-    if let Some(end) = meta.ended {
-        write!(
-            out,
-            ", took {}",
-            output::duration(end.saturating_sub(meta.started))
-        )?;
+    if let Some(time) = meta.lasted() {
+        let nanos = time.as_nanos().try_into().unwrap_or(u64::MAX);
+        write!(out, ", took {}", output::duration(nanos))?;
     }
     match meta.exit_status {
         Some(code @ 129..=192) => {

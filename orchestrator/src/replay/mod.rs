@@ -81,10 +81,14 @@ struct Replayer<'a> {
     running: HashMap<u32, Running>,
     hosts: Vec<Pid>,
     reports: Vec<Report>,
+    /// How long a replay may compute without an event.
+    patience: Duration,
 }
 
-/// A replay that consumes nothing for this long hangs.
+/// A replay that consumes nothing for this long hangs, unless it computes.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How many times a loop may be slower where replay looks for a place in it.
+const SLOWER: u32 = 50;
 
 /// Replays `only` that recording, or all; `progress` hears how many are done.
 ///
@@ -114,12 +118,20 @@ pub fn check(
         running: HashMap::new(),
         hosts: Vec::new(),
         reports: Vec::new(),
+        patience: PATIENCE + SLOWER * session.meta().lasted().unwrap_or(PATIENCE),
     };
     let result = r.run(&mut |done| progress(done, total));
     r.end_all();
     result?;
     r.reports.sort_by_key(|r| r.recording.0);
     Ok(r.reports)
+}
+
+/// Whether the process is running now, by proc_pid_stat(5).
+fn computes(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, s)| s.starts_with('R'))
 }
 
 impl Replayer<'_> {
@@ -311,16 +323,19 @@ impl Replayer<'_> {
             let at = slot.tail.load(Ordering::Relaxed) + slot.progress.load(Ordering::Relaxed);
             if at != r.moved.0 {
                 r.moved = (at, now);
-            } else if now - r.moved.1 > PATIENCE {
-                stuck.push(index);
+                continue;
+            }
+            let still = now - r.moved.1;
+            if still > self.patience || still > PATIENCE && !computes(r.pid) {
+                stuck.push((index, still));
             }
         }
-        for index in stuck {
+        for (index, still) in stuck {
             if let Some(mut r) = self.running.remove(&index) {
                 let _ = kill(Pid::from_raw(r.pid), Signal::SIGKILL);
                 r.feeder.stop();
                 self.arena.release(index);
-                let text = format!("no progress for {} seconds; ended", PATIENCE.as_secs());
+                let text = format!("no progress for {} seconds; ended", still.as_secs());
                 self.report(r.recording, Verdict::Broken(text));
             }
         }

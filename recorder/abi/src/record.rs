@@ -278,6 +278,9 @@ pub struct Signal {
     pub fault: u32,
     /// 1: no handler, the process dies of it.
     pub fatal: u32,
+    /// Of a fault: the processor's error code (SDM vol. 3, 7.13), which for a page fault says
+    /// whether the kernel happened to have the page.
+    pub error: u64,
 }
 
 /// Payload of [`Kind::Insn`].

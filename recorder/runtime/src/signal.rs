@@ -133,7 +133,10 @@ mod sig {
     pub const SYS: u32 = 31;
 }
 
+/// `trapno` of a page fault (SDM vol. 3, 7.15).
+const PAGE_FAULT: u64 = 14;
 const SIG_DFL: u64 = 0;
+const SIG_IGN: u64 = 1;
 const SA_ONSTACK: u64 = 0x0800_0000;
 const SA_RESTART: u64 = 0x1000_0000;
 const SA_NODEFER: u64 = 0x4000_0000;
@@ -147,6 +150,9 @@ const SS_AUTODISARM: u64 = 1 << 31;
 
 /// Signals that the runtime itself needs unblocked.
 pub const NEVER_BLOCKED: u64 = bit(sig::SYS) | bit(sig::SEGV) | bit(sig::TRAP) | bit(sig::BUS);
+
+/// The same, as [`Thread::held`] has them.
+pub const HELD: [u32; 4] = [sig::SYS, sig::SEGV, sig::TRAP, sig::BUS];
 
 const fn bit(signal: u32) -> u64 {
     1 << (signal - 1)
@@ -331,18 +337,7 @@ pub extern "C" fn on_sigsys(_: i32, info: &Info, c: &mut Context) {
     const SYS_SECCOMP: i32 = 1;
     let t = thread::current();
     if info.code != SYS_SECCOMP {
-        let action = process().own.actions[sig::SYS as usize - 1];
-        if action.handler == 1 || !log::recording() {
-            return;
-        }
-        if t.mask & bit(sig::SYS) != 0 {
-            // SAFETY: the kernel's siginfo_t has 128 bytes.
-            t.held = Some(unsafe { core::ptr::from_ref(info).cast::<[u64; 16]>().read() });
-        } else if action.caught() {
-            on_signal(sig::SYS, info, c);
-        } else {
-            die_of(sig::SYS);
-        }
+        sent(t, sig::SYS, info, c);
         return;
     }
     t.regs = c.regs;
@@ -371,12 +366,35 @@ pub extern "C" fn on_signal(signal: u32, info: &Info, c: &mut Context) {
     log::slot().signal_waits.store(1, Ordering::Relaxed);
 }
 
+/// Sent by kill(2) and friends, not raised by an instruction. What the runtime never blocks
+/// waits here while the program does.
+fn sent(t: &mut Thread, signal: u32, info: &Info, c: &mut Context) {
+    let action = process().own.actions[signal as usize - 1];
+    if action.handler == SIG_IGN || !log::recording() {
+        return;
+    }
+    if t.mask & bit(signal) != 0 {
+        // SAFETY: the kernel's siginfo_t has 128 bytes.
+        let info = unsafe { core::ptr::from_ref(info).cast::<[u64; 16]>().read() };
+        if let Some(n) = HELD.iter().position(|&s| s == signal) {
+            t.held[n] = Some(info);
+        }
+        // A call that it interrupts goes on.
+        t.kicked = 1;
+    } else if action.caught() {
+        on_signal(signal, info, c);
+    } else {
+        die_of(signal);
+    }
+}
+
 fn catch(t: &mut Thread, signal: u32, info: &Info, c: &mut Context, fault: u32) {
     // SAFETY: the kernel's siginfo_t has 128 bytes.
     let info = unsafe { core::ptr::from_ref(info).cast::<[u64; 16]>().read() };
-    // Of a signal from outside the kernel leaves here what some earlier fault left.
+    // What is not of this fault the kernel leaves as some earlier one has set it.
+    let cr2 = if c.trapno == PAGE_FAULT { c.cr2 } else { 0 };
     let (err, trapno, cr2) = if fault != 0 {
-        (c.err, c.trapno, c.cr2)
+        (c.err, c.trapno, cr2)
     } else {
         (0, 0, 0)
     };
@@ -400,16 +418,9 @@ pub extern "C" fn on_fault(signal: u32, info: &Info, c: &mut Context) {
         return;
     }
     if info.code <= 0 {
-        // Sent by kill(2) and friends, not raised by an instruction.
-        let action = process().own.actions[signal as usize - 1];
-        if action.caught() {
-            on_signal(signal, info, c);
-        } else if action.handler == 0 {
-            die_of(signal);
-        }
+        sent(t, signal, info, c);
         return;
     }
-    const PAGE_FAULT: u64 = 14;
     // Bit 1 of a page fault's error code.
     const WRITE: u64 = 2;
     let ip = c.regs.rip;
@@ -517,15 +528,21 @@ fn send_to_self(signal: u32) {
 
 /// The pending signals that the kernel does not know of.
 pub fn held(t: &Thread) -> u64 {
-    if t.held.is_some() { bit(sig::SYS) } else { 0 }
+    let held = HELD.iter().zip(&t.held).filter(|(_, info)| info.is_some());
+    held.map(|(&signal, _)| bit(signal)).sum()
 }
 
 /// Recording: delivers the caught signal; false if there is none.
 pub fn deliver_pending(t: &mut Thread) -> bool {
-    if t.held.is_some() && t.caught == 0 && t.mask & bit(sig::SYS) == 0 {
-        let info = t.held.take().unwrap_or_default();
+    let mask = t.mask;
+    let waiting = HELD.iter().zip(&mut t.held);
+    let mut due = waiting.filter(|(signal, info)| info.is_some() && mask & bit(**signal) == 0);
+    if t.caught == 0
+        && let Some((&number, info)) = due.next()
+    {
+        let info = info.take().unwrap_or_default();
         t.pending = PendingSignal {
-            number: sig::SYS,
+            number,
             fault: 0,
             err: 0,
             trapno: 0,
@@ -590,7 +607,7 @@ fn read_signal(t: &mut Thread) -> PendingSignal {
     PendingSignal {
         number: u32::from(head.aux),
         fault: recorded.fault,
-        err: 0,
+        err: recorded.error,
         trapno: 0,
         cr2: 0,
         info,
@@ -631,7 +648,7 @@ pub fn deliver_fault(t: &mut Thread) {
                 format_args!("signal {} here", pending.number),
             );
         }
-        pending.info = recorded.info;
+        (pending.info, pending.err) = (recorded.info, recorded.err);
     } else {
         write_signal(t, &pending, fatal);
     }
@@ -661,6 +678,7 @@ fn write_signal(t: &Thread, p: &PendingSignal, fatal: bool) {
         sp: t.regs.rsp,
         fault: p.fault,
         fatal: u32::from(fatal),
+        error: p.err,
     };
     log::write(
         Kind::Signal,

@@ -85,8 +85,8 @@ pub struct Thread {
     pub has_scratch: bool,
     /// So many bytes of memory for what is too long for that are mapped.
     pub bulk: u64,
-    /// A SIGSYS that somebody sent and that the program has blocked.
-    pub held: Option<[u64; 16]>,
+    /// What somebody sent of `signal::HELD` while the program blocks it.
+    pub held: [Option<[u64; 16]>; 4],
     /// Index in the process.
     pub index: u32,
     /// Kernel thread id, as recorded.

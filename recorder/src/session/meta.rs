@@ -5,7 +5,7 @@ use crate::cpuid;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Version of the session directory's layout that is written and read.
 pub const FORMAT: u32 = 1;
@@ -84,6 +84,13 @@ pub struct Refused {
 }
 
 impl Meta {
+    /// How long the recording took; `None` if it goes on, or orch was killed.
+    #[must_use]
+    pub fn lasted(&self) -> Option<Duration> {
+        let end = self.ended?;
+        Some(Duration::from_nanos(end.saturating_sub(self.started)))
+    }
+
     /// For a session that this process starts to record now.
     #[must_use]
     pub fn now(command: Vec<String>, cwd: PathBuf, env: Vec<String>) -> Self {

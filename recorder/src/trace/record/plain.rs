@@ -107,7 +107,7 @@ plain! {
     Syscall { ip: u64, result: i64, args: [u64; 6], in_hash: u64 }
     Chunk { addr: u64, len: u32, outgoing: u32 }
     Switch { thread: u32, tid: u32 }
-    Signal { ip: u64, sp: u64, fault: u32, fatal: u32 }
+    Signal { ip: u64, sp: u64, fault: u32, fatal: u32, error: u64 }
     Insn { ip: u64, tsc: u64, aux: u64 }
     Spawn { what: u32, child: u32 }
     Exit { status: i32, whole: u32, memory: Digest }
