@@ -128,6 +128,8 @@ const MEMORY: &str = "ORCH_CHECKPOINT_MEMORY";
 const MAX_CHECKPOINTS: usize = 24;
 /// The time of replay between two of them.
 const INTERVAL: Duration = Duration::from_millis(300);
+/// A way that took longer is not to be gone again to come to its neighbourhood.
+const NEAR: Duration = Duration::from_millis(30);
 /// On a long way the process stops this often, to see whether it is time for one.
 const HOPS: u64 = 64;
 
@@ -242,7 +244,14 @@ impl Travel {
     /// Goes to a position.
     pub fn go_to(&mut self, position: &Position) -> Result<()> {
         let instant = self.instant(position)?;
-        self.go(instant)
+        let (at, since) = (instant.at, Clock::now());
+        let is_event = instant.legs.is_empty();
+        self.go(instant)?;
+        // Who went there looks around next.
+        if is_event && self.process.place() == Place::Event && since.elapsed() > NEAR {
+            self.keep(at)?;
+        }
+        Ok(())
     }
 
     /// The instant that a position means.
