@@ -2,6 +2,7 @@
 //! mapped, who accessed them, and what is needed to name the code that did.
 
 use crate::access::Site;
+use orch_abi::record::Object;
 use orch_recorder::trace::{RecordingId, Tick};
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +59,28 @@ pub struct ObjectInfo {
     pub size: u64,
     /// Who accessed it how much.
     pub traffic: Vec<Traffic>,
+}
+
+impl ObjectInfo {
+    /// An object that only its number is known of.
+    #[must_use]
+    pub const fn new(id: u64) -> Self {
+        Self {
+            id,
+            what: 0,
+            dev: 0,
+            ino: 0,
+            name: String::new(),
+            size: 0,
+            traffic: Vec::new(),
+        }
+    }
+
+    /// Takes over what a record says of it.
+    pub fn describe(&mut self, object: &Object, name: &[u8]) {
+        (self.what, self.dev, self.ino) = (object.what, object.dev, object.ino);
+        self.name = String::from_utf8_lossy(name).into_owned();
+    }
 }
 
 /// What one recording did to one object.

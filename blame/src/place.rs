@@ -2,8 +2,10 @@
 //! `/dev/shm/q+0x40`, `p3:SYMBOL+8`.
 
 mod memory;
+mod shared;
 
 pub use memory::{Mapping, Memory};
+pub use shared::shared;
 
 use crate::catalog::{Catalog, ViewChange};
 use crate::objects;

@@ -1,7 +1,7 @@
 //! Recording files: what is written is read, from any place, finished or cut
 //! off anywhere; damage is an error and stays where it is.
 
-use orch_abi::record::{Ended, Exit, Signal, Spawn, Start, Syscall, ended};
+use orch_abi::record::{Ended, Exit, Signal, Spawn, Start, Syscall, View, ended};
 use orch_recorder::trace::record::build;
 use orch_recorder::trace::{
     End, Origin, Rare, RecordingId, RecordingReader, RecordingWriter, Tick, TraceError,
@@ -142,6 +142,7 @@ fn what_is_rare_is_noted() {
     records.insert(1234, signal(5));
     records.insert(2345, mmap(6));
     records.insert(2346, signal(7));
+    records.insert(2800, build::view(8, &View::default()));
     let expected = |which: fn(&Rare) -> &[u32], path: &Path| {
         let reader = RecordingReader::open(path).unwrap();
         reader.blocks_with(which)
@@ -150,9 +151,15 @@ fn what_is_rare_is_noted() {
     assert_eq!(expected(|r| &r.signals, &file.path), [12, 23]);
     assert_eq!(expected(|r| &r.maps, &file.path), [0, 23]);
     assert_eq!(expected(|_| &[0, 7, 1 << 30], &file.path), [0, 7]);
+    let shared = |path: &Path| {
+        let reader = RecordingReader::open(path).unwrap();
+        reader.noted_blocks(|r| r.shared.as_deref())
+    };
+    assert_eq!(shared(&file.path), Some(vec![28]));
     let file = write(&records, 100, false);
     let all = RecordingReader::open(&file.path).unwrap().blocks_len();
     assert_eq!(expected(|r| &r.signals, &file.path).len(), all);
+    assert_eq!(shared(&file.path), None);
     let mut writer = RecordingWriter::resume(&file.path).unwrap().unwrap();
     writer.finish().unwrap();
     assert_eq!(expected(|r| &r.signals, &file.path), [12, 23]);

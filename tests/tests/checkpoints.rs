@@ -37,6 +37,11 @@ fn files(place: &Place) -> Result<Vec<PathBuf>> {
     paths.collect()
 }
 
+fn name(file: &Path) -> &str {
+    let name = file.file_name().and_then(|name| name.to_str());
+    name.unwrap_or_default()
+}
+
 /// From now on it shows when one is used.
 fn make_old(files: &[PathBuf]) -> Result<()> {
     for file in files {
@@ -66,6 +71,52 @@ fn walk(place: &Place) -> Result<()> {
         make_old(&saved)?;
     }
     Ok(())
+}
+
+/// A check of the whole recording leaves some, and from them all is as from the start: also of
+/// processes that fork later, which a check follows.
+fn after_a_check(place: &Place) -> Result<()> {
+    let fresh = digests(place, "ORCH_CHECKPOINTS", "0")?;
+    let checked = orch(place, true, &["replay", "--check"])?;
+    ensure!(checked.contains("all as recorded"), "{checked}");
+    let left = files(place)?;
+    ensure!(!left.is_empty(), "nothing was left");
+    make_old(&left)?;
+    // Uses those that there are, and makes none.
+    let again = digests(place, "ORCH_CHECKPOINT_AFTER", "1000000")?;
+    ensure!(fresh == again, "{fresh}\n{again}");
+    let used = left.iter().any(|file| !is_old(file));
+    ensure!(used, "replayed from the start");
+    Ok(())
+}
+
+fn digests(place: &Place, variable: &str, value: &str) -> Result<String> {
+    let mut command = place.command(place.orch());
+    command.arg("-s").arg(place.session());
+    command.args(["walk", "-v", "-n", "4", "--steps", "20"]);
+    let outcome = run::run(command.env(variable, value), LIMIT)?;
+    ensure!(outcome.code() == Some(0), "{outcome}");
+    Ok(outcome.stdout)
+}
+
+#[test]
+fn left_with_threads() -> Result<()> {
+    after_a_check(&fixture::recorded("threads/sync.c", "sync", &["-pthread".to_owned()])?.0)
+}
+
+#[test]
+fn left_with_signals_and_forks() -> Result<()> {
+    after_a_check(&fixture::recorded("signals/handlers.c", "handlers", &[])?.0)
+}
+
+#[test]
+fn left_with_shared_memory() -> Result<()> {
+    after_a_check(&fixture::recorded("memory/shared.c", "shared", &["-pthread".to_owned()])?.0)
+}
+
+#[test]
+fn left_with_memory_that_children_do_not_get() -> Result<()> {
+    after_a_check(&fixture::recorded("memory/fork_advice.c", "fork_advice", &[])?.0)
 }
 
 #[test]
@@ -113,6 +164,47 @@ with multiprocessing.get_context('fork').Pool(2) as pool:
         let used = files(&place)?.iter().any(|file| !is_old(file));
         ensure!(used, "{position}: replayed from the start");
     }
+    Ok(())
+}
+
+/// A child begins where its parent was saved before the fork, not where that began.
+#[test]
+fn a_parents_is_on_the_way_to_its_child() -> Result<()> {
+    let place = Place::new(User::Ordinary)?;
+    let script = "\
+import os
+for n in range(2000):
+    os.getppid()
+if os.fork() == 0:
+    if os.fork() == 0:
+        print('grandchild')
+    else:
+        os.wait()
+else:
+    os.wait()";
+    let recorded = run::run(&mut place.record(&["python3", "-c", script]), LIMIT)?;
+    ensure!(recorded.code() == Some(0), "{recorded}");
+    let fresh = digests(&place, "ORCH_CHECKPOINTS", "0")?;
+    inspect(&place, true, "p1@50%")?;
+    let mut parents = files(&place)?;
+    for file in parents.extract_if(.., |f| !name(f).starts_with("p1-") || name(f) == "p1-0-0") {
+        fs::remove_file(file)?;
+    }
+    ensure!(!parents.is_empty(), "nothing was saved");
+    for child in ["p2", "p3"] {
+        make_old(&parents)?;
+        let there = inspect(&place, false, &format!("{child}@50%"))?;
+        let mut command = place.command(place.orch());
+        command.arg("-s").arg(place.session());
+        command.args(["inspect", &format!("{child}@50%"), "--regs", "--backtrace"]);
+        command.args(["--threads", "--mem", "$rsp:256"]);
+        let outcome = run::run(command.env("ORCH_CHECKPOINT_AFTER", "1000000"), LIMIT)?;
+        ensure!(outcome.stdout == there, "{outcome}\n{there}");
+        let used = parents.iter().any(|file| !is_old(file));
+        ensure!(used, "{child}: replayed from the start");
+    }
+    let again = digests(&place, "ORCH_CHECKPOINT_AFTER", "1000000")?;
+    ensure!(fresh == again, "{fresh}\n{again}");
     Ok(())
 }
 

@@ -136,3 +136,24 @@ fn variables_are_what_the_source_says() -> Result<()> {
     }
     Ok(())
 }
+
+/// Names of shared memory are the same where an index of its accesses is there; without one,
+/// none is made for them.
+#[test]
+fn shared_memory_has_its_names_without_an_index() -> Result<()> {
+    let (place, _) = fixture::recorded("memory/shared.c", "shared", &["-pthread".to_owned()])?;
+    let maps = || -> Result<Vec<String>> {
+        let positions = ["p1@start", "p1@50%", "p1@end", "p2@50%", "p2@end", "p3@80%"];
+        let shown = positions.map(|p| place.read(&["inspect", "--maps", "--regs", p], LIMIT));
+        let shown = shown.into_iter().map(|outcome| Ok(outcome?.stdout));
+        shown.collect()
+    };
+    let fresh = maps()?;
+    let index = place.session().join("blame.index");
+    ensure!(!index.exists(), "an index was made");
+    ensure!(fresh[3].contains("anon:1+0x0"), "{}", fresh[3]);
+    let made = place.read(&["shm"], LIMIT)?;
+    ensure!(index.exists(), "{made}");
+    ensure!(maps()? == fresh);
+    Ok(())
+}

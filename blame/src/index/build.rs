@@ -155,15 +155,8 @@ impl Builder {
     }
 
     fn info(&mut self, id: u64) -> &mut ObjectInfo {
-        self.objects.entry(id).or_insert_with(|| ObjectInfo {
-            id,
-            what: 0,
-            dev: 0,
-            ino: 0,
-            name: String::new(),
-            size: 0,
-            traffic: Vec::new(),
-        })
+        let new = || ObjectInfo::new(id);
+        self.objects.entry(id).or_insert_with(new)
     }
 
     fn count(&mut self, seen: &Seen<'_>) {
@@ -288,9 +281,7 @@ impl Sink for Builder {
     type Error = io::Error;
 
     fn object(&mut self, object: &Object, name: &[u8]) {
-        let info = self.info(object.id);
-        (info.what, info.dev, info.ino) = (object.what, object.dev, object.ino);
-        info.name = String::from_utf8_lossy(name).into_owned();
+        self.info(object.id).describe(object, name);
     }
 
     fn view(&mut self, view: ViewChange) {

@@ -26,8 +26,9 @@ Examples:
   orch replay --json | jq -r 'select(.verdict != \"matched\") | .recording'
 
 Each process runs again by itself, with what it once got from outside taken
-from its recording, and everything that it does is compared. The exit code is
-0 if all was as recorded, 1 if something differed, 2 for wrong usage.")]
+from its recording, and everything that it does is compared. On the way it leaves
+checkpoints: whoever looks at a long recording later gets everywhere quickly. The
+exit code is 0 if all was as recorded, 1 if something differed, 2 for wrong usage.")]
 pub struct Args {
     /// Replay this recording only (p3).
     #[arg(short, long, value_name = "P")]

@@ -9,6 +9,7 @@ use orch_recorder::trace::{RecordingId, Tick};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
+use xxhash_rust::xxh3::xxh3_64;
 
 #[derive(Debug, Parser)]
 #[command(after_help = "\
@@ -27,7 +28,7 @@ pub struct Args {
     /// What the choice of places begins with.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Tell each place.
+    /// Tell each place, and a digest of registers and memory there and on the way.
     #[arg(short, long)]
     verbose: bool,
 }
@@ -53,18 +54,22 @@ pub fn run(session: Option<&Path>, args: &Args) -> Result<ExitCode> {
             if args.verbose {
                 println!("{id}@{tick}, {steps} steps on");
             }
-            walk(&mut travel, Tick(tick), steps, &mut random)
+            let digest = walk(&mut travel, Tick(tick), steps, &mut random)
                 .with_context(|| format!("{id}@{tick}, {steps} steps on"))?;
+            if args.verbose {
+                println!("{digest:016x}");
+            }
         }
         println!("{id}: {} places, the same by all ways", args.number);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// From an event forwards, and back, and there again from the start.
-fn walk(travel: &mut Travel, tick: Tick, steps: u64, random: &mut Random) -> Result<()> {
+/// From an event forwards, and back, and there again from the start; a digest of all that
+/// was there.
+fn walk(travel: &mut Travel, tick: Tick, steps: u64, random: &mut Random) -> Result<u64> {
     let Some(from) = travel.event_at(tick)? else {
-        return Ok(());
+        return Ok(0);
     };
     travel.go(from)?;
     let mut seen: Vec<(Instant, State)> = vec![(travel.here().clone(), travel.state()?)];
@@ -99,7 +104,7 @@ fn walk(travel: &mut Travel, tick: Tick, steps: u64, random: &mut Random) -> Res
         back_to_breakpoint(travel, &seen, random)?;
         back_to_change(travel, &seen, &stack, &words, random)?;
     }
-    Ok(())
+    Ok(xxh3_64(format!("{seen:?}").as_bytes()))
 }
 
 /// From the last place back to where the program was last at an address.

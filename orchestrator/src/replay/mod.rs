@@ -7,6 +7,7 @@ pub mod plan;
 pub mod requests;
 
 use crate::supervisor::watch;
+use crate::travel::Along;
 use anyhow::Result;
 use feeder::Feeder;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -83,6 +84,8 @@ struct Replayer<'a> {
     reports: Vec<Report>,
     /// How long a replay may compute without an event.
     patience: Duration,
+    /// Checkpoints for who wants to look at a recording later.
+    along: Option<Along>,
 }
 
 /// A replay that consumes nothing for this long hangs, unless it computes.
@@ -119,8 +122,13 @@ pub fn check(
         hosts: Vec::new(),
         reports: Vec::new(),
         patience: PATIENCE + SLOWER * session.meta().lasted().unwrap_or(PATIENCE),
+        // With other code in it, a process would not be the one that is to be looked at.
+        along: (!no_patch).then(|| Along::new(Arc::new(session.clone()), arena)),
     };
     let result = r.run(&mut |done| progress(done, total));
+    if let Some(along) = &mut r.along {
+        along.finish();
+    }
     r.end_all();
     result?;
     r.reports.sort_by_key(|r| r.recording.0);
@@ -166,6 +174,9 @@ impl Replayer<'_> {
     }
 
     fn watch(&mut self, index: u32, recording: RecordingId, pid: i32) {
+        if let Some(along) = &mut self.along {
+            along.begin(index, recording);
+        }
         let feeder = Feeder::start(self.session, &self.arena, index, recording, 0);
         let running = Running {
             recording,
@@ -175,6 +186,15 @@ impl Replayer<'_> {
             moved: (0, Instant::now()),
         };
         self.running.insert(index, running);
+    }
+
+    /// What replays in slot `index`, which ends there.
+    fn unwatch(&mut self, index: u32) -> Option<Running> {
+        let running = self.running.remove(&index);
+        if let Some(along) = &mut self.along {
+            along.end(index);
+        }
+        running
     }
 
     fn any_active(&self) -> bool {
@@ -188,6 +208,12 @@ impl Replayer<'_> {
         for index in 0..used {
             let arena = Arc::clone(&self.arena);
             let slot = arena.slot(index);
+            if let Some(along) = &mut self.along {
+                if along.owns(index) {
+                    continue;
+                }
+                busy |= along.look(index);
+            }
             let life = slot.state.load(Ordering::Acquire);
             if life == state::ACTIVE && !self.running.contains_key(&index) {
                 let recording = RecordingId(slot.recording.load(Ordering::Relaxed));
@@ -216,7 +242,8 @@ impl Replayer<'_> {
         let slot = self.arena.slot(index);
         let recording =
             RecordingId(u32::try_from(slot.args[0].load(Ordering::Relaxed)).unwrap_or(0));
-        if let Some(mut running) = self.running.remove(&index) {
+        if let Some(mut running) = self.unwatch(index) {
+            let slot = self.arena.slot(index);
             running.feeder.stop();
             slot.recording.store(recording.0, Ordering::Relaxed);
             slot.head.store(0, Ordering::Relaxed);
@@ -228,11 +255,11 @@ impl Replayer<'_> {
     }
 
     fn finish(&mut self, index: u32) {
-        let slot = self.arena.slot(index);
-        let Some(mut running) = self.running.remove(&index) else {
+        let Some(mut running) = self.unwatch(index) else {
             self.arena.release(index);
             return;
         };
+        let slot = self.arena.slot(index);
         running.feeder.stop();
         let message = self.arena.message(index);
         let d = &slot.divergence;
@@ -331,7 +358,7 @@ impl Replayer<'_> {
             }
         }
         for (index, still) in stuck {
-            if let Some(mut r) = self.running.remove(&index) {
+            if let Some(mut r) = self.unwatch(index) {
                 let _ = kill(Pid::from_raw(r.pid), Signal::SIGKILL);
                 r.feeder.stop();
                 self.arena.release(index);

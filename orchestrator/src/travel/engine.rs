@@ -16,7 +16,7 @@ use orch_abi::stop::command;
 use orch_recorder::arena::Arena;
 use orch_recorder::limit;
 use orch_recorder::session::Session;
-use orch_recorder::trace::{RecordingId, Tick};
+use orch_recorder::trace::{Origin, RecordingId, Tick};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -128,6 +128,8 @@ const MEMORY: &str = "ORCH_CHECKPOINT_MEMORY";
 const MAX_CHECKPOINTS: usize = 24;
 /// The time of replay between two of them.
 const INTERVAL: Duration = Duration::from_millis(300);
+/// A way that took longer is not to be gone again to come to its neighbourhood.
+const NEAR: Duration = Duration::from_millis(30);
 /// On a long way the process stops this often, to see whether it is time for one.
 const HOPS: u64 = 64;
 
@@ -242,7 +244,14 @@ impl Travel {
     /// Goes to a position.
     pub fn go_to(&mut self, position: &Position) -> Result<()> {
         let instant = self.instant(position)?;
-        self.go(instant)
+        let (at, since) = (instant.at, Clock::now());
+        let is_event = instant.legs.is_empty();
+        self.go(instant)?;
+        // Who went there looks around next.
+        if is_event && self.process.place() == Place::Event && since.elapsed() > NEAR {
+            self.keep(at)?;
+        }
+        Ok(())
     }
 
     /// The instant that a position means.
@@ -616,26 +625,16 @@ impl Drop for Travel {
 /// Starts the process, and takes it to where its recording starts: that of a forked
 /// child does where its parent has come to.
 fn first(begin: Begin<'_>, saved: &mut Store, root: RecordingId) -> Result<Process> {
-    let recording = begin.recording;
     if let Some(start) = saved.start()
         && let Some(process) = saved.restore(start, begin)?
     {
         return Ok(process);
     }
     let since = Clock::now();
-    let started = host::start(begin.arena, root, |slot| {
-        slot.stop.recording.store(recording.0, Ordering::Relaxed);
-        slot.stop.at.store(1, Ordering::Relaxed);
-    })?;
-    let mut process = Process::begin(begin, started)?;
-    process.feed(root, 0);
-    match process.wait_for_event() {
-        Ok(()) => {}
-        Err(e) => match e.downcast_ref() {
-            Some(TravelError::End) => bail!("{recording} has no instant to stop at"),
-            _ => return Err(e),
-        },
-    }
+    let mut process = match from_ancestor(begin)? {
+        Some(process) => process,
+        None => from_root(begin, root)?,
+    };
     if saved.is_long(since.elapsed())
         && let Some(index) = begin.arena.claim()
     {
@@ -643,4 +642,46 @@ fn first(begin: Begin<'_>, saved: &mut Store, root: RecordingId) -> Result<Proce
         saved.save(copy, 0)?;
     }
     Ok(process)
+}
+
+fn from_root(begin: Begin<'_>, root: RecordingId) -> Result<Process> {
+    let recording = begin.recording;
+    let started = host::start(begin.arena, root, |slot| {
+        slot.stop.recording.store(recording.0, Ordering::Relaxed);
+        slot.stop.at.store(1, Ordering::Relaxed);
+    })?;
+    let mut process = Process::begin(begin, started)?;
+    process.feed(root, 0);
+    match process.wait_for_event() {
+        Ok(()) => Ok(process),
+        Err(e) => match e.downcast_ref() {
+            Some(TravelError::End) => bail!("{recording} has no instant to stop at"),
+            _ => Err(e),
+        },
+    }
+}
+
+/// Where a parent, or its parent, was saved on its way to the fork.
+fn from_ancestor(begin: Begin<'_>) -> Result<Option<Process>> {
+    let mut child = begin.recording;
+    while let Some(Origin::Fork { parent, tick, .. }) = begin.session.summary(child)?.origin {
+        let mut saved = Store::of(begin.session, parent);
+        let fork = event::at_tick(begin.session, parent, tick)?;
+        let spot = fork.and_then(|fork| saved.before(fork.offset));
+        let of_parent = Begin {
+            recording: parent,
+            ..begin
+        };
+        if let Some(spot) = spot
+            && let Some(mut process) = saved.restore(spot, of_parent)?
+        {
+            return match process.go_into(begin.recording) {
+                Ok(()) => Ok(Some(process)),
+                Err(e) if matches!(e.downcast_ref(), Some(TravelError::Interrupted)) => Err(e),
+                Err(_) => Ok(None),
+            };
+        }
+        child = parent;
+    }
+    Ok(None)
 }

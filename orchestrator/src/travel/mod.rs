@@ -30,6 +30,7 @@ pub use engine::{Instant, State, Travel};
 pub use hits::{Hits, Since, Wanted};
 pub use instruction::is_call;
 pub use motion::{Reason, Stops, Watch};
+pub use saved::Along;
 pub use scratch::Ran;
 pub use xstate::{Component, Xstate};
 

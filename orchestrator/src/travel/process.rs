@@ -44,6 +44,43 @@ pub struct Process {
     interrupt: Arc<AtomicBool>,
 }
 
+/// Sets where the process in `slot` shall stop, in `recording`: `None` for nowhere.
+pub fn stop_at(slot: &Slot, recording: RecordingId, at: Option<u64>) {
+    slot.stop.recording.store(recording.0, Ordering::Relaxed);
+    let at = at.map_or(0, |at| at + 1);
+    slot.stop.at.store(at, Ordering::Release);
+}
+
+/// Tells a process that waits at an event what to do.
+pub fn command(slot: &Slot, what: u32) {
+    slot.stop.state.store(state::RUNNING, Ordering::Relaxed);
+    slot.stop.command.store(what, Ordering::Release);
+    futex_wake(&slot.stop.command);
+}
+
+/// Has a process that waits at an event copy itself, from one slot to another, which is
+/// claimed; the copy's pid.
+pub fn duplicate(arena: &Arena, from: u32, to: u32, recording: RecordingId) -> Result<i32> {
+    let new = arena.slot(to);
+    new.recording.store(recording.0, Ordering::Relaxed);
+    let stop = &arena.slot(from).stop;
+    stop.argument.store(to.into(), Ordering::Relaxed);
+    stop.command.store(command::FORK, Ordering::Release);
+    futex_wake(&stop.command);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let seen = arena.control().doorbell.rung();
+        let made = new.state.load(Ordering::Acquire) == life::ACTIVE;
+        if made && new.stop.state.load(Ordering::Acquire) == state::STOPPED {
+            return Ok(new.pid.load(Ordering::Relaxed).cast_signed());
+        }
+        if new.state.load(Ordering::Acquire) == life::FREE || Instant::now() > deadline {
+            bail!("the replaying process cannot be copied; is there memory?");
+        }
+        arena.wait_doorbell(seen, Duration::from_millis(5));
+    }
+}
+
 /// What a process needs to begin, besides a slot and itself.
 #[derive(Clone, Copy)]
 pub struct Begin<'a> {
@@ -143,21 +180,12 @@ impl Process {
 
     /// Sets where it shall stop: `None` for nowhere.
     pub fn stop_at(&self, at: Option<u64>) {
-        let stop = &self.slot().stop;
-        stop.recording.store(self.target().0, Ordering::Relaxed);
-        stop.at.store(at.map_or(0, |at| at + 1), Ordering::Release);
-    }
-
-    fn target(&self) -> RecordingId {
-        self.recording
+        stop_at(self.slot(), self.recording, at);
     }
 
     /// Tells a process that waits at an event what to do.
     pub fn command(&self, what: u32) {
-        let stop = &self.slot().stop;
-        stop.state.store(state::RUNNING, Ordering::Relaxed);
-        stop.command.store(what, Ordering::Release);
-        futex_wake(&stop.command);
+        command(self.slot(), what);
     }
 
     /// Waits until it stands at an event, while nobody traces it.
@@ -248,31 +276,13 @@ impl Process {
         if self.attached || self.place != Place::Event {
             bail!("only a process that waits at an event can be copied");
         }
-        let new = self.arena.slot(index);
-        new.recording.store(self.recording.0, Ordering::Relaxed);
-        let stop = &self.slot().stop;
-        stop.argument.store(index.into(), Ordering::Relaxed);
-        stop.command.store(command::FORK, Ordering::Release);
-        futex_wake(&stop.command);
-        let deadline = Instant::now() + Duration::from_secs(20);
-        loop {
-            let seen = self.arena.control().doorbell.rung();
-            let made = new.state.load(Ordering::Acquire) == life::ACTIVE;
-            if made && new.stop.state.load(Ordering::Acquire) == state::STOPPED {
-                break;
-            }
-            if new.state.load(Ordering::Acquire) == life::FREE || Instant::now() > deadline {
-                bail!("the replaying process cannot be copied; is there memory?");
-            }
-            self.arena.wait_doorbell(seen, Duration::from_millis(5));
-        }
+        let pid = duplicate(&self.arena, self.index, index, self.recording)?;
         let begin = Begin {
             session: &self.session,
             arena: &self.arena,
             interrupt: &self.interrupt,
             recording: self.recording,
         };
-        let pid = new.pid.load(Ordering::Relaxed).cast_signed();
         let mut copy = Self::begin(begin, (index, pid))?;
         copy.feed(self.recording, self.offset()?);
         Ok(copy)
@@ -283,6 +293,14 @@ impl Process {
         let offset = self.offset()?;
         self.feed(self.recording, offset);
         Ok(())
+    }
+
+    /// Goes on to where `recording` starts: that of a child that it forks, or of a child's.
+    pub fn go_into(&mut self, recording: RecordingId) -> Result<()> {
+        self.recording = recording;
+        self.stop_at(Some(0));
+        self.command(command::GO);
+        self.wait_for_event()
     }
 
     // ------------------------------------------------------------- traced

@@ -4,9 +4,12 @@
 //! They are made on long ways, and only save time: one that is missing, damaged, or of
 //! another build or processor is passed over. See docs/trace-format.md.
 
+mod along;
 mod file;
 mod restore;
 mod take;
+
+pub use along::Along;
 
 use super::engine::Spot;
 use super::process::{Begin, Process};
@@ -139,20 +142,44 @@ impl Store {
         }
     }
 
+    /// Makes no more.
+    fn give_up(&mut self) {
+        self.limit = 0;
+    }
+
+    /// Whether all of the session together take half of what they may.
+    fn is_half_full(&self) -> bool {
+        let sizes = self.files().into_iter().map(|(_, len, _)| len);
+        sizes.sum::<u64>() > self.limit / 2
+    }
+
+    /// Removes every second one.
+    fn halve(&mut self) {
+        let second = self.list.iter().skip(1).step_by(2);
+        for path in second.map(|&spot| self.path(spot)).collect::<Vec<_>>() {
+            self.remove(&path);
+        }
+    }
+
     fn path(&self, Spot { at, offset }: Spot) -> PathBuf {
         self.dir.join(format!("{}-{at}-{offset}", self.recording))
     }
 
     /// Removes what was not used for longest.
     fn keep_to_limit(&mut self) {
+        for path in limit::surplus(self.files(), self.limit) {
+            self.remove(&path);
+        }
+    }
+
+    /// Those of all recordings: when each was used, its bytes, its path.
+    fn files(&self) -> Vec<(SystemTime, u64, PathBuf)> {
         let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
         let files = entries.filter_map(|e| {
             let meta = e.metadata().ok()?;
             Some((meta.modified().ok()?, meta.len(), e.path()))
         });
-        for path in limit::surplus(files.collect(), self.limit) {
-            self.remove(&path);
-        }
+        files.collect()
     }
 
     fn remove(&mut self, path: &Path) {

@@ -195,7 +195,7 @@ pub fn refuse(
         );
     } else {
         b.result = 0;
-        b = replay::expect_syscall(t, Kind::Syscall, u64::from(number as u16), &b).1;
+        b.result = replay::expect_syscall(t, Kind::Syscall, u64::from(number as u16), &b).1;
     }
     Outcome::Done(b.result)
 }
@@ -306,18 +306,12 @@ fn replay_input(t: &mut Thread, c: &Call, b: &Syscall) -> Outcome {
     if log::peek().is_some_and(|h| h.kind == Kind::Enter as u8) {
         replay::expect_syscall(t, Kind::Enter, u64::from(c.nr), b);
         thread::follow_switches(t);
-        let recorded = replay::expect_syscall(t, Kind::Syscall, u64::from(c.nr), b);
-        return if replay::restarted(&recorded.0) {
-            Outcome::Restart
-        } else {
-            Outcome::Done(recorded.1.result)
-        };
     }
-    let (head, recorded) = replay::expect_syscall(t, Kind::Syscall, u64::from(c.nr), b);
+    let (head, result) = replay::expect_syscall(t, Kind::Syscall, u64::from(c.nr), b);
     if replay::restarted(&head) {
         Outcome::Restart
     } else {
-        Outcome::Done(recorded.result)
+        Outcome::Done(result)
     }
 }
 

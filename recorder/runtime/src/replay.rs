@@ -71,8 +71,8 @@ pub fn expect_kind(t: &mut Thread, kind: Kind) -> Head {
 }
 
 /// Checks a call against the next record (of `kind`), puts the memory in
-/// place that the kernel wrote, and returns head and recorded body.
-pub fn expect_syscall(t: &mut Thread, kind: Kind, nr: u64, body: &Syscall) -> (Head, Syscall) {
+/// place that the kernel wrote, and returns head and result.
+pub fn expect_syscall(t: &mut Thread, kind: Kind, nr: u64, body: &Syscall) -> (Head, i64) {
     let head = next(t);
     if head.kind != kind as u8 {
         diverge(
@@ -92,8 +92,7 @@ pub fn expect_syscall(t: &mut Thread, kind: Kind, nr: u64, body: &Syscall) -> (H
             format_args!("another system call was recorded"),
         );
     }
-    let recorded = log::read_body(body, |recorded, what| {
-        let _ = recorded;
+    let result = log::read_body(body, |what| {
         diverge(t, kind, nr, body, format_args!("{what} differ"))
     });
     let mut left = head.len as usize - size_of::<Syscall>();
@@ -107,7 +106,7 @@ pub fn expect_syscall(t: &mut Thread, kind: Kind, nr: u64, body: &Syscall) -> (H
         log::skip_pad(u64::from(chunk.len));
         left -= size_of::<Chunk>() + pad8(chunk.len as usize);
     }
-    (head, recorded)
+    (head, result)
 }
 
 /// Writes recorded bytes, which come next in the log, to the program's memory.

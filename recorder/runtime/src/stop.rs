@@ -194,6 +194,8 @@ fn save() {
     let Some(index) = arch::picture().checked_sub(1) else {
         return;
     };
+    // Of the replay that it goes on in, which may be about other recordings.
+    process().options = log::control().options.load(Ordering::Relaxed);
     thread::adopt(thread::current());
     signal::install_again(mask);
     stand(index as u32, &from);

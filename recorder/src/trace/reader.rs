@@ -224,15 +224,16 @@ impl RecordingReader {
     /// Numbers of the blocks to read for what is rare; of all, where nobody has noted them.
     #[must_use]
     pub fn blocks_with(&self, which: impl FnOnce(&Rare) -> &[u32]) -> Vec<usize> {
-        let all = 0..self.blocks_len();
-        let rare = self.summary.as_ref().and_then(|s| s.rare.as_ref());
-        match rare {
-            Some(rare) => {
-                let numbers = which(rare).iter().map(|&n| n as usize);
-                numbers.filter(|n| all.contains(n)).collect()
-            }
-            None => all.collect(),
-        }
+        let noted = self.noted_blocks(|rare| Some(which(rare)));
+        noted.unwrap_or_else(|| (0..self.blocks_len()).collect())
+    }
+
+    /// The same; none where nobody has noted them.
+    #[must_use]
+    pub fn noted_blocks(&self, which: impl FnOnce(&Rare) -> Option<&[u32]>) -> Option<Vec<usize>> {
+        let rare = self.summary.as_ref().and_then(|s| s.rare.as_ref())?;
+        let numbers = which(rare)?.iter().map(|&n| n as usize);
+        Some(numbers.filter(|&n| n < self.blocks_len()).collect())
     }
 
     /// The recording in a few numbers. Where nobody closed it, its first and

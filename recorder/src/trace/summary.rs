@@ -32,12 +32,25 @@ pub struct Summary {
 }
 
 /// Numbers of the blocks that have records of a kind, in their order.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rare {
     /// A signal is delivered.
     pub signals: Vec<u32>,
     /// The map of the process's memory changes.
     pub maps: Vec<u32>,
+    /// Shared memory is mapped or unmapped, or has a name; unknown in older recordings.
+    #[serde(default)]
+    pub shared: Option<Vec<u32>>,
+}
+
+impl Default for Rare {
+    fn default() -> Self {
+        Self {
+            signals: Vec::new(),
+            maps: Vec::new(),
+            shared: Some(Vec::new()),
+        }
+    }
 }
 
 /// Calls that change the map of memory: mmap, munmap, brk, mremap, shmat
@@ -48,6 +61,10 @@ impl Rare {
     /// Takes note of a record in block number `block`.
     fn observe(&mut self, record: &Record<'_>, block: u32) {
         let list = match Kind::from_u8(record.head.kind) {
+            Some(Kind::Object | Kind::View) => match &mut self.shared {
+                Some(shared) => shared,
+                None => return,
+            },
             Some(Kind::Signal) => &mut self.signals,
             Some(Kind::Start | Kind::Boot | Kind::Map) => &mut self.maps,
             Some(Kind::Syscall) if MAPPING.contains(&record.head.aux) => &mut self.maps,

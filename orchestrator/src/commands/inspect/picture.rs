@@ -13,6 +13,8 @@ use crate::inspect::{Mapping, Still, Thread, known, mapping, memory};
 use crate::position::Position;
 use anyhow::Result;
 use orch_abi::record::Regs;
+use orch_blame::index::Index;
+use orch_blame::place;
 use orch_blame::symbols::Symbols;
 use orch_recorder::files::FileStore;
 use orch_recorder::session::Session;
@@ -174,9 +176,16 @@ impl Picture {
         let mut maps = still.maps()?;
         // Names of memory cost reading the recording up to here.
         if args.maps || args.regs || !args.mem.is_empty() {
-            let index = crate::commands::index::open(session)?;
             let at = (position.recording, position.tick(session)?);
-            maps = known::name(session, index.catalog(), at, maps)?;
+            maps = match place::shared(session, position.recording)? {
+                Some(catalog) if !Index::is_kept(session) => {
+                    known::name(session, &catalog, at, maps)?
+                }
+                _ => {
+                    let index = crate::commands::index::open(session)?;
+                    known::name(session, index.catalog(), at, maps)?
+                }
+            };
         }
         let extended = match args.regs && args.json && thread.running {
             true => still.extended()?,

@@ -383,9 +383,8 @@ fn again(t: &mut Thread, c: &Call, b: &Syscall) -> Outcome {
         shared = (head.aux == ACTIVE).then_some(What::File(0));
         file = Some(m);
     }
-    let (_, recorded) = replay::expect_syscall(t, Kind::Syscall, number, b);
-    let r = recorded.result;
-    let a = recorded.args;
+    let (_, r) = replay::expect_syscall(t, Kind::Syscall, number, b);
+    let a = b.args;
     let m = file.unwrap_or(Map {
         len: a[1],
         prot: a[2] as u32,

@@ -140,9 +140,7 @@ fn finish(t: &mut Thread, c: &Call, w: &Wish, mut b: Syscall, result: i64) -> i6
         log::syscall(Kind::Syscall, c.nr, 0, log::tick(), &b, &pieces);
         return result;
     }
-    replay::expect_syscall(t, Kind::Syscall, u64::from(c.nr), &b)
-        .1
-        .result
+    replay::expect_syscall(t, Kind::Syscall, u64::from(c.nr), &b).1
 }
 
 // ---------------------------------------------------------------- threads
@@ -466,11 +464,9 @@ fn exec(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
     if !log::recording() {
         replay::expect_syscall(t, Kind::Exec, number, &b);
         return match log::peek() {
-            Some(h) if h.kind == Kind::Syscall as u8 => Outcome::Done(
-                replay::expect_syscall(t, Kind::Syscall, number, &b)
-                    .1
-                    .result,
-            ),
+            Some(h) if h.kind == Kind::Syscall as u8 => {
+                Outcome::Done(replay::expect_syscall(t, Kind::Syscall, number, &b).1)
+            }
             Some(h) if h.kind == Kind::Signal as u8 => Outcome::SignalFirst,
             Some(h) if h.kind == Kind::Switch as u8 && t.life == Life::Vfork => {
                 thread::leave_context(t)

@@ -45,8 +45,8 @@ fn virtual_call(
         memory::collect_outputs(t, c, args, b.result, &mut pieces);
         log::syscall(Kind::Syscall, c.nr, 0, log::tick(), &b, &pieces);
     } else {
-        let (_, recorded) = replay::expect_syscall(t, Kind::Syscall, u64::from(c.nr), &b);
-        if recorded.result != b.result {
+        let (_, result) = replay::expect_syscall(t, Kind::Syscall, u64::from(c.nr), &b);
+        if result != b.result {
             replay::diverge(
                 t,
                 Kind::Syscall,

@@ -35,11 +35,7 @@ fn answer(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
         log::syscall(Kind::Syscall, c.nr, 0, log::tick(), &b, &pieces);
         return Outcome::Done(b.result);
     }
-    Outcome::Done(
-        replay::expect_syscall(t, Kind::Syscall, u64::from(c.nr), &b)
-            .1
-            .result,
-    )
+    Outcome::Done(replay::expect_syscall(t, Kind::Syscall, u64::from(c.nr), &b).1)
 }
 
 fn arch_prctl(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
