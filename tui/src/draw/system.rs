@@ -79,7 +79,7 @@ pub fn draw(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
             match (column, process.end) {
                 (0 | 1, _) => theme.recording(process.id),
                 (4, End::Crashed) => theme.bad(),
-                (4, End::Failed) => theme.warn(),
+                (4, End::Failed | End::Killed) => theme.warn(),
                 (4, End::Good) => Style::new(),
                 _ => theme.dim(),
             }
@@ -179,6 +179,7 @@ fn lane(state: &State, canvas: &mut Canvas<'_>, process: &Process, area: Rect) {
         if last <= to {
             match process.end {
                 End::Crashed => canvas.text(end, area.y, 1, "✗", theme.bad()),
+                End::Killed => canvas.text(end, area.y, 1, "!", theme.warn()),
                 End::Exec => canvas.text(end, area.y, 1, ">", style),
                 _ => end,
             };
