@@ -23,7 +23,7 @@ pub fn edges(
     tell: &mut dyn FnMut(Edge) -> Result<(), BlameError>,
 ) -> Result<(), BlameError> {
     // By the number of a site.
-    let mut exchanges: HashMap<u32, bool> = HashMap::new();
+    let mut exchanges: Vec<Option<bool>> = vec![None; index.catalog().sites.len()];
     for info in &index.catalog().objects {
         for offset in index.windows_of(info.id) {
             let query = Query {
@@ -43,7 +43,7 @@ pub fn edges(
                 };
                 let within = ticks.contains(&access.tick);
                 if within && site.kind == Kind::Store && !site.by_page {
-                    let exchange = *exchanges.entry(access.site).or_insert_with(|| {
+                    let exchange = *exchanges[access.site as usize].get_or_insert_with(|| {
                         let reads = symbols.reads(index.catalog(), site, access.tick);
                         reads == Some(true)
                     });
@@ -74,7 +74,6 @@ struct Window {
     /// Number of a writer for each range.
     writers: Ranges<u32>,
     positions: Vec<Position>,
-    numbers: HashMap<Position, u32>,
     bytes: HashMap<u64, Box<[u8; 4096]>>,
     recent: VecDeque<Recent>,
 }
@@ -99,22 +98,23 @@ impl Window {
     }
 
     fn store(&mut self, at: Option<Position>, access: &Access) {
+        // Pieces of one store come one after another.
         let number = at.map(|at| {
-            let positions = &mut self.positions;
-            *self.numbers.entry(at).or_insert_with(|| {
-                positions.push(at);
-                (positions.len() - 1) as u32
-            })
+            if self.positions.last() != Some(&at) {
+                self.positions.push(at);
+            }
+            (self.positions.len() - 1) as u32
         });
         let len = access.new.len() as u64;
         self.writers.set(access.offset, len, number, 0);
-        for (i, &byte) in access.new.iter().enumerate() {
-            let at = access.offset + i as u64;
-            let page = self
-                .bytes
-                .entry(at / 4096)
-                .or_insert_with(|| Box::new([0; 4096]));
-            page[(at % 4096) as usize] = byte;
+        let (mut offset, mut rest) = (access.offset, &access.new[..]);
+        while !rest.is_empty() {
+            let page = self.bytes.entry(offset / 4096);
+            let page = page.or_insert_with(|| Box::new([0; 4096]));
+            let from = (offset % 4096) as usize;
+            let (here, behind) = rest.split_at(rest.len().min(4096 - from));
+            page[from..from + here.len()].copy_from_slice(here);
+            (offset, rest) = (offset + here.len() as u64, behind);
         }
         self.recent.push_back(Recent {
             at,

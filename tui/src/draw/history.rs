@@ -1,6 +1,6 @@
 //! Who accessed some memory.
 
-use super::canvas::{Canvas, Column, widths};
+use super::canvas::{Canvas, Column, cut_front, widths};
 use crate::data::{Access, FORMATS};
 use crate::layout::{self, below};
 use crate::state::State;
@@ -122,7 +122,7 @@ fn cells(row: &Access, format: usize) -> Vec<String> {
     vec![
         row.position.clone(),
         row.time.clone(),
-        row.program.clone(),
+        cut_front(&row.program, COLUMNS[2].most),
         match &row.order {
             Some(order) if order.race && order.unseen => format!("{} !!", row.kind),
             Some(order) if order.race => format!("{} !", row.kind),
