@@ -177,7 +177,12 @@ fn prefork_stats_by_keys() -> Result<()> {
         let system = screen.split("\n orch ").next().unwrap_or_default();
         ensure!(selected(system).contains("exit 1"), "{system}");
         let downs = offered(&screen, &format!("sees {left} "))?;
-        let keys = format!("Enter b{} Enter R Enter", " Down".repeat(downs));
+        let mut keys = format!("Enter b{} Enter R", " Down".repeat(downs));
+        // Where the last access is the culprit's, the other one in the race is the worker's.
+        if !selected(&render(&place, &keys, size)?).contains(" count ") {
+            keys += " r";
+        }
+        keys += " Enter";
         ensure!(keys.split(' ').count() <= MOST, "{keys}");
         let there = render(&place, &keys, size)?;
         ensure!(

@@ -130,7 +130,7 @@ pub fn history(
 pub fn order(
     session: &Session,
     index: &Index,
-    graph: &Graph,
+    graph: Option<&Graph>,
     job: &Job,
     (text, from): (&str, Option<&str>),
 ) -> Result<Vec<Option<Ordered>>> {
@@ -147,7 +147,7 @@ pub fn order(
         len: query.len,
         before: query.before,
     };
-    let orders = races::of(session, index, Some(graph), bytes)?;
+    let orders = races::of(session, index, graph, bytes)?;
     let mut all = Vec::new();
     index.query(&query, &mut |access| -> Result<()> {
         job.go_on()?;

@@ -115,9 +115,14 @@ impl Searcher {
         if self.graph.is_none() && !asked && !is_small(session) {
             return Ok(None);
         }
-        self.graph(session, job)?;
+        // Of a large session, what orders these accesses is much less than the whole graph.
+        if is_small(session) {
+            self.graph(session, job)?;
+        } else {
+            self.index(job)?;
+        }
         let index = self.index.as_ref().context("there is no index")?;
-        let graph = self.graph.as_ref().context("there is no graph")?;
+        let graph = self.graph.as_ref();
         let place = (&place[..], from.as_deref());
         match history::order(session, index, graph, job, place) {
             // Who asks is told why.
