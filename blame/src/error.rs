@@ -26,6 +26,15 @@ pub enum BlameError {
         /// What does not fit.
         what: &'static str,
     },
+    /// To order accesses would take more memory than is well spent.
+    #[error(
+        "more than {most} events between these accesses have to do with other recordings; \
+         ask for a shorter time, or for the last accesses only"
+    )]
+    TooMany {
+        /// How many are kept.
+        most: usize,
+    },
     /// The session cannot be read.
     #[error(transparent)]
     Session(#[from] SessionError),

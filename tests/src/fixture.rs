@@ -56,29 +56,41 @@ pub fn recorded(source: &str, name: &str, flags: &[String]) -> Result<(Place, Ou
     Ok((place, outcome))
 }
 
-/// A new place with `examples/job-queue`, whose sources are in a directory of that name, and
-/// how it failed when it was recorded.
+/// A new place with `examples/job-queue`, and how it failed when it was recorded.
 ///
 /// # Errors
 /// If it cannot be built, or does not fail.
 pub fn job_queue() -> Result<(Place, Outcome)> {
+    example("job-queue", "Assertion")
+}
+
+/// A new place with an example, whose sources are in a directory of that name, and how it
+/// failed when it was recorded: it said `symptom`.
+///
+/// # Errors
+/// If it cannot be built, or does not fail.
+pub fn example(name: &str, symptom: &str) -> Result<(Place, Outcome)> {
     let place = Place::new(User::Own)?;
-    let dir = place.path().join("job-queue");
-    let example = directory().join("../../examples/job-queue");
+    let dir = place.path().join(name);
+    let example = directory().join("../../examples").join(name);
     let copied = Command::new("cp")
         .arg("-r")
         .args([&example, &dir])
         .status()?;
     ensure!(copied.success(), "cannot copy the example");
-    let made = Command::new("make").arg("-s").current_dir(&dir).status()?;
-    ensure!(made.success(), "cannot build the example");
+    if dir.join("Makefile").exists() {
+        let made = Command::new("make").arg("-s").current_dir(&dir).status()?;
+        ensure!(made.success(), "cannot build the example");
+    }
     // No other test, or user, has this name now.
     let name = place.path().file_name().unwrap_or_default();
     let launch = dir.join("launch.sh");
     let mut command = place.record(&[launch.to_str().context("UTF-8")?]);
-    command.env("QUEUE", format!("/{}", name.display()));
+    let name = format!("/{}", name.display());
+    command.env("QUEUE", &name).env("RING", &name);
     let recorded = run::run(&mut command, LIMIT)?;
-    ensure!(recorded.stderr.contains("Assertion"), "{recorded}");
+    let said = recorded.stderr.contains(symptom) || recorded.stdout.contains(symptom);
+    ensure!(said, "{recorded}");
     Ok((place, recorded))
 }
 

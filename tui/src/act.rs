@@ -1,7 +1,7 @@
 //! From keys and the mouse to what they do.
 
 use crate::bookmarks;
-use crate::data::{FORMATS, Message};
+use crate::data::{Access, FORMATS, Message};
 use crate::event::{Effect, Key, Request, To};
 use crate::keys::{self, Action, COMMANDS, fuzzy};
 use crate::layout;
@@ -127,6 +127,8 @@ pub fn act(state: &mut State, action: Action) -> Vec<Effect> {
             }
         }
         Action::Run(way) => stops::run(state, way),
+        Action::Race(way) => state.find_race(way),
+        Action::Widen(more) => state.widen(more),
         Action::Break => stops::toggle(state),
         Action::Watch => stops::watch(state),
         Action::Stops => stops::list(state),
@@ -226,6 +228,7 @@ fn expressions(state: &mut State) -> Vec<Effect> {
         value: text.clone(),
         text: text.clone(),
         key: String::new(),
+        at: None,
     };
     prompt.choices = state.expressions.iter().map(choice).collect();
     state.prompt = Some(prompt);
@@ -287,6 +290,19 @@ pub fn remember(state: &mut State) {
     });
 }
 
+/// What an instruction that reads and writes saw is its first access, before which one can
+/// stop; before the second one there is no place.
+fn of_instruction<'s>(state: &'s State, row: &'s Access) -> &'s Access {
+    let all = state.history.iter().flat_map(|h| &h.rows);
+    let mut loads = all.filter(|load| {
+        load.kind == "load"
+            && load.tick + 1 == row.tick
+            && (load.recording, load.offset, &load.place) == (row.recording, row.offset, &row.place)
+            && (&load.function, &load.file) == (&row.function, &row.file)
+    });
+    loads.next().filter(|_| row.kind == "store").unwrap_or(row)
+}
+
 /// The position that the selected row means.
 fn target(state: &State) -> Option<String> {
     Some(match state.view {
@@ -298,7 +314,8 @@ fn target(state: &State) -> Option<String> {
         View::Recording => return None,
         View::History => {
             let rows = state.rows();
-            rows.get(state.accesses.list.selected)?.position.clone()
+            let row = rows.get(state.accesses.list.selected)?;
+            of_instruction(state, row).position.clone()
         }
         View::Console => {
             let lines = state.lines(View::Console);
@@ -344,6 +361,7 @@ pub fn go_to_message(state: &mut State, found: Vec<Message>, asked: &Request) ->
         value: message.position,
         text: message.text,
         key: String::new(),
+        at: None,
     };
     prompt.choices = found.into_iter().map(choice).collect();
     prompt.chosen = Some(0).filter(|_| !prompt.choices.is_empty());
@@ -453,6 +471,7 @@ fn commands(state: &State, pattern: &str) -> Vec<Choice> {
                 "Set a breakpoint at {place} (FILE:LINE, FUNCTION or 0xADDRESS), or clear it"
             ),
             key: String::new(),
+            at: None,
         }];
     }
     let here = COMMANDS
@@ -467,6 +486,7 @@ fn commands(state: &State, pattern: &str) -> Vec<Choice> {
         value: n.to_string(),
         text: COMMANDS[n].help.to_owned(),
         key: state.keymap.hint(COMMANDS[n].shown),
+        at: None,
     };
     found.iter().map(choice).collect()
 }
@@ -518,6 +538,7 @@ fn in_prompt(state: &mut State, key: Key) -> Vec<Effect> {
         return Vec::new();
     }
     let (ask, value) = (prompt.ask, prompt.value().to_owned());
+    state.aim = prompt.aim();
     let about = std::mem::take(&mut prompt.about);
     state.prompt = None;
     match ask {

@@ -74,6 +74,7 @@ pub fn choices(state: &State, filter: &str) -> Vec<Choice> {
             value: position.clone(),
             text: format!("{position:<widest$}  {note}").trim_end().to_owned(),
             key: String::new(),
+            at: None,
         }
     };
     let all = state.bookmarks.iter().map(choice);

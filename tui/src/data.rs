@@ -48,7 +48,9 @@ pub enum End {
     Exec,
     /// With an exit code that is not 0.
     Failed,
-    /// By a signal.
+    /// By a signal that another process, or the user, sends to end one.
+    Killed,
+    /// By a signal for what it did itself.
     Crashed,
 }
 
@@ -100,6 +102,36 @@ pub struct History {
     pub note: String,
     /// In the order in which they happened.
     pub rows: Vec<Access>,
+    /// Which bytes these are, of shared memory.
+    pub bytes: Option<Bytes>,
+    /// As it was asked for: the place, and the position that it was seen from.
+    pub asked: (String, Option<String>),
+    /// Whether it is known what orders the accesses.
+    pub ordered: bool,
+}
+
+/// Bytes of a shared object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bytes {
+    /// Its name.
+    pub object: String,
+    /// The first one.
+    pub offset: u64,
+    /// How many.
+    pub len: u64,
+}
+
+/// An access, and the last one before it that it conflicts with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ordered {
+    /// `race p3@18402`, `after p3@18402 pipe`.
+    pub text: String,
+    /// The position of the one before.
+    pub before: String,
+    /// Whether nothing puts them in order.
+    pub race: bool,
+    /// Whether it stored over what its recording had not seen.
+    pub unseen: bool,
 }
 
 /// A row of it.
@@ -119,12 +151,16 @@ pub struct Access {
     pub kind: &'static str,
     /// Offset and size.
     pub place: String,
+    /// Offset in the object.
+    pub offset: u64,
     /// By [`FORMATS`].
     pub values: Vec<String>,
     /// Function.
     pub function: String,
     /// File and line.
     pub file: String,
+    /// What orders it, once that is known.
+    pub order: Option<Ordered>,
 }
 
 /// A shared access that a recording has just made: what may be asked for.
@@ -134,6 +170,8 @@ pub struct Near {
     pub place: String,
     /// The access in words.
     pub text: String,
+    /// Recording and tick.
+    pub at: (u32, u64),
 }
 
 /// A process as it was.

@@ -2,7 +2,7 @@
 
 use crate::arrows::Around;
 use crate::data::{
-    Arrow, Bookmark, Change, History, Lanes, Lines, Message, Near, Overview, Picture, Stop,
+    Arrow, Bookmark, Change, History, Lanes, Lines, Message, Near, Ordered, Overview, Picture, Stop,
 };
 
 /// A key, as far as the screens know keys.
@@ -76,6 +76,8 @@ pub enum Loaded {
     Arrows(Result<Option<Vec<Arrow>>, String>),
     /// To [`Request::Blame`].
     History(Result<History, String>),
+    /// To [`Request::Order`]: of each row; none, if it would take long and was not asked for.
+    Order(Result<Option<Vec<Option<Ordered>>>, String>),
     /// To [`Request::Near`].
     Near(Result<Vec<Near>, String>),
     /// To [`Request::Message`].
@@ -105,6 +107,8 @@ pub enum Request {
     Arrows(Around, bool),
     /// Who accessed a place (text of the user's), as seen from a position.
     Blame(String, Option<String>),
+    /// What orders the accesses to a place (as in `Blame`); whether it may take long.
+    Order((String, Option<String>), bool),
     /// Shared accesses of a recording until a tick, the last first.
     Near(u32, u64),
     /// A process at a position (text of the user's).
@@ -208,6 +212,7 @@ impl Request {
             Self::Lanes => "counting events".to_owned(),
             Self::Arrows(..) => "searching what processes had from each other".to_owned(),
             Self::Blame(place, _) => format!("searching who accessed {place}"),
+            Self::Order(..) => "searching for races".to_owned(),
             Self::Near(..) => "searching what it accessed".to_owned(),
             Self::Visit(position, _) => format!("replaying to {position}"),
             Self::Move(..) => "replaying".to_owned(),

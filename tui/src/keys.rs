@@ -56,6 +56,10 @@ pub enum Action {
     Bookmarks,
     /// Lists breakpoints and watchpoints.
     Stops,
+    /// To an access that races with another one.
+    Race(Way),
+    /// A history of more bytes, or of fewer.
+    Widen(bool),
     /// Shows a shorter time.
     ZoomIn,
     /// Shows a longer time.
@@ -106,6 +110,7 @@ const fn step(by: By, back: bool) -> Action {
 }
 
 const RECORDING: &[View] = &[View::Recording];
+const HISTORY: &[View] = &[View::History];
 const SYSTEM: &[View] = &[View::System];
 const LISTS: &[View] = &[View::History, View::System, View::Console, View::Events];
 
@@ -239,7 +244,39 @@ pub const COMMANDS: &[Command] = &[
         shown: "f",
         label: "format",
         help: "Show values in another format: auto, integers, hex, text, float",
-        views: &[View::History],
+        views: HISTORY,
+    },
+    Command {
+        action: Action::Race(Way::Back),
+        keys: &[Char('R')],
+        shown: "R/r",
+        label: "race",
+        help: "Go to what this access, or the last one above that is marked, was in a race with",
+        views: HISTORY,
+    },
+    Command {
+        action: Action::Race(Way::On),
+        keys: &[Char('r')],
+        shown: "r",
+        label: "",
+        help: "Go to the next access that was in a race with one before it",
+        views: HISTORY,
+    },
+    Command {
+        action: Action::Widen(true),
+        keys: &[Char('+'), Char('=')],
+        shown: "+/-",
+        label: "bytes",
+        help: "Show accesses to twice as many bytes, these among them",
+        views: HISTORY,
+    },
+    Command {
+        action: Action::Widen(false),
+        keys: &[Char('-')],
+        shown: "-",
+        label: "",
+        help: "Show accesses to half of the bytes, those of the selected access",
+        views: HISTORY,
     },
     Command {
         action: Action::Only,

@@ -16,6 +16,7 @@ mod list;
 mod live;
 mod panes;
 mod prompt;
+mod races;
 pub mod script;
 mod split;
 mod state;

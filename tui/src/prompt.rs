@@ -36,6 +36,8 @@ pub struct Choice {
     pub text: String,
     /// To the right of it.
     pub key: String,
+    /// The access that it is: recording and tick.
+    pub at: Option<(u32, u64)>,
 }
 
 /// A line, and what may be chosen.
@@ -141,6 +143,12 @@ impl Prompt {
                 Some(n) => (n + 1).min(last),
             });
         }
+    }
+
+    /// The access that was chosen.
+    #[must_use]
+    pub fn aim(&self) -> Option<(u32, u64)> {
+        self.choices.get(self.chosen?)?.at
     }
 
     /// What was chosen, or else typed.

@@ -6,7 +6,7 @@ use crate::arrows::Arrows;
 use crate::data::{
     Access, Bookmark, Change, End, History, Lanes, Line, Lines, Overview, Picture, Process, Stop,
 };
-use crate::event::{Effect, Event, Loaded, Request, Worker};
+use crate::event::{Effect, Event, Loaded, Request, Way, Worker};
 use crate::keymap::Keymap;
 use crate::layout;
 use crate::list::{List, matches};
@@ -162,6 +162,10 @@ pub struct State {
     pub history: Option<Arc<History>>,
     /// Its rows.
     pub accesses: Rows,
+    /// The access (recording and tick) that the history that is asked for is to show.
+    pub aim: Option<(u32, u64)>,
+    /// Where to, once the races of the history are known.
+    pub race: Option<Way>,
     /// Which of the formats.
     pub format: usize,
     /// A process at a position.
@@ -365,13 +369,15 @@ impl State {
                 self.give_up_arrows();
                 self.message = Some((e, true));
             }
-            Loaded::History(Ok(history)) => self.show_history(history),
+            Loaded::History(Ok(history)) => return self.show_history(history, asked),
+            Loaded::Order(Ok(found)) => self.set_order(&asked, found),
             Loaded::Near(Ok(near)) => {
                 if let Some(prompt) = self.prompt.as_mut().filter(|p| p.ask == Ask::Blame) {
                     let choice = |n: crate::data::Near| Choice {
                         value: n.place,
                         text: n.text,
                         key: String::new(),
+                        at: Some(n.at),
                     };
                     if near.is_empty() {
                         prompt.note = NOTHING_NEAR.to_owned();
@@ -403,6 +409,7 @@ impl State {
             Loaded::Overview(Err(e))
             | Loaded::Lanes(Err(e))
             | Loaded::History(Err(e))
+            | Loaded::Order(Err(e))
             | Loaded::Near(Err(e))
             | Loaded::Stop(Err(e))
             | Loaded::Bookmarks(Err(e))
@@ -417,14 +424,6 @@ impl State {
             }
         }
         Vec::new()
-    }
-
-    fn show_history(&mut self, history: History) {
-        let cursor = self.picture.as_ref().map_or(u64::MAX, |p| p.tick);
-        let until = history.rows.iter().rposition(|row| row.tick <= cursor);
-        self.accesses = Rows::default();
-        self.accesses.list.selected = until.unwrap_or(history.rows.len().saturating_sub(1));
-        self.history = Some(Arc::new(history));
     }
 
     fn show_picture(&mut self, picture: Picture, asked: &Request) -> Vec<Effect> {
@@ -539,9 +538,10 @@ impl State {
         all.filter(|r| {
             let value = r.values.get(self.format).map_or("", String::as_str);
             let row = || {
+                let order = r.order.as_ref().map_or("", |order| &order.text);
                 let (place, code) = (&r.place, format!("{} {}", r.function, r.file));
                 format!(
-                    "{} {} {} {place} {code} {value}",
+                    "{} {} {} {place} {code} {value} {order}",
                     r.position, r.program, r.kind
                 )
             };
@@ -631,6 +631,9 @@ mod tests {
             row("└─", 5, 85, End::Good),
         ];
         assert_eq!(worst(&all), 3);
+        // Who was told to end by the one that failed has not failed.
+        all[3].end = End::Killed;
+        assert_eq!(worst(&all), 2);
         all[1].end = End::Crashed;
         assert_eq!(worst(&all), 1);
         // Helpers that fail are no news where the whole did not.

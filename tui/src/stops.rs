@@ -180,6 +180,7 @@ pub fn list(state: &mut State) -> Vec<Effect> {
         value: stop.text.clone(),
         text: label(stop),
         key: String::new(),
+        at: None,
     };
     prompt.choices = state.stops.iter().map(choice).collect();
     if prompt.choices.is_empty() {

@@ -69,6 +69,7 @@ fn empty(request: &Request) -> Loaded {
         Request::Lanes => Loaded::Lanes(Ok(Default::default())),
         Request::Arrows(..) => Loaded::Arrows(Ok(None)),
         Request::Blame(..) => Loaded::History(Ok(Default::default())),
+        Request::Order(..) => Loaded::Order(Ok(None)),
         Request::Near(..) => Loaded::Near(Ok(Vec::new())),
         Request::Visit(..) | Request::Move(..) | Request::Run(..) => {
             Loaded::Picture(Ok(Box::new(Picture::default())))
@@ -110,6 +111,7 @@ fn error(request: &Request) -> Loaded {
         Request::Lanes => Loaded::Lanes(Err(why())),
         Request::Arrows(..) => Loaded::Arrows(Err(why())),
         Request::Blame(..) => Loaded::History(Err(why())),
+        Request::Order(..) => Loaded::Order(Err(why())),
         Request::Near(..) => Loaded::Near(Err(why())),
         Request::Visit(..) | Request::Move(..) | Request::Run(..) => Loaded::Picture(Err(why())),
         Request::Message(..) => Loaded::Messages(Err(why())),

@@ -127,6 +127,68 @@ fn memory_has_the_colours_of_its_writers() {
     assert!(![create, submit].contains(&seen[4]));
 }
 
+/// From an access to what it was in a race with, and to the next one that was in one.
+#[test]
+fn races_are_gone_to() {
+    let row = |keys: &str| {
+        let screen = text(
+            &format!("Enter b Enter {keys}"),
+            (140, 36),
+            Theme::default(),
+        );
+        let row = screen.lines().find(|l| l.starts_with('▶'));
+        (row.expect("a row").to_owned(), screen)
+    };
+    assert!(row("").0.contains("p6@945"), "the access that was chosen");
+    assert!(row("R").0.contains("p2@120"));
+    let (selected, screen) = row("R r");
+    assert!(
+        selected.contains("p4@800") && selected.contains("store !!"),
+        "{screen}"
+    );
+    let none = "neither this access nor one before";
+    assert!(row("R R").1.contains(none));
+    assert!(row("r").1.contains("no later access"));
+    // Those that are in order have no mark, and the filter knows what orders them.
+    assert!(row("/ 'memory' Enter").1.contains("1 of 3 accesses"));
+    // Where it would take long, they are looked for when they are wanted.
+    let mut state = State::new((140, 36), Theme::default());
+    let mut model = Model::new();
+    let first = state.start(Some("large 4"), None);
+    let steps = script::parse("show R").expect("a script");
+    let limit = Duration::from_secs(5);
+    let screens = script::run(&mut state, &mut model, first, &steps, limit);
+    let screens: Vec<String> = screens.expect("answers").iter().map(script::text).collect();
+    assert!(!screens[0].contains("race p2@120"), "{}", screens[0]);
+    assert!(screens[1].contains("race p2@120"), "{}", screens[1]);
+    assert!(
+        screens[1].lines().any(|l| l.starts_with("▶ p2@120")),
+        "{}",
+        screens[1]
+    );
+}
+
+/// Twice as many bytes, aligned, and half of them around the row.
+#[test]
+fn histories_get_wider_and_narrower() {
+    let asked = |keys: &str| {
+        let screen = text(
+            &format!("Enter b Enter {keys}"),
+            (140, 36),
+            Theme::default(),
+        );
+        let title = screen.lines().find(|l| l.contains("Accesses to"));
+        title.expect("a history").to_owned()
+    };
+    assert!(asked("").contains("+0x88 (4 bytes)"));
+    assert!(asked("+").contains("+0x88 (8 bytes)"));
+    assert!(asked("+ +").contains("+0x80 (16 bytes)"));
+    assert!(asked("+ + -").contains("+0x88 (8 bytes)"));
+    assert!(asked("- -").contains("+0x88 (1 bytes)"));
+    assert!(asked(&"- ".repeat(9)).contains("(1 bytes)"));
+    assert!(asked(&"+ ".repeat(30)).contains("+0x0 (4096 bytes)"));
+}
+
 /// The border between two parts goes where the mouse takes it, and no further than there is
 /// room on both sides.
 #[test]

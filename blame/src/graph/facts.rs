@@ -2,9 +2,9 @@
 
 use super::descriptors::{self, Call, What};
 use crate::error::BlameError;
-use orch_abi::record::{Ended, Kind, ended};
+use orch_abi::record::Kind;
 use orch_recorder::session::Session;
-use orch_recorder::trace::{Block, Position, Record, RecordingId, Tick};
+use orch_recorder::trace::{Block, End, Position, Record, RecordingId, Tick};
 use std::collections::BTreeMap;
 
 // Numbers of system calls: arch/x86/entry/syscalls/syscall_64.tbl.
@@ -34,8 +34,8 @@ pub struct Own {
     pub execed: Option<RecordingId>,
     /// Where it tried to execute programs.
     pub execs: Vec<u64>,
-    /// How it ended.
-    pub end: Option<Ended>,
+    /// Whether somebody saw it end, be it later than what was read.
+    pub ended: bool,
 }
 
 /// A signal that was sent.
@@ -105,6 +105,9 @@ impl Facts {
                     }
                 }
             }
+            // The parent may hear of it at an earlier tick than that of the record.
+            let end = session.summary(id).ok().and_then(|summary| summary.end);
+            pass.own.ended = end.is_some_and(|end| end != End::Unknown);
             facts.own.insert(id, pass.own);
         }
         Ok(facts)
@@ -159,9 +162,6 @@ impl Pass {
             Some(Kind::Exec) => {
                 self.own.execs.push(tick);
                 self.call(tick, What::TriesExec, facts);
-            }
-            Some(Kind::Ended) => {
-                self.own.end = record.ended().ok().filter(|e| e.how != ended::UNKNOWN)
             }
             Some(Kind::Signal) => self.signal(record, facts),
             Some(Kind::Syscall) => self.syscall(record, facts),

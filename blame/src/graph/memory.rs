@@ -1,10 +1,12 @@
-//! Edges through shared memory: from each store to the loads that saw it.
+//! Edges through shared memory: from each store to the loads that saw it, and to the
+//! instructions that saw it and wrote over it, as those do that take a lock.
 
 use super::{About, Cause, Edge};
-use crate::access::Access;
+use crate::access::{Access, Kind, Site};
 use crate::error::BlameError;
 use crate::index::{Index, Query};
 use crate::scan::Ranges;
+use crate::symbols::Symbols;
 use crate::timeline::WINDOW;
 use orch_recorder::trace::{Position, Tick};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -13,12 +15,15 @@ use std::ops::RangeInclusive;
 /// Stores that are remembered: a load may have seen what was replaced meanwhile.
 const RECENT: usize = 1024;
 
-/// Adds those that end within these ticks.
+/// Tells of those that end within these ticks.
 pub fn edges(
     index: &Index,
+    symbols: &mut Symbols,
     ticks: &RangeInclusive<Tick>,
-    edges: &mut Vec<Edge>,
+    tell: &mut dyn FnMut(Edge) -> Result<(), BlameError>,
 ) -> Result<(), BlameError> {
+    // By the number of a site.
+    let mut exchanges: Vec<Option<bool>> = vec![None; index.catalog().sites.len()];
     for info in &index.catalog().objects {
         for offset in index.windows_of(info.id) {
             let query = Query {
@@ -33,20 +38,27 @@ pub fn edges(
             };
             let mut window = Window::default();
             index.query(&query, &mut |access| -> Result<(), BlameError> {
-                if ticks.contains(&access.tick) || changes(index, &access) {
-                    window.access(index, info.id, &access, edges);
+                let Some(site) = index.catalog().sites.get(access.site as usize) else {
+                    return Ok(());
+                };
+                let within = ticks.contains(&access.tick);
+                if within && site.kind == Kind::Store && !site.by_page {
+                    let exchange = *exchanges[access.site as usize].get_or_insert_with(|| {
+                        let reads = symbols.reads(index.catalog(), site, access.tick);
+                        reads == Some(true)
+                    });
+                    if exchange && let Some(old) = &access.old {
+                        window.saw(site, info.id, &access, |at| old.get(at), tell)?;
+                    }
+                }
+                if within || site.kind.changes() {
+                    window.access(site, info.id, &access, tell)?;
                 }
                 Ok(())
             })?;
         }
     }
     Ok(())
-}
-
-/// Whether it is to be known for later loads.
-fn changes(index: &Index, access: &Access) -> bool {
-    let site = index.catalog().sites.get(access.site as usize);
-    site.is_some_and(|site| site.kind.changes())
 }
 
 /// A store that is remembered.
@@ -62,45 +74,47 @@ struct Window {
     /// Number of a writer for each range.
     writers: Ranges<u32>,
     positions: Vec<Position>,
-    numbers: HashMap<Position, u32>,
     bytes: HashMap<u64, Box<[u8; 4096]>>,
     recent: VecDeque<Recent>,
 }
 
 impl Window {
-    fn access(&mut self, index: &Index, object: u64, access: &Access, edges: &mut Vec<Edge>) {
-        let Some(site) = index.catalog().sites.get(access.site as usize) else {
-            return;
-        };
+    fn access(
+        &mut self,
+        site: &Site,
+        object: u64,
+        access: &Access,
+        tell: &mut dyn FnMut(Edge) -> Result<(), BlameError>,
+    ) -> Result<(), BlameError> {
+        if !site.kind.changes() {
+            return self.saw(site, object, access, |at| access.new.get(at).copied(), tell);
+        }
         let at = Position {
             recording: site.recording,
             tick: access.tick,
         };
-        if site.kind.changes() {
-            let at = site.kind.is_recorded().then_some(at);
-            self.store(at, access);
-        } else {
-            self.load(at, object, access, edges);
-        }
+        self.store(site.kind.is_recorded().then_some(at), access);
+        Ok(())
     }
 
     fn store(&mut self, at: Option<Position>, access: &Access) {
+        // Pieces of one store come one after another.
         let number = at.map(|at| {
-            let positions = &mut self.positions;
-            *self.numbers.entry(at).or_insert_with(|| {
-                positions.push(at);
-                (positions.len() - 1) as u32
-            })
+            if self.positions.last() != Some(&at) {
+                self.positions.push(at);
+            }
+            (self.positions.len() - 1) as u32
         });
         let len = access.new.len() as u64;
         self.writers.set(access.offset, len, number, 0);
-        for (i, &byte) in access.new.iter().enumerate() {
-            let at = access.offset + i as u64;
-            let page = self
-                .bytes
-                .entry(at / 4096)
-                .or_insert_with(|| Box::new([0; 4096]));
-            page[(at % 4096) as usize] = byte;
+        let (mut offset, mut rest) = (access.offset, &access.new[..]);
+        while !rest.is_empty() {
+            let page = self.bytes.entry(offset / 4096);
+            let page = page.or_insert_with(|| Box::new([0; 4096]));
+            let from = (offset % 4096) as usize;
+            let (here, behind) = rest.split_at(rest.len().min(4096 - from));
+            page[from..from + here.len()].copy_from_slice(here);
+            (offset, rest) = (offset + here.len() as u64, behind);
         }
         self.recent.push_back(Recent {
             at,
@@ -112,27 +126,38 @@ impl Window {
         }
     }
 
-    /// Adds an edge from each store that `at` saw bytes of.
-    fn load(&self, at: Position, object: u64, access: &Access, edges: &mut Vec<Edge>) {
+    /// Tells of an edge from each store that an access saw bytes of.
+    fn saw(
+        &self,
+        site: &Site,
+        object: u64,
+        access: &Access,
+        seen: impl Fn(usize) -> Option<u8>,
+        tell: &mut dyn FnMut(Edge) -> Result<(), BlameError>,
+    ) -> Result<(), BlameError> {
+        let at = Position {
+            recording: site.recording,
+            tick: access.tick,
+        };
         // First and last byte that was seen of each writer.
-        let mut seen: BTreeMap<Position, (u64, u64)> = BTreeMap::new();
-        for (i, &byte) in access.new.iter().enumerate() {
+        let mut writers: BTreeMap<Position, (u64, u64)> = BTreeMap::new();
+        for i in 0..access.new.len() {
             let offset = access.offset + i as u64;
-            if let Some(writer) = self.writer(offset, byte) {
-                let range = seen.entry(writer).or_insert((offset, offset));
+            if let Some(writer) = seen(i).and_then(|byte| self.writer(offset, byte)) {
+                let range = writers.entry(writer).or_insert((offset, offset));
                 range.1 = offset;
             }
         }
-        for (from, (first, last)) in seen {
-            if from.recording != at.recording {
-                edges.push(Edge {
-                    from,
-                    to: at,
-                    cause: Cause::Memory,
-                    about: About::Memory(object, first, last),
-                });
-            }
-        }
+        let others = writers.into_iter();
+        let mut others = others.filter(|(from, _)| from.recording != at.recording);
+        others.try_for_each(|(from, (first, last))| {
+            tell(Edge {
+                from,
+                to: at,
+                cause: Cause::Memory,
+                about: About::Memory(object, first, last),
+            })
+        })
     }
 
     /// Who put `byte` to `offset`: the last one there, or a recent one.

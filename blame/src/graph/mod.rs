@@ -9,6 +9,7 @@
 mod descriptors;
 mod facts;
 mod memory;
+pub mod order;
 mod pipes;
 mod processes;
 
@@ -16,6 +17,7 @@ use crate::catalog::Catalog;
 use crate::error::BlameError;
 use crate::index::Index;
 use crate::objects;
+use crate::symbols::Symbols;
 use facts::Facts;
 use orch_recorder::session::Session;
 use orch_recorder::trace::{Position, RecordingId, Tick};
@@ -38,7 +40,7 @@ pub enum Cause {
     Exit,
     /// A signal was sent and delivered.
     Signal,
-    /// A load saw what a store had stored.
+    /// A load, or an instruction that reads and writes at once, saw what a store had stored.
     Memory,
     /// Bytes of a pipe were written and read.
     Pipe,
@@ -133,13 +135,39 @@ impl Graph {
         index: &Index,
         ticks: RangeInclusive<Tick>,
     ) -> Result<Self, BlameError> {
+        Ok(Self::new(Self::all(
+            session,
+            index,
+            ticks,
+            |_| true,
+            usize::MAX,
+        )?))
+    }
+
+    /// The edges that end within these ticks, and are `wanted`, in no order.
+    fn all(
+        session: &Session,
+        index: &Index,
+        ticks: RangeInclusive<Tick>,
+        wanted: impl Fn(&Edge) -> bool,
+        most: usize,
+    ) -> Result<Vec<Edge>, BlameError> {
         let facts = Facts::read(session, *ticks.end())?;
         let mut edges = Vec::new();
         processes::edges(&facts, &mut edges);
         pipes::edges(facts.calls, &mut edges);
-        edges.retain(|e| ticks.contains(&e.to.tick));
-        memory::edges(index, &ticks, &mut edges)?;
-        Ok(Self::new(edges))
+        edges.retain(|e| ticks.contains(&e.to.tick) && wanted(e));
+        let mut symbols = Symbols::new(session, index.catalog());
+        memory::edges(index, &mut symbols, &ticks, &mut |edge| {
+            if wanted(&edge) {
+                edges.push(edge);
+            }
+            match edges.len() > most {
+                true => Err(BlameError::TooMany { most }),
+                false => Ok(()),
+            }
+        })?;
+        Ok(edges)
     }
 
     /// A graph of these edges. Those that would lead back in time are left out.

@@ -83,7 +83,7 @@ fn exit(facts: &Facts, heard: &Heard, edges: &mut Vec<Edge>) {
     };
     let own = &facts.own[&child];
     // A child that was stopped, or goes on otherwise, has not ended.
-    if own.end.is_some() && own.last < heard.at.tick.0 {
+    if own.ended && own.last < heard.at.tick.0 {
         let about = About::Pid(own.pid);
         edges.push(edge(at(child, own.last), heard.at, Cause::Exit, about));
     }

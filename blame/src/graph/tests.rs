@@ -5,7 +5,7 @@ use petgraph::algo::has_path_connecting;
 use petgraph::algo::is_cyclic_directed;
 use proptest::prelude::*;
 
-fn at(recording: u32, tick: u64) -> Position {
+pub(super) fn at(recording: u32, tick: u64) -> Position {
     Position {
         recording: RecordingId(recording),
         tick: Tick(tick),

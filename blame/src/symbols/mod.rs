@@ -3,6 +3,7 @@
 
 mod debug;
 mod elf;
+mod instruction;
 mod places;
 
 pub use debug::Symbol;
@@ -89,6 +90,8 @@ pub struct Symbols {
     files: HashMap<u64, Option<Rc<Debug>>>,
     /// By file and offset in it.
     code: HashMap<(u64, u64), Rc<Code>>,
+    /// Whether an instruction reads what it writes; by file and offset in it.
+    reads: HashMap<(u64, u64), Option<bool>>,
     /// Of each recording the indices of its changes in the catalog.
     maps: HashMap<RecordingId, Vec<usize>>,
 }
@@ -114,8 +117,19 @@ impl Symbols {
             store,
             files: HashMap::new(),
             code: HashMap::new(),
+            reads: HashMap::new(),
             maps: HashMap::new(),
         }
+    }
+
+    /// Whether the instruction that made a store reads what it writes over, as an atomic
+    /// operation does; `None` if the code is in no captured file.
+    pub fn reads(&mut self, catalog: &Catalog, site: &Site, tick: Tick) -> Option<bool> {
+        let (file, offset) = self.file_at(catalog, site.recording, tick, site.ip)?;
+        let store = self.store.as_ref()?;
+        let known = self.reads.entry((file, offset));
+        *known
+            .or_insert_with(|| instruction::reads_what_it_writes(&store.path(FileId(file)), offset))
     }
 
     /// The code that made an access.

@@ -1,17 +1,20 @@
 //! `orch ublame`, also `ublame`.
 
 pub(super) mod find;
+pub(super) mod order;
 pub(super) mod row;
 pub(super) mod table;
 pub(super) mod value;
 
+use super::Usage;
 use super::last::{self, Show, Spot};
 use crate::inspect::address::Address;
 use crate::output::Output;
 use crate::position::{At, When};
 use anyhow::Result;
 use find::{Found, Missing, find};
-use orch_blame::index::Query;
+use orch_blame::graph::order::{self as races, MOST_ACCESSES, MOST_BYTES, Orders};
+use orch_blame::index::{Index, Query};
 use orch_blame::place::{self, Place};
 use orch_recorder::session::Session;
 use orch_recorder::trace::RecordingId;
@@ -31,6 +34,7 @@ Examples:
   orch ublame memfd:frames+4096 -p p2 --stores      what p2 stored there
   orch ublame sysv:12 --len 0x1000 --last 20        the last twenty accesses to a page
   orch ublame p3:counters+8 --format int            a variable of a recorded program
+  orch ublame /dev/shm/q+0x40 --races               which accesses nothing has put in order
   orch ublame /dev/shm/q --json | jq -r 'select(.kind == \"store\") | .function'
 
 Stores, and loads that saw what another process had stored, in the order in which
@@ -45,7 +49,13 @@ With --json, each access is an object with position, tick, recording, pid, progr
 tid, kind, pc, function, file, line, object, offset, size, old, new (hexadecimal;
 ?? is a byte that is not known), frames (inlined functions first) and time (seconds
 since the session began, as far as recordings tell). If there is none, the exit
-code is 1.")]
+code is 1.
+
+--races compares each access with the last one before it of another recording that
+conflicts with it (one of the two is a store): `race p3@18402` if nothing but these
+bytes themselves says which is first, else `after p3@18402 pipe` with the last step
+of the way from there. `unseen` is a store over what its recording had not seen. In
+JSON: race or after, a position; via and about of the last step; and unseen.")]
 pub struct Args {
     /// What is to be blamed: p3:0xADDRESS, OBJECT+OFFSET or p3:SYMBOL+OFFSET.
     #[arg(value_name = "WHERE", value_parser = parse_place)]
@@ -68,6 +78,10 @@ pub struct Args {
     /// The last so many only.
     #[arg(long, value_name = "N")]
     last: Option<usize>,
+    /// Say of each access which one of another recording it is in a race with, or by what it
+    /// came after it.
+    #[arg(long)]
+    races: bool,
     /// How to show values.
     #[arg(long, value_enum, default_value_t = Format::Auto)]
     format: Format,
@@ -126,16 +140,20 @@ pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
         stores: args.stores,
         last: args.last,
     };
+    let orders = match args.races {
+        true => Some(orders(&session, &index, &query)?),
+        false => None,
+    };
     let mut out = Output::new();
     let mut any = false;
     if args.json {
         index.query(&query, &mut |access| -> Result<()> {
             any = true;
-            Ok(out.json(&rows.json(&query, &access))?)
+            Ok(out.json(&rows.json(&query, &access, orders.as_ref()))?)
         })?;
     } else {
         let only = args.len.or(found.len).is_some();
-        let mut table = Table::new(&query, args.format, only);
+        let mut table = Table::new(&query, args.format, only, orders.as_ref());
         index.query(&query, &mut |access| -> Result<()> {
             any = true;
             Ok(table.push(&mut out, &mut rows, access)?)
@@ -147,6 +165,25 @@ pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
         eprintln!("orch: {}", nothing(&rows, &query, args));
     }
     Ok(super::found(any))
+}
+
+/// What orders the accesses that are asked for, whoever else made the ones before them.
+fn orders(session: &Session, index: &Index, query: &Query) -> Result<Orders> {
+    if query.len > MOST_BYTES {
+        let text = format!("--races is for at most {MOST_BYTES} bytes (--len)");
+        return Err(Usage(text).into());
+    }
+    let bytes = races::Bytes {
+        object: query.object,
+        offset: query.offset,
+        len: query.len,
+        before: query.before,
+    };
+    let orders = races::of(session, index, None, bytes)?;
+    if orders.len() + 1 >= MOST_ACCESSES {
+        eprintln!("orch: races are looked for among the last {MOST_ACCESSES} accesses only");
+    }
+    Ok(orders)
 }
 
 /// Memory of one process alone: what that did, found by running it backwards.

@@ -1,6 +1,6 @@
 //! Who accessed some memory.
 
-use super::canvas::{Canvas, Column, widths};
+use super::canvas::{Canvas, Column, cut_front, widths};
 use crate::data::{Access, FORMATS};
 use crate::layout::{self, below};
 use crate::state::State;
@@ -15,16 +15,22 @@ const fn column(name: &'static str, most: u16, from: u16) -> Column {
     }
 }
 
-const COLUMNS: [Column; 8] = [
+/// From so many columns on, what orders an access has a column.
+const WIDE: u16 = 130;
+/// That column.
+const ORDER: usize = 6;
+
+const COLUMNS: [Column; 9] = [
     column("POSITION", 20, 0),
     Column {
         right: true,
-        ..column("TIME s", 11, 130)
+        ..column("TIME s", 11, 150)
     },
     column("PROGRAM", 16, 0),
-    column("KIND", 7, 0),
+    column("KIND", 10, 0),
     column("PLACE", 14, 100),
     column("VALUE", 44, 0),
+    column("ORDER", 30, WIDE - 2),
     column("FUNCTION", 30, 76),
     column("LINE", 40, 0),
 ];
@@ -58,7 +64,22 @@ a place, or choose one of those that the current recording has just accessed.
         note = format!("filter “{}”: {note}", state.accesses.filter);
     }
     canvas.rule(body, &format!("Accesses to {}", history.place), &note);
-    canvas.text(2, body.y + 1, body.width - 2, &history.note, theme.dim());
+    let selected = rows.get(state.accesses.list.selected);
+    let order = selected.and_then(|row| Some((&row.position, row.order.as_ref()?)));
+    match order.filter(|_| body.width < WIDE) {
+        Some((position, order)) => {
+            let text = format!("{position}: {}", order.text);
+            let style = if order.race {
+                theme.warn()
+            } else {
+                theme.dim()
+            };
+            canvas.text(2, body.y + 1, body.width - 2, &text, style);
+        }
+        None => {
+            canvas.text(2, body.y + 1, body.width - 2, &history.note, theme.dim());
+        }
+    }
     let area = layout::list(state);
     let shown: Vec<&Access> = rows
         .iter()
@@ -77,7 +98,9 @@ a place, or choose one of those that the current recording has just accessed.
                 theme.recording(row.recording)
             }
             3 if row.kind == "outside" => theme.warn(),
+            3 | ORDER if row.order.as_ref().is_some_and(|order| order.race) => theme.warn(),
             3 if row.kind != "load" => theme.bold(),
+            ORDER => theme.dim(),
             0..=4 => theme.dim(),
             _ => ratatui::style::Style::new(),
         });
@@ -99,10 +122,17 @@ fn cells(row: &Access, format: usize) -> Vec<String> {
     vec![
         row.position.clone(),
         row.time.clone(),
-        row.program.clone(),
-        row.kind.to_owned(),
+        cut_front(&row.program, COLUMNS[2].most),
+        match &row.order {
+            Some(order) if order.race && order.unseen => format!("{} !!", row.kind),
+            Some(order) if order.race => format!("{} !", row.kind),
+            _ => row.kind.to_owned(),
+        },
         row.place.clone(),
         row.values.get(format).cloned().unwrap_or_default(),
+        row.order
+            .as_ref()
+            .map_or_else(String::new, |order| order.text.clone()),
         row.function.clone(),
         row.file.clone(),
     ]

@@ -1,6 +1,6 @@
 //! All processes over time.
 
-use super::canvas::{Canvas, Column, widths};
+use super::canvas::{Canvas, Column, cut_front, widths};
 use crate::act::shown;
 use crate::data::{End, Process};
 use crate::layout;
@@ -79,7 +79,7 @@ pub fn draw(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
             match (column, process.end) {
                 (0 | 1, _) => theme.recording(process.id),
                 (4, End::Crashed) => theme.bad(),
-                (4, End::Failed) => theme.warn(),
+                (4, End::Failed | End::Killed) => theme.warn(),
                 (4, End::Good) => Style::new(),
                 _ => theme.dim(),
             }
@@ -110,7 +110,8 @@ pub fn draw(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
 fn cells(process: &Process) -> Vec<String> {
     vec![
         format!("{}p{}", process.branch, process.id),
-        process.program.clone(),
+        // Of tools that have the same beginning, the ends tell them apart.
+        cut_front(&process.program, COLUMNS[1].most),
         process.pid.map_or_else(String::new, |pid| pid.to_string()),
         process.events.to_string(),
         process.ending.clone(),
@@ -179,6 +180,7 @@ fn lane(state: &State, canvas: &mut Canvas<'_>, process: &Process, area: Rect) {
         if last <= to {
             match process.end {
                 End::Crashed => canvas.text(end, area.y, 1, "✗", theme.bad()),
+                End::Killed => canvas.text(end, area.y, 1, "!", theme.warn()),
                 End::Exec => canvas.text(end, area.y, 1, ">", style),
                 _ => end,
             };
@@ -218,4 +220,23 @@ fn bar(
     let (a, b) = (f64::from(most).ln_1p(), f64::from(all).ln_1p());
     let height = ((a / b) * signs.len() as f64).ceil() as usize;
     signs.get(height.clamp(1, signs.len()) - 1).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_names_of_programs_keep_their_ends() {
+        let of = |program: &str| {
+            let process = Process {
+                program: program.to_owned(),
+                ..Process::default()
+            };
+            cells(&process).remove(1)
+        };
+        assert_eq!(of("x86_64-linux-gnu-gcc-12"), "…-linux-gnu-gcc-12");
+        assert_ne!(of("x86_64-linux-gnu-as"), of("x86_64-linux-gnu-ld"));
+        assert_eq!(of("report"), "report");
+    }
 }

@@ -1,9 +1,9 @@
 //! A session that nobody recorded, the same for all tests, and who answers from it.
 
 use orch_tui::data::{
-    Access, Arrow, Bookmark, Change, End, FORMATS, Frame, History, Instruction, Lane, Lanes, Line,
-    Lines, Memory, Message, Near, Overview, Picture, Process, Source, Stop, StopAt, Thread,
-    Variable,
+    Access, Arrow, Bookmark, Bytes, Change, End, FORMATS, Frame, History, Instruction, Lane, Lanes,
+    Line, Lines, Memory, Message, Near, Ordered, Overview, Picture, Process, Source, Stop, StopAt,
+    Thread, Variable,
 };
 use orch_tui::event::{Loaded, Request, To, Way};
 
@@ -16,7 +16,9 @@ pub fn answer(request: &Request) -> Loaded {
         Request::Blame(place, _) if place.contains("nowhere") => {
             Loaded::History(Err("no shared object is called nowhere".to_owned()))
         }
-        Request::Blame(..) => Loaded::History(Ok(history())),
+        Request::Blame(place, _) => Loaded::History(Ok(history(place))),
+        Request::Order((place, _), false) if place.contains("large") => Loaded::Order(Ok(None)),
+        Request::Order(..) => Loaded::Order(Ok(Some(order()))),
         Request::Near(..) => Loaded::Near(Ok(near())),
         Request::Visit(position, look) => {
             let mut picture = picture(position, &look.memory, 0);
@@ -220,12 +222,20 @@ fn access(
             .collect(),
         function: place.0.to_owned(),
         file: place.1.to_owned(),
+        offset: 0x88,
+        order: None,
     }
 }
 
-fn history() -> History {
+/// Of a place as the screens write it: `…+0x88 4`.
+fn history(place: &str) -> History {
+    let (object, bytes) = place.rsplit_once('+').unwrap_or((place, "0x88 4"));
+    let (offset, len) = bytes.split_once(' ').unwrap_or((bytes, "4"));
+    let offset = offset.trim_start_matches("0x");
+    let offset = u64::from_str_radix(offset, 16).unwrap_or(0x88);
+    let len = len.parse().unwrap_or(4);
     History {
-        place: "/dev/shm/job-queue+0x88 (4 bytes)".to_owned(),
+        place: format!("{object}+{offset:#x} ({len} bytes)"),
         note: "mapped by p2 create, p3 work, p4 submit, p6 report".to_owned(),
         rows: vec![
             access(120, 2, "create", "store", "? → 0", ("main", "create.cpp:7")),
@@ -246,7 +256,29 @@ fn history() -> History {
                 ("main", "report.cpp:12"),
             ),
         ],
+        bytes: Some(Bytes {
+            object: object.to_owned(),
+            offset,
+            len,
+        }),
+        ..History::default()
     }
+}
+
+fn order() -> Vec<Option<Ordered>> {
+    let order = |text: &str, before: &str, race| {
+        Some(Ordered {
+            text: text.to_owned(),
+            before: before.to_owned(),
+            race,
+            unseen: race,
+        })
+    };
+    vec![
+        None,
+        order("race p2@120, unseen", "p2@120", true),
+        order("after p4@800 memory", "p4@800", false),
+    ]
 }
 
 fn near() -> Vec<Near> {
@@ -257,6 +289,7 @@ fn near() -> Vec<Near> {
             text: format!(
                 "p6@945  load  /dev/shm/job-queue+{offset:#x} 4  sees 17  main report.cpp:12"
             ),
+            at: (6, 945),
         })
         .collect()
 }

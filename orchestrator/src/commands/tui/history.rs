@@ -3,6 +3,7 @@
 use super::private;
 use super::worker::Job;
 use crate::commands::ublame::find::{Missing, find};
+use crate::commands::ublame::order;
 use crate::commands::ublame::row::{Rows, kind_name};
 use crate::commands::ublame::table::{plain, seconds};
 use crate::commands::ublame::value::{Format, show, show_old};
@@ -11,11 +12,13 @@ use crate::output::cut;
 use crate::position::Position;
 use anyhow::{Result, bail};
 use orch_blame::access::{Access, Kind, Old};
+use orch_blame::graph::Graph;
+use orch_blame::graph::order::{self as races, Bytes, MOST_BYTES};
 use orch_blame::index::{Index, Query};
 use orch_blame::place::{self, Place};
 use orch_recorder::session::Session;
 use orch_recorder::trace::{RecordingId, Tick};
-use orch_tui::data::{self, FORMATS, History, Near};
+use orch_tui::data::{self, FORMATS, History, Near, Ordered};
 
 /// Rows that are shown: the last ones.
 const MOST: usize = 20_000;
@@ -37,15 +40,20 @@ fn parse(text: &str) -> Result<(Place, Option<u64>)> {
     Ok((place.parse()?, len))
 }
 
-/// Who accessed a place; an address means what it did at the position `from`, if that is
-/// of the same recording.
-pub fn history(
+/// A place: bytes of a shared object, or of a recording's own memory.
+enum Wanted {
+    Shared(Query),
+    Own(RecordingId, u64, u64, Option<Position>),
+}
+
+/// Finds a place; an address means what it did at the position `from`, if that is of the
+/// same recording.
+fn locate(
     session: &Session,
-    index: &Index,
-    job: &Job,
+    rows: &mut Rows<'_>,
     text: &str,
     from: Option<&str>,
-) -> Result<History> {
+) -> Result<Wanted> {
     let (place, len) = parse(text)?;
     let from: Option<Position> = from.and_then(|from| from.parse().ok());
     let from = from.filter(|from| match &place {
@@ -55,8 +63,7 @@ pub fn history(
         Place::Object { .. } => false,
     });
     let before = from.map(|from| from.tick(session)).transpose()?;
-    let mut rows = Rows::new(session, index.catalog());
-    let found = match find(session, &mut rows, &place, before)? {
+    let found = match find(session, rows, &place, before)? {
         Ok(found) => found,
         Err(Missing::Other(why)) => bail!("{why}"),
         Err(Missing::Private {
@@ -66,10 +73,10 @@ pub fn history(
             ..
         }) => {
             let len = len.or(own).unwrap_or(8);
-            return private::history(session, job, (recording, addr, len), from);
+            return Ok(Wanted::Own(recording, addr, len, from));
         }
     };
-    let query = Query {
+    Ok(Wanted::Shared(Query {
         object: found.object,
         offset: found.offset,
         len: len.or(found.len).unwrap_or(8),
@@ -78,6 +85,23 @@ pub fn history(
         recordings: Vec::new(),
         stores: false,
         last: Some(MOST),
+    }))
+}
+
+/// Who accessed a place.
+pub fn history(
+    session: &Session,
+    index: &Index,
+    job: &Job,
+    text: &str,
+    from: Option<&str>,
+) -> Result<History> {
+    let mut rows = Rows::new(session, index.catalog());
+    let query = match locate(session, &mut rows, text, from)? {
+        Wanted::Shared(query) => query,
+        Wanted::Own(recording, addr, len, from) => {
+            return private::history(session, job, (recording, addr, len), from);
+        }
     };
     let mut all = Vec::new();
     index.query(&query, &mut |access| -> Result<()> {
@@ -93,7 +117,50 @@ pub fn history(
         place: rows.range(&query),
         note,
         rows: all,
+        bytes: Some(data::Bytes {
+            object: rows.object(query.object),
+            offset: query.offset,
+            len: query.len,
+        }),
+        ..History::default()
     })
+}
+
+/// What orders the accesses of a history, row by row.
+pub fn order(
+    session: &Session,
+    index: &Index,
+    graph: Option<&Graph>,
+    job: &Job,
+    (text, from): (&str, Option<&str>),
+) -> Result<Vec<Option<Ordered>>> {
+    let mut rows = Rows::new(session, index.catalog());
+    let Wanted::Shared(query) = locate(session, &mut rows, text, from)? else {
+        return Ok(Vec::new());
+    };
+    if query.len > MOST_BYTES {
+        bail!("races are looked for in at most {MOST_BYTES} bytes; - shows fewer");
+    }
+    let bytes = Bytes {
+        object: query.object,
+        offset: query.offset,
+        len: query.len,
+        before: query.before,
+    };
+    let orders = races::of(session, index, graph, bytes)?;
+    let mut all = Vec::new();
+    index.query(&query, &mut |access| -> Result<()> {
+        job.go_on()?;
+        let order = order::find(&orders, &rows, &access);
+        all.push(order.map(|order| Ordered {
+            text: order::words(order),
+            before: Position::event(order.before.recording, order.before.tick.0).to_string(),
+            race: order.by.is_none(),
+            unseen: order.unseen,
+        }));
+        Ok(())
+    })?;
+    Ok(all)
 }
 
 fn mappers(rows: &Rows<'_>, query: &Query) -> String {
@@ -153,6 +220,8 @@ fn row(rows: &mut Rows<'_>, access: &Access) -> data::Access {
             kind => kind_name(kind),
         },
         place: format!("{:+#x}/{}{by_page}", access.offset, access.new.len()),
+        offset: access.offset,
+        order: None,
         values: (0..FORMATS.len())
             .map(|n| value(n, site.kind, access))
             .collect(),
@@ -252,7 +321,8 @@ pub fn near(session: &Session, index: &Index, id: u32, tick: u64) -> Result<Vec<
             "{:<9} {kind:<7} {place:<28} {value:<30} {function} {file}",
             row.position
         );
-        near.push(Near { place, text });
+        let at = (row.recording, row.tick);
+        near.push(Near { place, text, at });
         if near.len() == NEAR {
             break;
         }

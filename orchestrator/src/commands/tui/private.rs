@@ -85,6 +85,7 @@ pub fn history(
         place: format!("{recording}:{addr:#x} ({shown} bytes)"),
         note,
         rows,
+        ..History::default()
     })
 }
 
@@ -159,5 +160,6 @@ fn row(session: &Session, change: &Change) -> Result<Access> {
             .collect(),
         function: safe(function.as_bytes()),
         file: safe(file.as_bytes()),
+        ..Access::default()
     })
 }

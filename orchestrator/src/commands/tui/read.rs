@@ -61,7 +61,8 @@ fn process(row: &tree::Row, state: State, session: &Session) -> Process {
             process.events = summary.events;
             process.ending = ls::ending(summary, state).1;
             process.end = match summary.end {
-                Some(Ending::Killed(_)) => End::Crashed,
+                Some(Ending::Killed(signal)) if is_of_its_own(signal) => End::Crashed,
+                Some(Ending::Killed(_)) => End::Killed,
                 Some(Ending::Exited(0)) => End::Good,
                 Some(Ending::Exited(_) | Ending::Unknown) => End::Failed,
                 Some(Ending::Execed(_)) => End::Exec,
@@ -75,6 +76,24 @@ fn process(row: &tree::Row, state: State, session: &Session) -> Process {
         }
     }
     process
+}
+
+/// Whether a signal ends a process for what it did itself: those that dump core do
+/// (signal(7)); others are sent to end it.
+fn is_of_its_own(signal: u32) -> bool {
+    let core = [
+        libc::SIGQUIT,
+        libc::SIGILL,
+        libc::SIGTRAP,
+        libc::SIGABRT,
+        libc::SIGBUS,
+        libc::SIGFPE,
+        libc::SIGSEGV,
+        libc::SIGXCPU,
+        libc::SIGXFSZ,
+        libc::SIGSYS,
+    ];
+    core.iter().any(|&core| u32::try_from(core) == Ok(signal))
 }
 
 /// Events that are shown on either side of the cursor.

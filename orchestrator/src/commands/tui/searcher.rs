@@ -11,7 +11,7 @@ use orch_blame::symbols::Symbols;
 use orch_recorder::session::Session;
 use orch_recorder::trace::Tick;
 use orch_tui::Around;
-use orch_tui::data::{Arrow, Message, Stop};
+use orch_tui::data::{Arrow, Message, Ordered, Stop};
 use orch_tui::event::{Loaded, Request, To};
 
 /// Whether all of it is searched in a moment: that may be done without being asked for. (Of
@@ -55,6 +55,9 @@ impl Searcher {
                 Loaded::History(in_words(self.index(job).and_then(|index| {
                     history::history(&session, index, job, place, from.as_deref())
                 })))
+            }
+            Request::Order(place, asked) => {
+                Loaded::Order(in_words(self.order(&session, job, place, *asked)))
             }
             Request::Near(recording, tick) => Loaded::Near(in_words(
                 self.index(job)
@@ -100,6 +103,32 @@ impl Searcher {
             return Ok(None);
         }
         Ok(Some(arrows::find(self.graph(session, job)?, around)))
+    }
+
+    fn order(
+        &mut self,
+        session: &Session,
+        job: &Job,
+        (place, from): &(String, Option<String>),
+        asked: bool,
+    ) -> Result<Option<Vec<Option<Ordered>>>> {
+        if self.graph.is_none() && !asked && !is_small(session) {
+            return Ok(None);
+        }
+        // Of a large session, what orders these accesses is much less than the whole graph.
+        if is_small(session) {
+            self.graph(session, job)?;
+        } else {
+            self.index(job)?;
+        }
+        let index = self.index.as_ref().context("there is no index")?;
+        let graph = self.graph.as_ref();
+        let place = (&place[..], from.as_deref());
+        match history::order(session, index, graph, job, place) {
+            // Who asks is told why.
+            Err(_) if !asked => Ok(None),
+            found => found.map(Some),
+        }
     }
 
     /// Where the index is there, or made in a moment.

@@ -219,6 +219,7 @@ pub fn failed(request: &Request, why: String) -> Loaded {
         Request::Lanes => Loaded::Lanes(Err(why)),
         Request::Arrows(..) => Loaded::Arrows(Err(why)),
         Request::Blame(..) => Loaded::History(Err(why)),
+        Request::Order(..) => Loaded::Order(Err(why)),
         Request::Near(..) => Loaded::Near(Err(why)),
         Request::Visit(..) | Request::Move(..) | Request::Run(..) => Loaded::Picture(Err(why)),
         Request::Message(..) => Loaded::Messages(Err(why)),

@@ -1,9 +1,11 @@
 //! What there is to say about an access.
 
+use super::order::{self, Fields};
 use crate::describe::safe;
 use crate::position::Position;
 use orch_blame::access::{Access, Kind, Old, Site};
 use orch_blame::catalog::Catalog;
+use orch_blame::graph::order::Orders;
 use orch_blame::index::Query;
 use orch_blame::objects;
 use orch_blame::symbols::{Code, Frame, Symbols};
@@ -42,6 +44,8 @@ pub struct Row<'a> {
     new: String,
     frames: Vec<Frame>,
     time: Option<f64>,
+    #[serde(flatten)]
+    order: Fields,
 }
 
 /// What a kind of access is called.
@@ -111,7 +115,8 @@ impl<'c> Rows<'c> {
         format!("{object}+{:#x} ({bytes})", query.offset)
     }
 
-    pub fn json(&mut self, query: &Query, access: &Access) -> Row<'c> {
+    pub fn json(&mut self, query: &Query, access: &Access, orders: Option<&Orders>) -> Row<'c> {
+        let order = orders.and_then(|orders| order::find(orders, self, access));
         let site = self.site(access);
         let code = self.code(access);
         let recorded = site.kind.is_recorded();
@@ -137,6 +142,7 @@ impl<'c> Rows<'c> {
             new: hex(&access.new),
             frames: code.frames.clone(),
             time: time.map(|t| (t.nanos / 1000) as f64 / 1e6),
+            order: order.map_or_else(Fields::default, |order| Fields::new(order, self)),
         }
     }
 }

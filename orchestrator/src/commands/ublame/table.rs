@@ -1,10 +1,12 @@
 //! Accesses as a table for people.
 
+use super::order;
 use super::row::{Rows, kind_name};
 use super::value::{Format, show, show_old};
 use crate::describe::safe;
 use crate::output::{self, Output, Style, cut};
 use orch_blame::access::{Access, Kind};
+use orch_blame::graph::order::Orders;
 use orch_blame::index::Query;
 use orch_blame::place;
 use orch_blame::symbols::Code;
@@ -19,6 +21,8 @@ const AHEAD: usize = 256;
 /// Prints rows as they come.
 pub struct Table<'q> {
     query: &'q Query,
+    /// What orders accesses, where that is asked for.
+    orders: Option<&'q Orders>,
     format: Format,
     /// Show what is asked for of a longer access, not all of it.
     only: bool,
@@ -30,26 +34,33 @@ pub struct Table<'q> {
     estimated: bool,
 }
 
-const COLUMNS: usize = 6;
+const COLUMNS: usize = 7;
+/// The last of them.
+const ORDER: usize = COLUMNS - 1;
+/// That of values.
+const VALUES: usize = 5;
 
 struct Line {
     recording: RecordingId,
     kind: Kind,
-    /// Position, time, program and thread, kind, place, values.
+    /// Position, time, program and thread, kind, place, values, order.
     cells: [String; COLUMNS],
     code: String,
+    is_race: bool,
 }
 
 /// Most columns for each cell.
-const MOST: [usize; COLUMNS] = [20, 10, 18, 7, 16, 30];
+const MOST: [usize; COLUMNS] = [20, 10, 18, 7, 16, 30, 30];
 
 impl<'q> Table<'q> {
-    pub fn new(query: &'q Query, format: Format, only: bool) -> Self {
+    pub fn new(query: &'q Query, format: Format, only: bool, orders: Option<&'q Orders>) -> Self {
+        let widest = WIDEST + orders.map_or(0, |_| MOST[ORDER] + 1);
         Self {
             query,
+            orders,
             format,
             only,
-            width: output::width().map_or(WIDEST, |w| w.min(WIDEST)),
+            width: output::width().map_or(widest, |w| w.min(widest)),
             waiting: Vec::new(),
             widths: None,
             estimated: false,
@@ -101,7 +112,11 @@ impl<'q> Table<'q> {
         let by_page = if site.by_page { "~" } else { "" };
         let place = format!("{:+#x}/{}{by_page}", access.offset, access.new.len());
         let value = self.value(site.kind, access);
+        let order = self
+            .orders
+            .and_then(|orders| order::find(orders, rows, access));
         Line {
+            is_race: order.is_some_and(|order| order.by.is_none()),
             recording: site.recording,
             kind: site.kind,
             code: safe(code(&rows.code(access)).as_bytes()),
@@ -116,6 +131,7 @@ impl<'q> Table<'q> {
                 kind.to_owned(),
                 place,
                 value,
+                order.map_or_else(String::new, order::words),
             ],
         }
     }
@@ -214,6 +230,8 @@ impl<'q> Table<'q> {
                 (0, _) if line.kind.is_recorded() => Style::Of(line.recording),
                 (1, _) => Style::Dim,
                 (3, Kind::Outside) => Style::Warn,
+                (ORDER, _) if line.is_race => Style::Warn,
+                (ORDER, _) => Style::Dim,
                 (_, Kind::Initial) => Style::Dim,
                 _ => Style::Plain,
             };
@@ -232,7 +250,7 @@ impl<'q> Table<'q> {
 
 /// What was there, and what is there now, both in the room that there is for values.
 fn change(old: &str, new: &str) -> String {
-    let room = MOST[COLUMNS - 1] - 3;
+    let room = MOST[VALUES] - 3;
     let new_len = new.chars().count();
     let old = cut(old, room.saturating_sub(new_len).max(room / 2));
     let new = cut(new, room - old.chars().count());
