@@ -3,6 +3,7 @@
 use orch_abi::record::{Forked, Kind, Object, Shared, Start, View, object};
 use orch_blame::BlameError;
 use orch_blame::graph::Graph;
+use orch_blame::graph::order::{self, Bytes, MOST_BYTES};
 use orch_blame::index::{Index, Query};
 use orch_blame::place::{self, Memory};
 use orch_blame::symbols::Symbols;
@@ -130,6 +131,9 @@ proptest! {
         let _ = place::shown(catalog, RecordingId(1), offset, Some(Tick(len)));
         let memory = Memory::read(&session, RecordingId(1), Tick(u64::MAX)).expect("it can be read");
         let _ = (memory.at(offset), memory.around(offset));
-        Graph::read(&session, &index, Tick(0)..=Tick(u64::MAX)).expect("it can be read");
+        let graph = Graph::read(&session, &index, Tick(0)..=Tick(u64::MAX)).expect("it can be read");
+        let bytes = Bytes { object: 1, offset, len: len.clamp(1, MOST_BYTES), before: None };
+        order::of(&session, &index, None, bytes).expect("it can be read");
+        order::of(&session, &index, Some(&graph), bytes).expect("it can be read");
     }
 }

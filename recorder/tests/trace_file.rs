@@ -268,7 +268,7 @@ fn other_files_and_versions_are_named() {
     let error = open(&head);
     assert!(matches!(error, TraceError::Version { found: 9, .. }));
     assert!(
-        error.to_string().contains("this orch reads version 4"),
+        error.to_string().contains("this orch reads version 5"),
         "{error}"
     );
 }

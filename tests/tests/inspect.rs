@@ -157,3 +157,50 @@ fn shared_memory_has_its_names_without_an_index() -> Result<()> {
     ensure!(maps()? == fresh);
     Ok(())
 }
+
+/// A row of `ublame`.
+#[derive(Debug, Deserialize)]
+struct Access {
+    position: String,
+    recording: String,
+    kind: String,
+    pc: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Standing {
+    registers: std::collections::HashMap<String, String>,
+}
+
+/// One stands before an access at its instruction, also if that has loaded news first.
+#[test]
+fn an_access_is_where_its_instruction_is() -> Result<()> {
+    let place = Place::new(User::Own)?;
+    let program = place.path().join("exchange");
+    fixture::build("memory/exchange.c", None, &[], &program)?;
+    let program = program.to_str().context("UTF-8")?;
+    let recorded = run::run(&mut place.record(&[program]), LIMIT)?;
+    ensure!(recorded.code() == Some(0), "{recorded}");
+    let blame = place.read(&["ublame", "anon:1+0", "--len", "4", "--json"], LIMIT)?;
+    let rows: Vec<Access> = blame
+        .stdout
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()?;
+    // What was seen, then what was stored.
+    let exchanges = rows.windows(2).filter(|w| {
+        let same = (&w[0].recording, &w[0].pc) == (&w[1].recording, &w[1].pc);
+        same && w[0].kind == "load" && w[1].kind == "store"
+    });
+    let looks: Vec<&Access> = exchanges.flatten().take(LOOKS).collect();
+    ensure!(looks.len() >= 4, "too few exchanges saw news\n{blame}");
+    for row in looks {
+        let at = place.read(&["inspect", &row.position, "--regs", "--json"], LIMIT)?;
+        let standing: Standing = serde_json::from_str(&at.stdout).context(at.to_string())?;
+        ensure!(
+            standing.registers.get("rip") == Some(&row.pc),
+            "{row:?} is not there\n{at}"
+        );
+    }
+    Ok(())
+}

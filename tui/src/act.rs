@@ -1,7 +1,7 @@
 //! From keys and the mouse to what they do.
 
 use crate::bookmarks;
-use crate::data::{Access, FORMATS, Message};
+use crate::data::{FORMATS, Message};
 use crate::event::{Effect, Key, Request, To};
 use crate::keys::{self, Action, COMMANDS, fuzzy};
 use crate::layout;
@@ -290,19 +290,6 @@ pub fn remember(state: &mut State) {
     });
 }
 
-/// What an instruction that reads and writes saw is its first access, before which one can
-/// stop; before the second one there is no place.
-fn of_instruction<'s>(state: &'s State, row: &'s Access) -> &'s Access {
-    let all = state.history.iter().flat_map(|h| &h.rows);
-    let mut loads = all.filter(|load| {
-        load.kind == "load"
-            && load.tick + 1 == row.tick
-            && (load.recording, load.offset, &load.place) == (row.recording, row.offset, &row.place)
-            && (&load.function, &load.file) == (&row.function, &row.file)
-    });
-    loads.next().filter(|_| row.kind == "store").unwrap_or(row)
-}
-
 /// The position that the selected row means.
 fn target(state: &State) -> Option<String> {
     Some(match state.view {
@@ -315,7 +302,7 @@ fn target(state: &State) -> Option<String> {
         View::History => {
             let rows = state.rows();
             let row = rows.get(state.accesses.list.selected)?;
-            of_instruction(state, row).position.clone()
+            row.position.clone()
         }
         View::Console => {
             let lines = state.lines(View::Console);

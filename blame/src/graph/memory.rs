@@ -41,6 +41,11 @@ pub fn edges(
                 let Some(site) = index.catalog().sites.get(access.site as usize) else {
                     return Ok(());
                 };
+                // A damaged index; no object is as long.
+                let len = access.new.len() as u64;
+                if access.offset.checked_add(len).is_none() {
+                    return Ok(());
+                }
                 let within = ticks.contains(&access.tick);
                 if within && site.kind == Kind::Store && !site.by_page {
                     let exchange = *exchanges[access.site as usize].get_or_insert_with(|| {

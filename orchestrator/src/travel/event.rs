@@ -39,21 +39,38 @@ pub fn is_ahead(record: &Record<'_>) -> bool {
     )
 }
 
-/// The event of `tick`, or the next one.
+/// The event of `tick`, or the next one. That of a store is the load that the same
+/// instruction made before, if it saw news: in between no process can stand.
 pub fn at_tick(session: &Session, id: RecordingId, tick: Tick) -> Result<Option<Event>> {
     let mut reader = session.reader(id)?;
     // What belongs to the event may precede it in the block before.
     reader.seek_tick(Tick(tick.0.saturating_sub(1)));
     let mut found = None;
+    let mut load: Option<(Event, u64)> = None;
     find(&mut reader.records(), |event, record| {
         // What a call stored follows the call.
         if record.head.tick == tick.0 && is_passed_over(record) {
             return true;
         }
-        found = Some(event);
+        let stored = loads_or_stores(record, Kind::Store);
+        found = Some(match load {
+            Some((load, ip)) if stored == Some(ip) => load,
+            _ => event,
+        });
+        load = loads_or_stores(record, Kind::Shared).map(|ip| (event, ip));
         record.head.tick >= tick.0
     })
     .map(|hit| if hit { found } else { None })
+}
+
+/// Address of the instruction that made the access, if the record is one of `kind`.
+fn loads_or_stores(record: &Record<'_>, kind: Kind) -> Option<u64> {
+    let no_instruction = record.head.flags & (flag::BY_CALL | flag::INTERRUPTED) != 0;
+    if record.head.kind != kind as u8 || no_instruction {
+        return None;
+    }
+    let ip = record.payload.first_chunk()?;
+    Some(u64::from_le_bytes(*ip))
 }
 
 /// The event among whose bytes `offset` is.
