@@ -219,8 +219,11 @@ pub fn input(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
     }
     let publishes = c.publishes_with(args);
     let mut tick = if publishes { log::tick() } else { 0 };
+    let mut made = true;
     b.result = if c.blocks && process().threads > 1 {
-        blocking(t, c, args, tick, &mut b)
+        let result;
+        (result, made) = blocking(t, c, args, tick, &mut b);
+        result
     } else {
         let mut kernel = shm::Arguments::new(args);
         kernel.translate(t, c);
@@ -239,8 +242,8 @@ pub fn input(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
     if !publishes || process().threads > 1 {
         tick = log::tick();
     }
-    let restart =
-        b.result == -errno::EINTR && c.restart == Restart::WithFlag && signal::restarts(t);
+    let interrupted = b.result == -errno::EINTR && c.restart == Restart::WithFlag;
+    let restart = !made || interrupted && signal::restarts(t);
     if restart {
         flags |= flag::RESTARTED;
     }
@@ -271,10 +274,12 @@ fn to_shared_memory(t: &mut Thread, c: &Call, args: &[u64; 6], kernel: &mut shm:
     result
 }
 
-/// Lets the other threads run while this one is in the kernel.
-fn blocking(t: &mut Thread, c: &Call, args: &[u64; 6], tick: u64, b: &mut Syscall) -> i64 {
+/// Lets the other threads run while this one is in the kernel. False if a signal came first:
+/// the call was entered in the log, but never made, and has not failed either, which many
+/// never do (futex(2), FUTEX_WAKE).
+fn blocking(t: &mut Thread, c: &Call, args: &[u64; 6], tick: u64, b: &mut Syscall) -> (i64, bool) {
     if t.caught != 0 {
-        return ABANDONED;
+        return (ABANDONED, true);
     }
     let tick = if tick == 0 { log::tick() } else { tick };
     log::syscall(Kind::Enter, c.nr, 0, tick, b, &Pieces::new());
@@ -282,6 +287,7 @@ fn blocking(t: &mut Thread, c: &Call, args: &[u64; 6], tick: u64, b: &mut Syscal
     kernel.translate(t, c);
     let mut kernel_args = kernel.args;
     let moved = scratch::redirect(t, c, args, &mut kernel_args, scratch::Which::All);
+    thread::change_own(t);
     thread::release_baton();
     t.kicked = 0;
     // SAFETY: the program's own call with its own arguments.
@@ -292,20 +298,23 @@ fn blocking(t: &mut Thread, c: &Call, args: &[u64; 6], tick: u64, b: &mut Syscal
         // SAFETY: as above.
         result = unsafe { window_syscall(u64::from(c.nr), kernel_args.as_ptr()) };
     }
-    if result == ABANDONED {
-        // Too late to say that the call was never made: it was interrupted.
+    let made = result != ABANDONED;
+    if !made {
         result = -errno::EINTR;
     }
     thread::acquire_baton(t);
+    thread::change_own(t);
     kernel.finish(t, args);
     scratch::deliver(t, c, args, result, &moved);
-    result
+    (result, made)
 }
 
 fn replay_input(t: &mut Thread, c: &Call, b: &Syscall) -> Outcome {
     if log::peek().is_some_and(|h| h.kind == Kind::Enter as u8) {
         replay::expect_syscall(t, Kind::Enter, u64::from(c.nr), b);
+        thread::change_own(t);
         thread::follow_switches(t);
+        thread::change_own(t);
     }
     let (head, result) = replay::expect_syscall(t, Kind::Syscall, u64::from(c.nr), b);
     if replay::restarted(&head) {

@@ -6,7 +6,7 @@
 
 use crate::arch::x86_64 as arch;
 use crate::log;
-use crate::process::{MAX, process};
+use crate::process::{MAX, Own, process};
 use crate::shm;
 use crate::signal::{AltStack, PendingSignal};
 use crate::stub::Probe;
@@ -113,6 +113,10 @@ pub struct Thread {
     pub fs_base: u64,
     /// Of a vfork child: the process whose memory it is in.
     pub vfork_of: u32,
+    /// Of a vfork child: while it runs, what the process it is in has; else its own.
+    pub own: Own,
+    /// That is its own.
+    pub is_own: bool,
     /// 1 until the kernel thread is gone: its stack must not be used again before.
     pub kernel_alive: AtomicU32,
     /// What the stubs for `xsavec` work with.
@@ -252,6 +256,14 @@ pub fn acquire_baton(t: &mut Thread) {
         log::switch(t.index, t.tid);
     }
     log::slot().running.store(t.tid, Ordering::Relaxed);
+}
+
+/// A vfork child goes to where others may run, or comes back: they have their own state.
+pub fn change_own(t: &mut Thread) {
+    if t.life == Life::Vfork {
+        core::mem::swap(&mut process().own, &mut t.own);
+        t.is_own = !t.is_own;
+    }
 }
 
 /// Ends a vfork child whose process is gone: it has no log, and may wait for the baton of

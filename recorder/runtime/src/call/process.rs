@@ -162,6 +162,7 @@ fn child_of(t: &Thread, index: u32, life: Life, w: &Wish) -> Option<&'static mut
     }
     if life == Life::Vfork {
         child.vfork_of = call(nr::GETPID, &[]) as u32;
+        (child.own, child.is_own) = (process().own, false);
         child.altstack = t.altstack;
     }
     Some(child)
@@ -227,7 +228,6 @@ fn new_thread(t: &mut Thread, c: &Call, w: Wish, b: Syscall) -> Outcome {
 /// A child in this memory: it takes the baton along until it calls execve or exits.
 fn vfork(t: &mut Thread, c: &Call, w: Wish, b: Syscall) -> Outcome {
     let p = process();
-    let own = p.own;
     if !log::recording() {
         replay::expect_kind(t, Kind::Spawn);
         let s = log::read::<Spawn>();
@@ -238,8 +238,7 @@ fn vfork(t: &mut Thread, c: &Call, w: Wish, b: Syscall) -> Outcome {
         p.threads += 1;
         thread::follow_switches(t);
         p.threads -= 1;
-        child.life = Life::Unused;
-        p.own = own;
+        vfork_is_over(child);
         return Outcome::Done(finish(t, c, &w, b, 0));
     }
     let Some(child) = thread::unused_index().and_then(|i| child_of(t, i, Life::Vfork, &w)) else {
@@ -250,14 +249,21 @@ fn vfork(t: &mut Thread, c: &Call, w: Wish, b: Syscall) -> Outcome {
     let flags = (w.flags | flag::VFORK) & !flag::OURS;
     let result = start_child(t, child, &w, flags);
     p.threads -= 1;
-    child.life = Life::Unused;
-    p.own = own;
+    vfork_is_over(child);
     if result > 0 {
         p.running = t.index;
         log::switch(t.index, t.tid);
     }
     log::slot().running.store(t.tid, Ordering::Relaxed);
     Outcome::Done(finish(t, c, &w, b, result))
+}
+
+/// Execve, an exit, or killed, while it ran or while others did.
+fn vfork_is_over(child: &mut Thread) {
+    child.life = Life::Unused;
+    if !child.is_own {
+        process().own = child.own;
+    }
 }
 
 // ------------------------------------------------------------------- fork
