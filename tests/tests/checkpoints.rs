@@ -11,23 +11,40 @@ use std::time::{Duration, SystemTime};
 
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// What `orch` prints that saves whatever it can (`AFTER`), or nothing.
-fn orch(place: &Place, save: bool, arguments: &[&str]) -> Result<String> {
+/// What is done about checkpoints, by a variable of the environment.
+#[derive(Clone, Copy)]
+enum Checkpoints {
+    /// None is made or used.
+    None,
+    /// There is one wherever there can be one.
+    All,
+    /// Those that there are are used, and none is made.
+    Old,
+}
+
+fn orch(place: &Place, checkpoints: Checkpoints, arguments: &[&str]) -> Result<String> {
+    let (variable, value) = match checkpoints {
+        Checkpoints::None => ("ORCH_CHECKPOINTS", "0"),
+        Checkpoints::All => ("ORCH_CHECKPOINT_AFTER", "0"),
+        Checkpoints::Old => ("ORCH_CHECKPOINT_AFTER", "1000000"),
+    };
     let mut command = place.command(place.orch());
     command.arg("-s").arg(place.session()).args(arguments);
-    let variable = if save {
-        "ORCH_CHECKPOINT_AFTER"
-    } else {
-        "ORCH_CHECKPOINTS"
-    };
-    let outcome = run::run(command.env(variable, "0"), LIMIT)?;
+    let outcome = run::run(command.env(variable, value), LIMIT)?;
     ensure!(outcome.code() == Some(0), "{outcome}");
     Ok(outcome.stdout)
 }
 
-fn inspect(place: &Place, save: bool, position: &str) -> Result<String> {
+fn inspect(place: &Place, checkpoints: Checkpoints, position: &str) -> Result<String> {
     let what = ["--regs", "--backtrace", "--threads", "--mem", "$rsp:256"];
-    orch(place, save, &[&["inspect", position][..], &what].concat())
+    let arguments = [&["inspect", position][..], &what].concat();
+    orch(place, checkpoints, &arguments)
+}
+
+/// What memory is at some instants of each recording.
+fn digests(place: &Place, checkpoints: Checkpoints) -> Result<String> {
+    let arguments = ["walk", "-v", "-n", "4", "--steps", "20"];
+    orch(place, checkpoints, &arguments)
 }
 
 fn files(place: &Place) -> Result<Vec<PathBuf>> {
@@ -59,7 +76,7 @@ fn walk(place: &Place) -> Result<()> {
     for seed in ["1", "2"] {
         orch(
             place,
-            true,
+            Checkpoints::All,
             &["walk", "-n", "2", "--steps", "30", "--seed", seed],
         )?;
         let saved = files(place)?;
@@ -76,27 +93,17 @@ fn walk(place: &Place) -> Result<()> {
 /// A check of the whole recording leaves some, and from them all is as from the start: also of
 /// processes that fork later, which a check follows.
 fn after_a_check(place: &Place) -> Result<()> {
-    let fresh = digests(place, "ORCH_CHECKPOINTS", "0")?;
-    let checked = orch(place, true, &["replay", "--check"])?;
+    let fresh = digests(place, Checkpoints::None)?;
+    let checked = orch(place, Checkpoints::All, &["replay", "--check"])?;
     ensure!(checked.contains("all as recorded"), "{checked}");
     let left = files(place)?;
     ensure!(!left.is_empty(), "nothing was left");
     make_old(&left)?;
-    // Uses those that there are, and makes none.
-    let again = digests(place, "ORCH_CHECKPOINT_AFTER", "1000000")?;
+    let again = digests(place, Checkpoints::Old)?;
     ensure!(fresh == again, "{fresh}\n{again}");
     let used = left.iter().any(|file| !is_old(file));
     ensure!(used, "replayed from the start");
     Ok(())
-}
-
-fn digests(place: &Place, variable: &str, value: &str) -> Result<String> {
-    let mut command = place.command(place.orch());
-    command.arg("-s").arg(place.session());
-    command.args(["walk", "-v", "-n", "4", "--steps", "20"]);
-    let outcome = run::run(command.env(variable, value), LIMIT)?;
-    ensure!(outcome.code() == Some(0), "{outcome}");
-    Ok(outcome.stdout)
 }
 
 #[test]
@@ -155,10 +162,10 @@ with multiprocessing.get_context('fork').Pool(2) as pool:
     let recorded = run::run(&mut place.record(&["python3", "-c", script]), LIMIT)?;
     ensure!(recorded.code() == Some(0), "{recorded}");
     for position in ["p1@50%", "p1@end", "p2@start", "p2@50%", "p2@end"] {
-        let fresh = inspect(&place, false, position)?;
-        let first = inspect(&place, true, position)?;
+        let fresh = inspect(&place, Checkpoints::None, position)?;
+        let first = inspect(&place, Checkpoints::All, position)?;
         make_old(&files(&place)?)?;
-        let again = inspect(&place, true, position)?;
+        let again = inspect(&place, Checkpoints::All, position)?;
         ensure!(fresh == first, "{position}: {fresh}\n{first}");
         ensure!(fresh == again, "{position}: {fresh}\n{again}");
         let used = files(&place)?.iter().any(|file| !is_old(file));
@@ -184,8 +191,8 @@ else:
     os.wait()";
     let recorded = run::run(&mut place.record(&["python3", "-c", script]), LIMIT)?;
     ensure!(recorded.code() == Some(0), "{recorded}");
-    let fresh = digests(&place, "ORCH_CHECKPOINTS", "0")?;
-    inspect(&place, true, "p1@50%")?;
+    let fresh = digests(&place, Checkpoints::None)?;
+    inspect(&place, Checkpoints::All, "p1@50%")?;
     let mut parents = files(&place)?;
     for file in parents.extract_if(.., |f| !name(f).starts_with("p1-") || name(f) == "p1-0-0") {
         fs::remove_file(file)?;
@@ -193,17 +200,13 @@ else:
     ensure!(!parents.is_empty(), "nothing was saved");
     for child in ["p2", "p3"] {
         make_old(&parents)?;
-        let there = inspect(&place, false, &format!("{child}@50%"))?;
-        let mut command = place.command(place.orch());
-        command.arg("-s").arg(place.session());
-        command.args(["inspect", &format!("{child}@50%"), "--regs", "--backtrace"]);
-        command.args(["--threads", "--mem", "$rsp:256"]);
-        let outcome = run::run(command.env("ORCH_CHECKPOINT_AFTER", "1000000"), LIMIT)?;
-        ensure!(outcome.stdout == there, "{outcome}\n{there}");
+        let there = inspect(&place, Checkpoints::None, &format!("{child}@50%"))?;
+        let again = inspect(&place, Checkpoints::Old, &format!("{child}@50%"))?;
+        ensure!(again == there, "{again}\n{there}");
         let used = parents.iter().any(|file| !is_old(file));
         ensure!(used, "{child}: replayed from the start");
     }
-    let again = digests(&place, "ORCH_CHECKPOINT_AFTER", "1000000")?;
+    let again = digests(&place, Checkpoints::Old)?;
     ensure!(fresh == again, "{fresh}\n{again}");
     Ok(())
 }
@@ -212,12 +215,12 @@ else:
 #[test]
 fn damage() -> Result<()> {
     let (place, _) = fixture::recorded("threads/sync.c", "sync", &["-pthread".to_owned()])?;
-    let fresh = inspect(&place, false, "p1@50%")?;
+    let fresh = inspect(&place, Checkpoints::None, "p1@50%")?;
     ensure!(
         !place.session().join("checkpoints").exists(),
         "saved unasked"
     );
-    inspect(&place, true, "p1@50%")?;
+    inspect(&place, Checkpoints::All, "p1@50%")?;
     for file in files(&place)? {
         let mut bytes = fs::read(&file)?;
         let middle = bytes.len() / 2;
@@ -226,18 +229,18 @@ fn damage() -> Result<()> {
     }
     let saved = files(&place)?;
     make_old(&saved)?;
-    ensure!(inspect(&place, true, "p1@50%")? == fresh);
+    ensure!(inspect(&place, Checkpoints::All, "p1@50%")? == fresh);
     let kept: Vec<_> = saved.iter().filter(|file| is_old(file)).collect();
     ensure!(kept.is_empty(), "damaged, and kept: {kept:?} of {saved:?}");
     for file in &saved {
         fs::write(file, "")?;
     }
-    ensure!(inspect(&place, true, "p1@50%")? == fresh);
+    ensure!(inspect(&place, Checkpoints::All, "p1@50%")? == fresh);
     // Where there can be none.
     let dir = place.session().join("checkpoints");
     fs::remove_dir_all(&dir)?;
     fs::write(&dir, "")?;
-    ensure!(inspect(&place, true, "p1@50%")? == fresh);
+    ensure!(inspect(&place, Checkpoints::All, "p1@50%")? == fresh);
     Ok(())
 }
 

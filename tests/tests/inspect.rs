@@ -175,12 +175,7 @@ struct Standing {
 /// One stands before an access at its instruction, also if that has loaded news first.
 #[test]
 fn an_access_is_where_its_instruction_is() -> Result<()> {
-    let place = Place::new(User::Own)?;
-    let program = place.path().join("exchange");
-    fixture::build("memory/exchange.c", None, &[], &program)?;
-    let program = program.to_str().context("UTF-8")?;
-    let recorded = run::run(&mut place.record(&[program]), LIMIT)?;
-    ensure!(recorded.code() == Some(0), "{recorded}");
+    let (place, _) = fixture::recorded("memory/exchange.c", "exchange", &[])?;
     let blame = place.read(&["ublame", "anon:1+0", "--len", "4", "--json"], LIMIT)?;
     let rows: Vec<Access> = blame
         .stdout

@@ -301,8 +301,7 @@ fn target(state: &State) -> Option<String> {
         View::Recording => return None,
         View::History => {
             let rows = state.rows();
-            let row = rows.get(state.accesses.list.selected)?;
-            row.position.clone()
+            rows.get(state.accesses.list.selected)?.position.clone()
         }
         View::Console => {
             let lines = state.lines(View::Console);

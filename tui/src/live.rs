@@ -3,7 +3,7 @@
 
 use crate::data::{Line, Lines, Overview};
 use crate::event::{Effect, Request};
-use crate::state::{State, View};
+use crate::state::{Rows, State, View};
 use std::time::Duration;
 
 /// How often there is a look whether there is more.
@@ -62,29 +62,25 @@ impl State {
 
     /// More was printed.
     pub(crate) fn grow_console(&mut self, lines: Lines) {
-        let old = self.console.replace(lines);
-        let filter = &self.printed.filter;
-        let at = found_again(
-            old.as_ref(),
-            self.console.as_ref(),
-            filter,
-            self.printed.list.selected,
-        );
-        self.printed.list.follow(at);
+        grow(&mut self.console, &mut self.printed, lines);
     }
 
     /// More has happened.
     pub(crate) fn grow_events(&mut self, lines: Lines) {
-        let old = self.events.replace(lines);
-        let filter = &self.happened.filter;
-        let at = found_again(
-            old.as_ref(),
-            self.events.as_ref(),
-            filter,
-            self.happened.list.selected,
-        );
-        self.happened.list.follow(at);
+        grow(&mut self.events, &mut self.happened, lines);
     }
+}
+
+/// What is shown becomes `lines`, with the cursor on the same one.
+fn grow(shown: &mut Option<Lines>, rows: &mut Rows, lines: Lines) {
+    let old = shown.replace(lines);
+    let at = found_again(
+        old.as_ref(),
+        shown.as_ref(),
+        &rows.filter,
+        rows.list.selected,
+    );
+    rows.list.follow(at);
 }
 
 /// Where the selected line is among others, of those that a filter lets through.

@@ -5,6 +5,7 @@ mod model;
 
 use orch_tui::event::{Event, Request};
 use orch_tui::{Backend, Keymap, State, Theme, script};
+use ratatui::buffer::Buffer;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
@@ -73,14 +74,21 @@ const SCREENS: [(&str, &str); 24] = [
     ("palette", ": 'bl'"),
 ];
 
-fn text(keys: &str, size: (u16, u16), theme: Theme) -> String {
-    let mut state = State::new(size, theme);
-    let first = state.start(None, None);
+/// What is shown after the keys, and wherever they say `show`; first what is at `place`.
+fn screens(mut state: State, place: Option<&str>, keys: &str) -> Vec<Buffer> {
+    let first = state.start(place, None);
     let steps = script::parse(keys).expect("a script");
     let limit = Duration::from_secs(5);
-    let screens = script::run(&mut state, &mut Model::new(), first, &steps, limit);
-    let screens = screens.expect("the model answers");
-    script::text(screens.last().expect("a script shows its last screen"))
+    script::run(&mut state, &mut Model::new(), first, &steps, limit).expect("the model answers")
+}
+
+fn last(state: State, keys: &str) -> Buffer {
+    let last = screens(state, None, keys).pop();
+    last.expect("a script shows its last screen")
+}
+
+fn text(keys: &str, size: (u16, u16), theme: Theme) -> String {
+    script::text(&last(State::new(size, theme), keys))
 }
 
 #[test]
@@ -97,12 +105,7 @@ fn views() {
 /// Bytes have the colour of who wrote them, as in the history and in the legend.
 #[test]
 fn memory_has_the_colours_of_its_writers() {
-    let mut state = State::new((200, 50), Theme::default());
-    let first = state.start(None, None);
-    let steps = script::parse("Enter").expect("a script");
-    let limit = Duration::from_secs(5);
-    let screens = script::run(&mut state, &mut Model::new(), first, &steps, limit);
-    let screen = screens.expect("the model answers").remove(0);
+    let screen = last(State::new((200, 50), Theme::default()), "Enter");
     let text = script::text(&screen);
     let mut lines = text.lines().zip(0..);
     let (head, y) = lines
@@ -152,13 +155,9 @@ fn races_are_gone_to() {
     // Those that are in order have no mark, and the filter knows what orders them.
     assert!(row("/ 'memory' Enter").1.contains("1 of 3 accesses"));
     // Where it would take long, they are looked for when they are wanted.
-    let mut state = State::new((140, 36), Theme::default());
-    let mut model = Model::new();
-    let first = state.start(Some("large 4"), None);
-    let steps = script::parse("show R").expect("a script");
-    let limit = Duration::from_secs(5);
-    let screens = script::run(&mut state, &mut model, first, &steps, limit);
-    let screens: Vec<String> = screens.expect("answers").iter().map(script::text).collect();
+    let state = State::new((140, 36), Theme::default());
+    let screens = screens(state, Some("large 4"), "show R");
+    let screens: Vec<String> = screens.iter().map(script::text).collect();
     assert!(!screens[0].contains("race p2@120"), "{}", screens[0]);
     assert!(screens[1].contains("race p2@120"), "{}", screens[1]);
     assert!(
@@ -242,16 +241,7 @@ fn keys_of_the_user() {
             (key("Q"), key("q")),
             (key("/"), key("b")),
         ]);
-        let first = state.start(None, None);
-        let steps = script::parse(keys).expect("a script");
-        let limit = Duration::from_secs(5);
-        let screens = script::run(&mut state, &mut Model::new(), first, &steps, limit);
-        script::text(
-            screens
-                .expect("the model answers")
-                .last()
-                .expect("a screen"),
-        )
+        script::text(&last(state, keys))
     };
     let screen = shown("C-r");
     assert!(
@@ -303,13 +293,7 @@ fn without_colour_nothing_is_lost() {
         ..Theme::default()
     };
     for (name, keys) in SCREENS {
-        let mut state = State::new((120, 36), theme);
-        let first = state.start(None, None);
-        let steps = script::parse(keys).expect("a script");
-        let limit = Duration::from_secs(5);
-        let screens = script::run(&mut state, &mut Model::new(), first, &steps, limit);
-        let screens = screens.expect("the model answers");
-        for cell in &screens.last().expect("a screen").content {
+        for cell in &last(State::new((120, 36), theme), keys).content {
             let plain = ratatui::style::Color::Reset;
             assert_eq!((cell.fg, cell.bg), (plain, plain), "{name}");
         }

@@ -49,6 +49,18 @@ pub struct Bytes {
     pub before: Option<Tick>,
 }
 
+impl From<&Query> for Bytes {
+    /// Whoever made the accesses, as others than those that are asked for conflict with them.
+    fn from(query: &Query) -> Self {
+        Self {
+            object: query.object,
+            offset: query.offset,
+            len: query.len,
+            before: query.before,
+        }
+    }
+}
+
 /// Orders the accesses to some bytes. With `graph`, its edges are taken; otherwise those of
 /// the time in question are read.
 ///

@@ -173,13 +173,7 @@ fn orders(session: &Session, index: &Index, query: &Query) -> Result<Orders> {
         let text = format!("--races is for at most {MOST_BYTES} bytes (--len)");
         return Err(Usage(text).into());
     }
-    let bytes = races::Bytes {
-        object: query.object,
-        offset: query.offset,
-        len: query.len,
-        before: query.before,
-    };
-    let orders = races::of(session, index, None, bytes)?;
+    let orders = races::of(session, index, None, query.into())?;
     if orders.len() + 1 >= MOST_ACCESSES {
         eprintln!("orch: races are looked for among the last {MOST_ACCESSES} accesses only");
     }

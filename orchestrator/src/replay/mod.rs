@@ -135,13 +135,6 @@ pub fn check(
     Ok(r.reports)
 }
 
-/// Whether the process is running now, by proc_pid_stat(5).
-fn computes(pid: i32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ")
-        .is_some_and(|(_, s)| s.starts_with('R'))
-}
-
 impl Replayer<'_> {
     fn run(&mut self, progress: &mut dyn FnMut(usize)) -> Result<()> {
         let parallel = std::thread::available_parallelism().map_or(2, usize::from);
@@ -353,7 +346,7 @@ impl Replayer<'_> {
                 continue;
             }
             let still = now - r.moved.1;
-            if still > self.patience || still > PATIENCE && !computes(r.pid) {
+            if still > self.patience || still > PATIENCE && watch::state(r.pid) != Some('R') {
                 stuck.push((index, still));
             }
         }

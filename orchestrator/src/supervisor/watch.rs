@@ -159,6 +159,13 @@ pub fn take_signals() -> impl Iterator<Item = Signal> {
         .filter_map(|n| Signal::try_from(n).ok())
 }
 
+/// State of a process, a letter of proc_pid_stat(5); `None` if there is no such process.
+pub fn state(pid: i32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // It follows the command, in parentheses.
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
 /// A descriptor that becomes readable when the process ends (pidfd_open(2));
 /// `None` if it has ended already.
 #[expect(unsafe_code, reason = "pidfd_open has no wrapper in nix")]

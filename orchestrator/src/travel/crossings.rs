@@ -220,12 +220,8 @@ impl Travel {
     ) -> Result<Option<Crossing>> {
         let offset = self.process.offset()?;
         let n = crossings.0.partition_point(|c| c.main < offset);
-        for crossing in crossings.0[n..].iter().filter(|c| wanted(c.what)) {
-            if !self.stands_at(crossing, offset)? {
-                return Ok(Some(*crossing));
-            }
-        }
-        Ok(None)
+        let behind = crossings.0[n..].iter();
+        self.first_elsewhere(behind.filter(|c| wanted(c.what)), offset)
     }
 
     /// The last of `crossings` that is `wanted` and comes before here.
@@ -236,7 +232,17 @@ impl Travel {
     ) -> Result<Option<Crossing>> {
         let offset = self.process.offset()?;
         let n = crossings.0.partition_point(|c| c.main < offset);
-        for crossing in crossings.0[..n].iter().rev().filter(|c| wanted(c.what)) {
+        let before = crossings.0[..n].iter().rev();
+        self.first_elsewhere(before.filter(|c| wanted(c.what)), offset)
+    }
+
+    /// The first that the process, which has come to `offset`, does not stand at.
+    fn first_elsewhere<'c>(
+        &self,
+        crossings: impl Iterator<Item = &'c Crossing>,
+        offset: u64,
+    ) -> Result<Option<Crossing>> {
+        for crossing in crossings {
             if !self.stands_at(crossing, offset)? {
                 return Ok(Some(*crossing));
             }

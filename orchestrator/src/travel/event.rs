@@ -63,6 +63,15 @@ pub fn at_tick(session: &Session, id: RecordingId, tick: Tick) -> Result<Option<
     .map(|hit| if hit { found } else { None })
 }
 
+/// Whether the record is of an instruction of the program's.
+fn is_instruction(record: &Record<'_>) -> bool {
+    match Kind::from_u8(record.head.kind) {
+        Some(Kind::Insn | Kind::Store) => true,
+        Some(Kind::Shared) => record.head.flags & flag::INTERRUPTED == 0,
+        _ => false,
+    }
+}
+
 /// Address of the instruction that made the access, if the record is one of `kind`.
 fn loads_or_stores(record: &Record<'_>, kind: Kind) -> Option<u64> {
     let no_instruction = record.head.flags & (flag::BY_CALL | flag::INTERRUPTED) != 0;
@@ -183,9 +192,7 @@ impl Events {
                         // Memory and mappings come with a call that begins here.
                         Some(Kind::Syscall) => !entered || event.offset != record.offset,
                         Some(Kind::Enter | Kind::Exec | Kind::Exit | Kind::Signal) => true,
-                        Some(Kind::Insn | Kind::Store) => true,
-                        Some(Kind::Shared) => record.head.flags & flag::INTERRUPTED == 0,
-                        _ => false,
+                        _ => is_instruction(record),
                     };
                     entered = matches!(kind, Some(Kind::Enter | Kind::Switch));
                     last = Some(Past { event, is_stop });
@@ -209,11 +216,8 @@ impl Events {
         self.around(offset, |records| {
             while let Some(record) = records.next_record()? {
                 if record.offset >= offset && !is_ahead(&record) {
-                    return Ok(match record.kind()? {
-                        Kind::Insn | Kind::Store => true,
-                        Kind::Shared => record.head.flags & flag::INTERRUPTED == 0,
-                        _ => false,
-                    });
+                    record.kind()?;
+                    return Ok(is_instruction(&record));
                 }
             }
             Ok(false)

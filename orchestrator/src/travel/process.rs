@@ -4,6 +4,7 @@ use super::TravelError;
 use super::tracee::{Halt, SI_KERNEL, Tracee};
 use crate::replay::feeder::Feeder;
 use crate::replay::requests;
+use crate::supervisor::watch;
 use anyhow::{Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
@@ -215,11 +216,8 @@ impl Process {
     }
 
     fn is_gone(&self) -> bool {
-        let path = format!("/proc/{}/stat", self.pid);
-        let stat = std::fs::read_to_string(path).unwrap_or_default();
-        // The state follows the command, in parentheses (proc_pid_stat(5)).
-        stat.rsplit_once(") ")
-            .is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']))
+        let state = watch::state(self.pid.as_raw());
+        state.is_none_or(|state| matches!(state, 'Z' | 'X'))
     }
 
     /// Fails if somebody wants to interrupt what goes on.

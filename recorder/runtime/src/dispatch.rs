@@ -219,21 +219,20 @@ pub fn input(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
     }
     let publishes = c.publishes_with(args);
     let mut tick = if publishes { log::tick() } else { 0 };
-    let mut made = true;
-    b.result = if c.blocks && process().threads > 1 {
-        let result;
-        (result, made) = blocking(t, c, args, tick, &mut b);
-        result
+    let (result, made) = if c.blocks && process().threads > 1 {
+        blocking(t, c, args, tick, &b)
     } else {
         let mut kernel = shm::Arguments::new(args);
         kernel.translate(t, c);
-        if shm::any() && memory::writes(c) {
+        let result = if shm::any() && memory::writes(c) {
             to_shared_memory(t, c, args, &mut kernel)
         } else {
             // SAFETY: the program's own call with its own arguments.
             unsafe { window_syscall(u64::from(c.nr), kernel.args.as_ptr()) }
-        }
+        };
+        (result, true)
     };
+    b.result = result;
     if b.result == ABANDONED {
         shm::call_logged();
         shm::take_back(t, accesses);
@@ -277,7 +276,7 @@ fn to_shared_memory(t: &mut Thread, c: &Call, args: &[u64; 6], kernel: &mut shm:
 /// Lets the other threads run while this one is in the kernel. False if a signal came first:
 /// the call was entered in the log, but never made, and has not failed either, which many
 /// never do (futex(2), FUTEX_WAKE).
-fn blocking(t: &mut Thread, c: &Call, args: &[u64; 6], tick: u64, b: &mut Syscall) -> (i64, bool) {
+fn blocking(t: &mut Thread, c: &Call, args: &[u64; 6], tick: u64, b: &Syscall) -> (i64, bool) {
     if t.caught != 0 {
         return (ABANDONED, true);
     }

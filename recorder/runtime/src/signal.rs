@@ -114,6 +114,20 @@ pub struct PendingSignal {
     info: [u64; 16],
 }
 
+impl PendingSignal {
+    /// One that no instruction has raised.
+    const fn sent(number: u32, info: [u64; 16]) -> Self {
+        Self {
+            number,
+            fault: 0,
+            err: 0,
+            trapno: 0,
+            cr2: 0,
+            info,
+        }
+    }
+}
+
 #[allow(missing_docs)]
 mod sig {
     pub const ILL: u32 = 4;
@@ -148,11 +162,11 @@ const SS_DISABLE: u64 = 2;
 const SS_ONSTACK: u64 = 1;
 const SS_AUTODISARM: u64 = 1 << 31;
 
-/// Signals that the runtime itself needs unblocked.
-pub const NEVER_BLOCKED: u64 = bit(sig::SYS) | bit(sig::SEGV) | bit(sig::TRAP) | bit(sig::BUS);
+/// Signals that the runtime itself needs unblocked, as [`Thread::held`] has them.
+const HELD: [u32; 4] = [sig::SYS, sig::SEGV, sig::TRAP, sig::BUS];
 
-/// The same, as [`Thread::held`] has them.
-pub const HELD: [u32; 4] = [sig::SYS, sig::SEGV, sig::TRAP, sig::BUS];
+/// The same, as a mask.
+pub const NEVER_BLOCKED: u64 = bit(HELD[0]) | bit(HELD[1]) | bit(HELD[2]) | bit(HELD[3]);
 
 const fn bit(signal: u32) -> u64 {
     1 << (signal - 1)
@@ -240,7 +254,7 @@ pub fn find_ignored() -> u64 {
     for s in 1..=64 {
         let mut act = Action::DEFAULT;
         call(nr::RT_SIGACTION, &[u64::from(s), 0, &raw mut act as u64, 8]);
-        if act.handler == 1 {
+        if act.handler == SIG_IGN {
             ignored |= bit(s);
         }
     }
@@ -330,6 +344,12 @@ impl Info {
     fn by_supervisor(&self) -> bool {
         self.rest[0] as u32 == log::control().supervisor.load(Ordering::Relaxed)
     }
+
+    /// All of it.
+    fn words(&self) -> [u64; 16] {
+        // SAFETY: the kernel's siginfo_t has 128 bytes.
+        unsafe { core::ptr::from_ref(self).cast::<[u64; 16]>().read() }
+    }
 }
 
 /// SIGSYS: a system call of the program, or one that somebody sent.
@@ -374,10 +394,8 @@ fn sent(t: &mut Thread, signal: u32, info: &Info, c: &mut Context) {
         return;
     }
     if t.mask & bit(signal) != 0 {
-        // SAFETY: the kernel's siginfo_t has 128 bytes.
-        let info = unsafe { core::ptr::from_ref(info).cast::<[u64; 16]>().read() };
         if let Some(n) = HELD.iter().position(|&s| s == signal) {
-            t.held[n] = Some(info);
+            t.held[n] = Some(info.words());
         }
         // A call that it interrupts goes on.
         t.kicked = 1;
@@ -389,8 +407,6 @@ fn sent(t: &mut Thread, signal: u32, info: &Info, c: &mut Context) {
 }
 
 fn catch(t: &mut Thread, signal: u32, info: &Info, c: &mut Context, fault: u32) {
-    // SAFETY: the kernel's siginfo_t has 128 bytes.
-    let info = unsafe { core::ptr::from_ref(info).cast::<[u64; 16]>().read() };
     // What is not of this fault the kernel leaves as some earlier one has set it.
     let cr2 = if c.trapno == PAGE_FAULT { c.cr2 } else { 0 };
     let (err, trapno, cr2) = if fault != 0 {
@@ -404,7 +420,7 @@ fn catch(t: &mut Thread, signal: u32, info: &Info, c: &mut Context, fault: u32) 
         err,
         trapno,
         cr2,
-        info,
+        info: info.words(),
     };
     t.caught = 1;
     c.mask = !NEVER_BLOCKED;
@@ -479,14 +495,7 @@ pub fn raise_bus(t: &mut Thread, addr: u64) {
     info[0] = sig::BUS.into();
     info[1] = BUS_ADRERR;
     info[2] = addr;
-    t.pending = PendingSignal {
-        number: sig::BUS,
-        fault: 0,
-        err: 0,
-        trapno: 0,
-        cr2: 0,
-        info,
-    };
+    t.pending = PendingSignal::sent(sig::BUS, info);
     t.caught = 1;
 }
 
@@ -540,15 +549,7 @@ pub fn deliver_pending(t: &mut Thread) -> bool {
     if t.caught == 0
         && let Some((&number, info)) = due.next()
     {
-        let info = info.take().unwrap_or_default();
-        t.pending = PendingSignal {
-            number,
-            fault: 0,
-            err: 0,
-            trapno: 0,
-            cr2: 0,
-            info,
-        };
+        t.pending = PendingSignal::sent(number, info.take().unwrap_or_default());
         t.caught = 1;
     }
     if t.caught == 0 {
@@ -605,12 +606,9 @@ fn read_signal(t: &mut Thread) -> PendingSignal {
         *w = log::read::<u64>();
     }
     PendingSignal {
-        number: u32::from(head.aux),
         fault: recorded.fault,
         err: recorded.error,
-        trapno: 0,
-        cr2: 0,
-        info,
+        ..PendingSignal::sent(u32::from(head.aux), info)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::position::Position;
 use anyhow::{Result, bail};
 use orch_blame::access::{Access, Kind, Old};
 use orch_blame::graph::Graph;
-use orch_blame::graph::order::{self as races, Bytes, MOST_BYTES};
+use orch_blame::graph::order::{self as races, MOST_BYTES};
 use orch_blame::index::{Index, Query};
 use orch_blame::place::{self, Place};
 use orch_recorder::session::Session;
@@ -141,13 +141,7 @@ pub fn order(
     if query.len > MOST_BYTES {
         bail!("races are looked for in at most {MOST_BYTES} bytes; - shows fewer");
     }
-    let bytes = Bytes {
-        object: query.object,
-        offset: query.offset,
-        len: query.len,
-        before: query.before,
-    };
-    let orders = races::of(session, index, graph, bytes)?;
+    let orders = races::of(session, index, graph, (&query).into())?;
     let mut all = Vec::new();
     index.query(&query, &mut |access| -> Result<()> {
         job.go_on()?;
