@@ -272,7 +272,11 @@ fn signals_stop_as_gdb_was_told() -> Result<()> {
 /// A step comes to a signal like a `continue`, and the next one into its handler.
 #[test]
 fn a_step_stops_at_a_fault() -> Result<()> {
-    let (place, recorded) = fixture::recorded("debugging/faulty.c", "faulty", &[])?;
+    let place = Place::new(User::Own)?;
+    let program = place.path().join("faulty");
+    fixture::build("debugging/faulty.c", None, &[], &program)?;
+    let program = program.to_str().context("UTF-8")?;
+    let recorded = run::run(&mut place.record(&[program]), LIMIT)?;
     ensure!(recorded.stdout.contains("faulty ok"), "{recorded}");
     let round = [
         "next",
