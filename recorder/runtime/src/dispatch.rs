@@ -241,6 +241,11 @@ pub fn input(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
     if !publishes || process().threads > 1 {
         tick = log::tick();
     }
+    let sends = matches!(u64::from(c.nr), nr::KILL | nr::TKILL | nr::TGKILL);
+    if sends && b.result == 0 && t.caught == 0 {
+        // A thread that waits for its turn may have got it, and would be in its handler by now.
+        process().hurry.store(1, Ordering::Relaxed);
+    }
     let interrupted = b.result == -errno::EINTR && c.restart == Restart::WithFlag;
     let restart = !made || interrupted && signal::restarts(t);
     if restart {
@@ -284,18 +289,17 @@ fn blocking(t: &mut Thread, c: &Call, args: &[u64; 6], tick: u64, b: &Syscall) -
     log::syscall(Kind::Enter, c.nr, 0, tick, b, &Pieces::new());
     let mut kernel = shm::Arguments::new(args);
     kernel.translate(t, c);
-    let mut kernel_args = kernel.args;
-    let moved = scratch::redirect(t, c, args, &mut kernel_args, scratch::Which::All);
+    let moved = scratch::redirect(t, c, args, &mut kernel.args, scratch::Which::All);
     thread::change_own(t);
     thread::release_baton();
     t.kicked = 0;
     // SAFETY: the program's own call with its own arguments.
-    let mut result = unsafe { window_syscall(u64::from(c.nr), kernel_args.as_ptr()) };
+    let mut result = unsafe { window_syscall(u64::from(c.nr), kernel.args.as_ptr()) };
     while result == -errno::EINTR && t.kicked != 0 && t.caught == 0 {
         // Not a signal of the program's: the supervisor's interrupt came late.
         t.kicked = 0;
         // SAFETY: as above.
-        result = unsafe { window_syscall(u64::from(c.nr), kernel_args.as_ptr()) };
+        result = unsafe { window_syscall(u64::from(c.nr), kernel.args.as_ptr()) };
     }
     let made = result != ABANDONED;
     if !made {

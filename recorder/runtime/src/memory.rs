@@ -203,6 +203,11 @@ fn message_in(m: u64, hash: &mut Hash) {
     hash.add(word(m + 32), word(m + 40));
 }
 
+/// Whether the call has messages written to it only how much of them was sent (sendmmsg(2)).
+pub fn sends(call: &Call) -> bool {
+    call.nr == SENDMMSG
+}
+
 /// Collects all memory that the kernel wrote.
 pub fn collect_outputs(
     t: &mut Thread,
@@ -223,8 +228,7 @@ pub fn collect_outputs(
                 _ => continue,
             };
             if args[i] != 0 {
-                // sendmmsg(2) only fills in how much it sent.
-                written_by_kernel(call.nr == SENDMMSG, buf, args[i], args, result, out);
+                written_by_kernel(sends(call), buf, args[i], args, result, out);
             }
         }
     };

@@ -36,6 +36,30 @@ struct Search {
     /// The runtime itself is stepped, on its way to that instruction.
     leaving: bool,
     passes: u64,
+    closest: Closest,
+}
+
+/// How much was as recorded at the pass where most was.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Closest {
+    Nothing,
+    /// The registers, but not the word at an address.
+    Registers(u64),
+    /// Also all such words, but not what is around them.
+    Words,
+    /// All but memory elsewhere.
+    Around,
+}
+
+impl core::fmt::Display for Closest {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("its registers were others each time"),
+            Self::Registers(at) => write!(f, "where its registers were the same, {at:#x} was not"),
+            Self::Words => f.write_str("where its registers were the same, memory near was not"),
+            Self::Around => f.write_str("where all near it was the same, other memory was not"),
+        }
+    }
 }
 
 static mut SEARCH: Search = Search {
@@ -71,6 +95,7 @@ static mut SEARCH: Search = Search {
     stepping: false,
     leaving: false,
     passes: 0,
+    closest: Closest::Nothing,
 };
 
 /// The breakpoint behind a string instruction that is being executed, and what belongs there.
@@ -290,6 +315,7 @@ fn take_point(t: &mut Thread) -> &'static mut Search {
     nearby::read(u64::from(head.len) - size_of::<Point>() as u64);
     s.on = true;
     s.passes = 0;
+    s.closest = Closest::Nothing;
     stub::look_for(t, &s.point);
     s
 }
@@ -385,12 +411,14 @@ fn is_the_place(t: &mut Thread) -> bool {
     let s = search();
     let here = identify(t, false);
     if here.near != s.point.near {
+        s.closest = s.closest.max(Closest::Words);
         return false;
     }
     if s.point.pages == 0 {
         return true;
     }
     let d = digest::of_memory_up_to(16 << 10);
+    s.closest = Closest::Around;
     (d.sum(), d.pages) == (s.point.digest, s.point.pages)
 }
 
@@ -400,6 +428,7 @@ pub fn pass(t: &mut Thread) {
     t.regs.rip = s.point.regs.rip;
     t.regs = normalised(&t.regs);
     if let Some((addr, value)) = nearby::differing(t) {
+        s.closest = s.closest.max(Closest::Registers(addr));
         stub::watch_word(t, addr, value);
     } else if t.regs == s.point.regs {
         // The hashes cover code, too, where the program has pointers to it.
@@ -525,8 +554,8 @@ pub fn missed(t: &Thread) -> ! {
         t,
         Kind::Point,
         format_args!(
-            "the thread was interrupted at {:#x} before this, but that place was not found again in {} passes",
-            s.point.regs.rip, passes
+            "the thread was interrupted at {:#x} before this, but that place was not found again in {} passes ({})",
+            s.point.regs.rip, passes, s.closest
         ),
     )
 }

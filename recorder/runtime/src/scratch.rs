@@ -7,6 +7,7 @@ use crate::memory::{self, fd_set_len};
 use crate::sys::{self, call, mm, nr};
 use crate::thread::Thread;
 use crate::{arch::x86_64 as arch, shm};
+use core::mem::offset_of;
 use orch_abi::layout::{BULK_BASE, BULK_LEN, MAX_THREADS, PAGE, THREAD_AREA_LEN, THREADS_BASE};
 use orch_abi::syscalls::{Buf, Call, Ty};
 
@@ -14,65 +15,344 @@ const BASE: u64 = THREADS_BASE + MAX_THREADS as u64 * THREAD_AREA_LEN;
 const LEN: u64 = 128 << 10;
 /// So much of the memory for what is longer stays mapped.
 const KEPT: u64 = 1 << 20;
-/// Most parts of a call.
-pub const MAX: usize = 40;
+/// What is no longer than this may be written only in part: the rest stays what it was.
+const SHORT: u64 = 4096;
+/// Most parts of a vector (readv(2)), and most messages of a call (recvmmsg(2)).
+const IOV_MAX: u64 = 1024;
+/// Most pieces of shared memory that a call stores to in their order among others' stores.
+pub const MAX_SHARED: usize = 1 << 10;
 
-/// Memory that is written somewhere else for the time of a call.
+/// What an argument leads to, which the kernel finds somewhere else for the time of a call.
 #[derive(Clone, Copy)]
-struct Part {
-    arg: usize,
+enum Part {
+    None,
+    /// Bytes: of the program's, instead of them, and how many there is room for.
+    Flat(u64, u64, u64),
+    Vector(Vector),
+    Messages(Messages),
+}
+
+/// `struct iovec[count]` (readv(2)): the program's as it was before the call, and one that
+/// leads to scratch memory. Both are in scratch memory themselves.
+#[derive(Clone, Copy)]
+struct Vector {
     program: u64,
-    scratch: u64,
-    room: u64,
+    kernel: u64,
+    count: u64,
+}
+
+/// `struct msghdr` (recvmsg(2)), or several `struct mmsghdr`, in the same way: what the
+/// program has at `at`, as it was before, and what the kernel gets.
+#[derive(Clone, Copy)]
+struct Messages {
+    at: u64,
+    program: u64,
+    kernel: u64,
+    count: u64,
+    size: u64,
+}
+
+/// `struct msghdr`, and what `struct mmsghdr` adds.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Message {
+    name: u64,
+    name_len: u64,
+    vector: u64,
+    count: u64,
+    control: u64,
+    control_len: u64,
+    flags: u64,
+    len: u64,
+}
+
+impl Message {
+    const SIZE: u64 = 56;
+    const SIZE_OF_SEVERAL: u64 = 64;
+    const EMPTY: Self = Self {
+        name: 0,
+        name_len: 0,
+        vector: 0,
+        count: 0,
+        control: 0,
+        control_len: 0,
+        flags: 0,
+        len: 0,
+    };
 }
 
 /// How far scratch memory is used.
 #[derive(Clone, Copy)]
 struct Used {
-    parts: usize,
     short: u64,
     long: u64,
 }
 
-/// What was moved for one call.
+/// What was moved for one call, by argument.
 pub struct Moved {
-    parts: [Part; MAX],
+    parts: [Part; 6],
     used: Used,
 }
 
 impl Moved {
-    fn add(&mut self, t: &mut Thread, arg: usize, program: u64, room: u64) -> Option<u64> {
+    /// Room for so many bytes.
+    fn room(&mut self, t: &mut Thread, len: u64) -> Option<u64> {
         let index = u64::from(t.index);
-        let len = room.checked_next_multiple_of(16)?;
-        let mut used = self.used;
-        if used.parts == MAX {
+        let len = len.checked_next_multiple_of(16)?;
+        let Used { short, long } = self.used;
+        if len <= LEN - short {
+            self.used.short += len;
+            return Some(BASE + index * LEN + short);
+        }
+        let end = long.checked_add(len).filter(|&n| n <= BULK_LEN)?;
+        let base = BULK_BASE + index * BULK_LEN;
+        if end > t.bulk {
+            let more = (end - t.bulk).next_multiple_of(PAGE);
+            if sys::map_anonymous(base + t.bulk, more, mm::READ | mm::WRITE) < 0 {
+                return None;
+            }
+            t.bulk += more;
+        }
+        self.used.long = end;
+        Some(base + long)
+    }
+
+    /// Room for `len` bytes that the kernel writes, and perhaps reads, instead of those at
+    /// `program`.
+    fn instead(&mut self, t: &mut Thread, program: u64, len: u64, reads: bool) -> Option<u64> {
+        let scratch = self.room(t, len)?;
+        (!reads && len > SHORT || copy(t, program, scratch, len)).then_some(scratch)
+    }
+
+    /// A vector of the kernel's own. One that is sent from keeps its bytes where they are.
+    fn vector(&mut self, t: &mut Thread, at: u64, count: u64, sends: bool) -> Option<Vector> {
+        if count > IOV_MAX {
             return None;
         }
-        let scratch = if used.short + len <= LEN {
-            used.short += len;
-            BASE + index * LEN + self.used.short
-        } else {
-            used.long = used.long.checked_add(len).filter(|&n| n <= BULK_LEN)?;
-            let base = BULK_BASE + index * BULK_LEN;
-            if used.long > t.bulk {
-                let more = (used.long - t.bulk).next_multiple_of(PAGE);
-                if sys::map_anonymous(base + t.bulk, more, mm::READ | mm::WRITE) < 0 {
-                    return None;
-                }
-                t.bulk += more;
+        let program = self.instead(t, at, count * 16, true)?;
+        let kernel = self.room(t, count * 16)?;
+        for i in 0..count {
+            // SAFETY: both have room for `count` entries.
+            unsafe {
+                let [base, len] = *(program as *const [u64; 2]).add(i as usize);
+                let base = if sends {
+                    shm::alias(base)
+                } else {
+                    self.room(t, len)?
+                };
+                *(kernel as *mut [u64; 2]).add(i as usize) = [base, len];
             }
-            base + self.used.long
-        };
-        self.parts[used.parts] = Part {
-            arg,
+        }
+        Some(Vector {
             program,
-            scratch,
-            room,
-        };
-        used.parts += 1;
-        self.used = used;
-        Some(scratch)
+            kernel,
+            count,
+        })
     }
+
+    fn messages(
+        &mut self,
+        t: &mut Thread,
+        at: u64,
+        (count, size): (u64, u64),
+        sends: bool,
+    ) -> Option<Messages> {
+        if count > IOV_MAX {
+            return None;
+        }
+        let program = self.instead(t, at, count * size, true)?;
+        let kernel = self.room(t, count * size)?;
+        let all = Messages {
+            at,
+            program,
+            kernel,
+            count,
+            size,
+        };
+        for i in 0..count {
+            let (mut was, mut own) = (all.get(program, i), all.get(program, i));
+            let vector = self.vector(t, was.vector, was.count, sends)?;
+            (was.vector, own.vector) = (vector.program, vector.kernel);
+            for (at, len) in [
+                (&mut own.name, was.name_len & 0xffff_ffff),
+                (&mut own.control, was.control_len),
+            ] {
+                if sends {
+                    *at = shm::alias(*at);
+                } else if *at != 0 {
+                    *at = self.instead(t, *at, len, false)?;
+                }
+            }
+            all.set(program, i, &was);
+            all.set(kernel, i, &own);
+        }
+        Some(all)
+    }
+}
+
+/// What the kernel gets for an argument, and what it leads to.
+type Redirected = (u64, Part);
+
+impl Moved {
+    /// Something else for argument `i`; `None` if that is not needed, or there is no room.
+    fn part(
+        &mut self,
+        t: &mut Thread,
+        c: &Call,
+        i: usize,
+        args: &[u64; 6],
+        which: Which,
+    ) -> Option<Redirected> {
+        let (buf, reads) = match c.ty(i, args) {
+            Ty::Out(b) => (b, false),
+            Ty::InOut(b) | Ty::OutAlways(b) => (b, true),
+            _ => return None,
+        };
+        let at = args[i];
+        let arg = |i: u8| args[usize::from(i)];
+        let wanted = |shared| shared <= MAX_SHARED && (which == Which::All || shared > 0);
+        let room = match buf {
+            Buf::Bytes { cap, .. } => memory::len(cap, args, 0, u64::MAX),
+            Buf::FdSet { nfds } => fd_set_len(arg(nfds)),
+            Buf::Sized { len } => half(t, arg(len)),
+            Buf::Counted { head } => (half(t, at) + u64::from(head)).min(PAGE),
+            Buf::Iovec { count } => {
+                let vector = self.vector(t, at, arg(count), false)?;
+                let is = wanted(vector.shared());
+                return is.then_some((vector.kernel, Part::Vector(vector)));
+            }
+            Buf::Msghdr | Buf::Mmsghdr { .. } => {
+                let count = match buf {
+                    Buf::Mmsghdr { count } => (arg(count), Message::SIZE_OF_SEVERAL),
+                    _ => (1, Message::SIZE),
+                };
+                let messages = self.messages(t, at, count, memory::sends(c))?;
+                let is = wanted(messages.shared());
+                return is.then_some((messages.kernel, Part::Messages(messages)));
+            }
+            Buf::CStr | Buf::CStrVec => return None,
+        };
+        if !wanted(is_shared(at).into()) {
+            return None;
+        }
+        let scratch = self.instead(t, at, room, reads)?;
+        Some((scratch, Part::Flat(at, scratch, room)))
+    }
+}
+
+impl Vector {
+    fn get(&self, of: u64, i: u64) -> [u64; 2] {
+        // SAFETY: scratch memory with `count` entries.
+        unsafe { *(of as *const [u64; 2]).add(i as usize) }
+    }
+
+    /// How many of its parts are shared memory.
+    fn shared(&self) -> usize {
+        let parts = (0..self.count).map(|i| self.get(self.program, i)[0]);
+        parts.filter(|&at| is_shared(at)).count()
+    }
+
+    /// The kernel has written so many bytes.
+    fn deliver(&self, t: &mut Thread, bytes: u64) {
+        let mut left = bytes;
+        for i in 0..self.count {
+            let [program, room] = self.get(self.program, i);
+            let n = room.min(left);
+            copy(t, self.get(self.kernel, i)[0], program, n);
+            left -= n;
+        }
+    }
+}
+
+impl Messages {
+    fn get(&self, of: u64, i: u64) -> Message {
+        let mut m = Message::EMPTY;
+        // SAFETY: scratch memory with `count` headers.
+        unsafe {
+            let from = (of + i * self.size) as *const u8;
+            from.copy_to((&raw mut m).cast(), self.size as usize);
+        }
+        m
+    }
+
+    fn set(&self, of: u64, i: u64, m: &Message) {
+        // SAFETY: as above.
+        unsafe {
+            let to = (of + i * self.size) as *mut u8;
+            to.copy_from((&raw const *m).cast(), self.size as usize);
+        }
+    }
+
+    /// At most how many times shared memory is stored to.
+    fn shared(&self) -> usize {
+        let each = |i| {
+            let was = self.get(self.program, i);
+            let others = [was.name, was.control].into_iter();
+            let fields = if is_shared(self.at) { 4 } else { 0 };
+            self.vector(i).shared() + others.filter(|&at| is_shared(at)).count() + fields
+        };
+        (0..self.count).map(each).sum()
+    }
+
+    fn vector(&self, i: u64) -> Vector {
+        let was = self.get(self.program, i);
+        Vector {
+            program: was.vector,
+            kernel: self.get(self.kernel, i).vector,
+            count: was.count,
+        }
+    }
+
+    /// The call has had this result.
+    fn deliver(&self, t: &mut Thread, sends: bool, result: u64) {
+        let several = self.size == Message::SIZE_OF_SEVERAL;
+        let done = if several { result } else { self.count };
+        for i in 0..done.min(self.count) {
+            let (was, own) = (self.get(self.program, i), self.get(self.kernel, i));
+            let (at, from) = (self.at + i * self.size, self.kernel + i * self.size);
+            if several {
+                copy(
+                    t,
+                    from + offset_of!(Message, len) as u64,
+                    at + offset_of!(Message, len) as u64,
+                    4,
+                );
+            }
+            if sends {
+                continue;
+            }
+            let bytes = if several {
+                own.len & 0xffff_ffff
+            } else {
+                result
+            };
+            self.vector(i).deliver(t, bytes);
+            let name_len = own.name_len.min(was.name_len) & 0xffff_ffff;
+            for (from, to, n) in [
+                (own.name, was.name, name_len),
+                (
+                    own.control,
+                    was.control,
+                    own.control_len.min(was.control_len),
+                ),
+            ] {
+                if to != 0 {
+                    copy(t, from, to, n);
+                }
+            }
+            for (field, n) in [
+                (offset_of!(Message, name_len), 4),
+                (offset_of!(Message, control_len), 8),
+                (offset_of!(Message, flags), 4),
+            ] {
+                copy(t, from + field as u64, at + field as u64, n);
+            }
+        }
+    }
+}
+
+fn is_shared(at: u64) -> bool {
+    shm::alias(at) != at
 }
 
 /// Gives back what is not needed often.
@@ -94,8 +374,8 @@ pub enum Which {
     Shared,
 }
 
-/// Redirects the outputs of a call in `kernel_args`. What does not fit, and
-/// what msghdr structures lead to, stays where it is (docs/recording.md).
+/// Redirects the outputs of a call in `kernel_args`. What does not fit stays where it is
+/// (docs/recording.md).
 pub fn redirect(
     t: &mut Thread,
     c: &Call,
@@ -103,19 +383,9 @@ pub fn redirect(
     kernel_args: &mut [u64; 6],
     which: Which,
 ) -> Moved {
-    let part = Part {
-        arg: 0,
-        program: 0,
-        scratch: 0,
-        room: 0,
-    };
     let mut moved = Moved {
-        parts: [part; MAX],
-        used: Used {
-            parts: 0,
-            short: 0,
-            long: 0,
-        },
+        parts: [Part::None; 6],
+        used: Used { short: 0, long: 0 },
     };
     if !t.has_scratch {
         let base = BASE + u64::from(t.index) * LEN;
@@ -125,85 +395,19 @@ pub fn redirect(
         }
     }
     for i in 0..c.args.len() {
-        let (buf, reads) = match c.ty(i, args) {
-            Ty::Out(b) => (b, false),
-            Ty::InOut(b) | Ty::OutAlways(b) => (b, true),
-            _ => continue,
-        };
-        let vector = matches!(buf, Buf::Iovec { .. });
-        if args[i] == 0 || which == Which::Shared && !vector && shm::alias(args[i]) == args[i] {
+        if args[i] == 0 {
             continue;
         }
-        let room = match buf {
-            Buf::Bytes { cap, .. } => memory::len(cap, args, 0, u64::MAX),
-            Buf::FdSet { nfds } => fd_set_len(args[usize::from(nfds)]),
-            Buf::Iovec { count } => {
-                vectors(
-                    t,
-                    i,
-                    args,
-                    usize::from(count),
-                    kernel_args,
-                    &mut moved,
-                    which,
-                );
-                continue;
-            }
-            _ => continue,
-        };
         let before = moved.used;
-        let Some(scratch) = moved.add(t, i, args[i], room) else {
-            continue;
-        };
-        // Read by the kernel, or perhaps written only in part.
-        if !(reads || room <= 4096) || copy(t, args[i], scratch, room) {
-            kernel_args[i] = scratch;
-        } else {
-            moved.used = before;
+        match moved.part(t, c, i, args, which) {
+            Some((kernel, part)) => {
+                kernel_args[i] = kernel;
+                moved.parts[i] = part;
+            }
+            None => moved.used = before,
         }
     }
     moved
-}
-
-/// readv(2): vectors of our own that lead to scratch memory.
-fn vectors(
-    t: &mut Thread,
-    arg: usize,
-    args: &[u64; 6],
-    count: usize,
-    kernel_args: &mut [u64; 6],
-    moved: &mut Moved,
-    which: Which,
-) {
-    let n = args[count];
-    if n > 32 {
-        return;
-    }
-    let mut list = [[0_u64; 2]; 32];
-    let before = moved.used;
-    let (from, len) = (args[arg], n * 16);
-    if !copy(t, from, list.as_mut_ptr() as u64, len) {
-        return;
-    }
-    let shared = |v: &[u64; 2]| shm::alias(v[0]) != v[0];
-    if which == Which::Shared && !list[..n as usize].iter().any(shared) {
-        return;
-    }
-    // No output itself, so that nothing of it is copied back.
-    let Some(own) = moved.add(t, usize::MAX, 0, len) else {
-        return;
-    };
-    for v in &mut list[..n as usize] {
-        match moved.add(t, arg, v[0], v[1]) {
-            Some(scratch) => v[0] = scratch,
-            None => {
-                moved.used = before;
-                return;
-            }
-        }
-    }
-    copy(t, list.as_ptr() as u64, own, len);
-    kernel_args[arg] = own;
 }
 
 fn copy(t: &mut Thread, from: u64, to: u64, len: u64) -> bool {
@@ -220,31 +424,38 @@ fn copy(t: &mut Thread, from: u64, to: u64, len: u64) -> bool {
 
 /// The caller has the baton again: puts the outputs in their places.
 pub fn deliver(t: &mut Thread, c: &Call, args: &[u64; 6], result: i64, moved: &Moved) {
-    let mut arg = usize::MAX;
-    let mut left = 0;
-    for p in &moved.parts[..moved.used.parts] {
-        if p.arg == usize::MAX {
+    for (i, part) in moved.parts.iter().enumerate() {
+        if matches!(part, Part::None) {
             continue;
         }
-        let ty = c.ty(p.arg, args);
-        let buf = match ty {
+        let buf = match c.ty(i, args) {
             Ty::Out(b) | Ty::InOut(b) if result >= 0 => b,
             Ty::OutAlways(b) => b,
             _ => continue,
         };
-        let n = match buf {
-            Buf::Bytes { used, .. } => memory::len(used, args, result, p.room).min(p.room),
-            Buf::Iovec { .. } => {
-                if arg != p.arg {
-                    (arg, left) = (p.arg, result.max(0) as u64);
-                }
-                let n = p.room.min(left);
-                left -= n;
-                n
+        match *part {
+            Part::None => {}
+            Part::Flat(program, scratch, room) => {
+                let n = match buf {
+                    Buf::Bytes { used, .. } => memory::len(used, args, result, room),
+                    Buf::Sized { len } => match moved.parts[usize::from(len)] {
+                        Part::Flat(_, length, _) => half(t, length),
+                        _ => half(t, args[usize::from(len)]),
+                    },
+                    _ => room,
+                };
+                copy(t, scratch, program, n.min(room));
             }
-            _ => p.room,
-        };
-        copy(t, p.scratch, p.program, n);
+            Part::Vector(v) => v.deliver(t, result.max(0) as u64),
+            Part::Messages(m) => m.deliver(t, memory::sends(c), result.max(0) as u64),
+        }
     }
     shrink(t);
+}
+
+/// The 32-bit integer there; 0 if none can be read.
+fn half(t: &mut Thread, at: u64) -> u64 {
+    let mut value = 0_u32;
+    copy(t, at, &raw mut value as u64, 4);
+    value.into()
 }

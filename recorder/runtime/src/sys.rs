@@ -40,6 +40,7 @@ pub mod nr {
     pub const FUTEX: u64 = 202;
     pub const SET_TID_ADDRESS: u64 = 218;
     pub const EXIT_GROUP: u64 = 231;
+    pub const TKILL: u64 = 200;
     pub const TGKILL: u64 = 234;
     pub const OPENAT: u64 = 257;
     pub const SET_ROBUST_LIST: u64 = 273;

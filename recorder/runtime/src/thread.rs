@@ -199,45 +199,76 @@ pub fn unused_index() -> Option<u32> {
 
 /// The baton: held by the thread that runs program code.
 pub struct Baton {
-    /// 0 free, 1 held, 2 held and waited for.
     word: AtomicU32,
+}
+
+/// States of the baton.
+mod baton {
+    pub const FREE: u32 = 0;
+    pub const HELD: u32 = 1;
+    /// Held, and waited for.
+    pub const WANTED: u32 = 2;
+    /// Free for those that wait only.
+    pub const HANDED: u32 = 3;
 }
 
 impl Baton {
     /// Free.
     pub const fn new() -> Self {
         Self {
-            word: AtomicU32::new(0),
+            word: AtomicU32::new(baton::FREE),
         }
     }
 
     /// Held by the only thread.
     pub fn reset(&self) {
-        self.word.store(1, Ordering::Relaxed);
+        self.word.store(baton::HELD, Ordering::Relaxed);
     }
 
     /// Calls `waiting` about once a second.
     fn acquire(&self, waiting: impl Fn()) {
-        if self
-            .word
-            .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed)
-            .is_ok()
-        {
-            return;
+        let quick = self.word.compare_exchange(
+            baton::FREE,
+            baton::HELD,
+            Ordering::Acquire,
+            Ordering::Relaxed,
+        );
+        if quick.is_err() {
+            self.wait(waiting);
         }
+    }
+
+    fn wait(&self, waiting: impl Fn()) {
         let slot = log::slot();
         slot.baton_waiters.fetch_add(1, Ordering::Relaxed);
-        while self.word.swap(2, Ordering::Acquire) != 0 {
-            sys::futex_wait(&self.word, 2, 1000);
+        while !self.take() {
+            sys::futex_wait(&self.word, baton::WANTED, 1000);
             waiting();
         }
         slot.baton_waiters.fetch_sub(1, Ordering::Relaxed);
     }
 
+    fn take(&self) -> bool {
+        let was = self.word.swap(baton::WANTED, Ordering::Acquire);
+        was == baton::FREE || was == baton::HANDED
+    }
+
     fn release(&self) {
-        if self.word.swap(0, Ordering::Release) == 2 {
+        if self.word.swap(baton::FREE, Ordering::Release) == baton::WANTED {
             sys::futex_wake(&self.word, 1);
         }
+    }
+
+    /// Gives it to a thread that waits, and waits for it. One that is woken takes some 50 µs
+    /// to come: were the baton free, it would be taken again long before.
+    fn pass_on(&self, waiting: impl Fn()) {
+        const LONGEST: u64 = 2;
+        if self.word.swap(baton::HANDED, Ordering::Release) == baton::WANTED {
+            sys::futex_wake(&self.word, 1);
+            // Nobody comes if the one that waited was killed.
+            sys::futex_wait(&self.word, baton::HANDED, LONGEST);
+        }
+        self.wait(waiting);
     }
 }
 
@@ -250,6 +281,10 @@ pub fn release_baton() {
 /// Waits for the turn of `t` and logs that it runs from here (recording).
 pub fn acquire_baton(t: &mut Thread) {
     process().baton.acquire(|| end_orphan(t));
+    runs(t);
+}
+
+fn runs(t: &Thread) {
     let p = process();
     if p.running != t.index {
         p.running = t.index;
@@ -309,12 +344,11 @@ pub fn maybe_yield(t: &mut Thread) {
     }
     p.turns += 1;
     let hurried = p.hurry.swap(0, Ordering::Relaxed) != 0;
-    if (hurried || p.turns >= 500) && log::slot().baton_waiters.load(Ordering::Relaxed) > 0 {
+    if (hurried || p.turns >= 1000) && log::slot().baton_waiters.load(Ordering::Relaxed) > 0 {
         p.turns = 0;
-        release_baton();
-        // A waiter that was just woken needs the word to be free for a moment.
-        sys::call(24, &[]);
-        acquire_baton(t);
+        log::slot().running.store(0, Ordering::Relaxed);
+        p.baton.pass_on(|| end_orphan(t));
+        runs(t);
     }
 }
 

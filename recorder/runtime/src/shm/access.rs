@@ -467,14 +467,17 @@ pub fn written(addr: u64, len: u64) {
     });
 }
 
+/// What one argument leads to, and the others themselves.
+const MAX_DELIVERED: usize = scratch::MAX_SHARED + 8;
+
 /// What a call has stored, until the call is logged.
 struct Delivered {
-    list: [(u64, u64); scratch::MAX],
+    list: [(u64, u64); MAX_DELIVERED],
     count: usize,
 }
 
 static mut DELIVERED: Delivered = Delivered {
-    list: [(0, 0); scratch::MAX],
+    list: [(0, 0); MAX_DELIVERED],
     count: 0,
 };
 

@@ -114,7 +114,8 @@ impl Arguments {
 
     /// After the call: what the kernel wrote to a header of ours belongs in the program's.
     pub fn finish(&self, t: &mut Thread, args: &[u64; 6]) {
-        if self.header >= args.len() {
+        let ours = self.message.as_ptr() as u64;
+        if self.header >= args.len() || self.args[self.header] != ours {
             return;
         }
         let to = alias(args[self.header]);
