@@ -128,9 +128,15 @@ impl Place {
 
     /// `orch record -o SESSION -- ARGV`, ready to run.
     pub fn record(&self, argv: &[&str]) -> Command {
+        self.record_with(&[], argv)
+    }
+
+    /// `orch record OPTIONS -o SESSION -- ARGV`, ready to run.
+    pub fn record_with(&self, options: &[&str], argv: &[&str]) -> Command {
         let mut command = self.command(self.orch());
         command
             .arg("record")
+            .args(options)
             .arg("-o")
             .arg(self.session())
             .arg("--")

@@ -1,5 +1,5 @@
 //! Every row of `programs.toml` as a test of its own: recorded, then replayed
-//! with `--check`, by root and by an ordinary user.
+//! with `--check`, by root (with digests of memory) and by an ordinary user.
 //!
 //! `ORCH_ONLY=REGEX` picks rows, `ORCH_REPEAT=20` runs each so often.
 

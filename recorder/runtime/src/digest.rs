@@ -48,6 +48,10 @@ pub fn now_and_then() {
 pub fn check(t: &mut Thread) {
     replay::expect_kind(t, Kind::Digest);
     let recorded = log::read::<Digest>();
+    // Where there was none to take (no descriptor was left, say) there is none to compare with.
+    if recorded.pages == 0 {
+        return;
+    }
     let here = of_memory();
     if recorded != here {
         report(t, &recorded, &here);
@@ -55,8 +59,8 @@ pub fn check(t: &mut Thread) {
 }
 
 fn walk(d: &mut Digest, limit: u64) {
-    let maps = sys::open_own(c"/proc/self/maps", O_CLOEXEC);
-    let pagemap = sys::open_own(c"/proc/self/pagemap", O_CLOEXEC);
+    let maps = sys::open_own(c"/proc/thread-self/maps", O_CLOEXEC);
+    let pagemap = sys::open_own(c"/proc/thread-self/pagemap", O_CLOEXEC);
     if maps >= 0 && pagemap >= 0 {
         each_writable(maps as u64, |start, end| {
             add_range(d, limit, pagemap as u64, start, end - start, start);
@@ -135,7 +139,7 @@ fn each_writable(fd: u64, mut f: impl FnMut(u64, u64)) {
     }
 }
 
-/// Range of a line of /proc/self/maps, if it is writable, private and the program's.
+/// Range of a line of /proc/thread-self/maps, if it is writable, private and the program's.
 fn writable(line: &[u8]) -> Option<(u64, u64)> {
     let (start, n) = hex(line)?;
     let (end, m) = hex(&line[n + 1..])?;

@@ -353,7 +353,7 @@ pub fn overlay(start: u64, code: &mut [u8]) {
 pub fn write_code(at: u64, bytes: &[u8]) {
     const O_RDWR: u64 = 2;
     const PWRITE64: u64 = 18;
-    let fd = sys::open_own(c"/proc/self/mem", O_RDWR);
+    let fd = sys::open_own(c"/proc/thread-self/mem", O_RDWR);
     if call(
         PWRITE64,
         &[fd as u64, bytes.as_ptr() as u64, bytes.len() as u64, at],

@@ -103,8 +103,9 @@ pub fn call(nr: u64, args: &[u64]) -> i64 {
     unsafe { syscall6(nr, a) }
 }
 
-/// Opens a file of /proc/self. Who has changed the user may not, as the files are then
-/// root's, until the process may be dumped again (proc(5), PR_SET_DUMPABLE(2const)).
+/// Opens a file of /proc/thread-self: /proc/self is empty once the first thread has ended.
+/// Who has changed the user may not, as the files are then root's, until the process may be
+/// dumped again (proc(5), PR_SET_DUMPABLE(2const)).
 pub fn open_own(path: &core::ffi::CStr, flags: u64) -> i64 {
     const AT_FDCWD: u64 = -100_i64 as u64;
     const PR_GET_DUMPABLE: u64 = 3;

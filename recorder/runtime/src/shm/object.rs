@@ -24,9 +24,10 @@ pub fn of_file(fd: u64, tid: u32) -> u32 {
     call(nr::FSTAT, &[fd, stat.as_mut_ptr() as u64]);
     let (number, _) = find(object::FILE, stat[0], stat[1], tid);
     tell(number, |name| {
-        let mut link = [0_u8; 40];
-        link[..14].copy_from_slice(b"/proc/self/fd/");
-        sys::decimal(fd, &mut link[14..]);
+        const OURS: &[u8] = b"/proc/thread-self/fd/";
+        let mut link = [0_u8; 48];
+        link[..OURS.len()].copy_from_slice(OURS);
+        sys::decimal(fd, &mut link[OURS.len()..]);
         const READLINK: u64 = 89;
         let to = name.as_mut_ptr() as u64;
         call(READLINK, &[link.as_ptr() as u64, to, PATH as u64]).max(0) as usize
