@@ -6,6 +6,7 @@ mod exec;
 mod inherited;
 mod load;
 mod slots;
+mod tsc;
 pub(crate) mod watch;
 
 use crate::stubs;
@@ -89,6 +90,7 @@ pub struct Supervisor<'a> {
 /// # Errors
 /// If the program cannot be started, or the session cannot be written.
 pub fn record(session: &Session, command: &[OsString], options: &Options) -> Result<Outcome> {
+    let started = tsc::Sample::take();
     // A virtual machine takes a trap for each row.
     let table = std::thread::spawn(cpuid::table);
     let arena = Arc::new(
@@ -117,6 +119,7 @@ pub fn record(session: &Session, command: &[OsString], options: &Options) -> Res
     let table = table.join().expect("asking the processor cannot fail");
     cpuid::save(&table, session.dir())?;
     cpuid::install(&table, &arena);
+    started.install(&control.tsc);
     root.go()?;
     let mut files = session.files()?;
     if let Some(cache) = Cache::of_user() {

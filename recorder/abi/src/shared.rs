@@ -10,7 +10,7 @@ use crate::stop::Stop;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Identifies an arena of this layout.
-pub const MAGIC: u64 = 0x3430_4148_4352_4f21;
+pub const MAGIC: u64 = 0x3530_4148_4352_4f21;
 
 /// What the runtime does in this arena.
 pub mod mode {
@@ -18,6 +18,29 @@ pub mod mode {
     pub const RECORD: u32 = 1;
     /// Read the log and check against it.
     pub const REPLAY: u32 = 2;
+}
+
+/// The time-stamp counter as a function of `CLOCK_MONOTONIC_RAW`, in nanoseconds. To read the
+/// counter itself, a process would have to allow that and to forbid it again (prctl(2),
+/// PR_SET_TSC): two writes to CR4, some 8 µs each in a virtual machine.
+#[repr(C)]
+pub struct Tsc {
+    /// The counter at `nanos`.
+    pub ticks: AtomicU64,
+    /// The clock then.
+    pub nanos: AtomicU64,
+    /// Counter ticks in a nanosecond, times 2³².
+    pub rate: AtomicU64,
+}
+
+impl Tsc {
+    /// The counter when the clock shows `nanos`.
+    pub fn at(&self, nanos: u64) -> u64 {
+        let passed = nanos.wrapping_sub(self.nanos.load(Ordering::Relaxed));
+        let rate = self.rate.load(Ordering::Relaxed);
+        let ticks = (u128::from(passed) * u128::from(rate) >> 32) as u64;
+        self.ticks.load(Ordering::Relaxed).wrapping_add(ticks)
+    }
 }
 
 /// First block of the arena.
@@ -44,6 +67,8 @@ pub struct Control {
     pub slots_used: AtomicU32,
     /// Behaviour switches, bits of [`option`].
     pub options: AtomicU32,
+    /// What the time-stamp counter is said to be; set before the first process runs.
+    pub tsc: Tsc,
     /// How many rows of `cpuid` are filled.
     pub cpuid_rows: AtomicU32,
     /// How many rows of `files` are filled (they are only appended).

@@ -3,7 +3,7 @@
 use crate::arch::x86_64 as arch;
 use crate::log;
 use crate::signal::Context;
-use crate::sys::{call, nr};
+use crate::sys::call;
 use crate::thread::Thread;
 use crate::{generated, patch, preempt, replay, signal, stop};
 use core::sync::atomic::Ordering;
@@ -49,15 +49,15 @@ pub fn emulate(t: &mut Thread, c: &mut Context) -> bool {
 }
 
 fn tsc(t: &mut Thread, c: &mut Context, with_aux: bool) {
-    const PR_SET_TSC: u64 = 26;
     let mut i = Insn {
         ip: c.regs.rip,
         ..Insn::default()
     };
     if log::recording() {
-        call(nr::PRCTL, &[PR_SET_TSC, 1]);
-        (i.tsc, i.aux) = arch::rdtscp();
-        call(nr::PRCTL, &[PR_SET_TSC, 2]);
+        i.tsc = log::control().tsc.at(monotonic_raw());
+        if with_aux {
+            i.aux = tsc_aux();
+        }
         log::write(
             Kind::Insn,
             u16::from(with_aux),
@@ -86,6 +86,26 @@ fn tsc(t: &mut Thread, c: &mut Context, with_aux: bool) {
     if with_aux {
         c.regs.rcx = i.aux;
     }
+}
+
+/// `CLOCK_MONOTONIC_RAW` in nanoseconds (clock_gettime(2)).
+fn monotonic_raw() -> u64 {
+    const CLOCK_GETTIME: u64 = 228;
+    const CLOCK_MONOTONIC_RAW: u64 = 4;
+    let mut time = [0_u64; 2];
+    call(
+        CLOCK_GETTIME,
+        &[CLOCK_MONOTONIC_RAW, time.as_mut_ptr() as u64],
+    );
+    time[0] * 1_000_000_000 + time[1]
+}
+
+/// `IA32_TSC_AUX`, as Linux sets it: node and processor (getcpu(2)).
+fn tsc_aux() -> u64 {
+    const GETCPU: u64 = 309;
+    let (mut cpu, mut node) = (0_u32, 0_u32);
+    call(GETCPU, &[&raw mut cpu as u64, &raw mut node as u64]);
+    u64::from(node) << 12 | u64::from(cpu)
 }
 
 /// Answers from the session's table, the same in every process and replay.

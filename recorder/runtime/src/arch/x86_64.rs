@@ -815,16 +815,6 @@ pub fn xcr0() -> u64 {
     u64::from(hi) << 32 | u64::from(lo)
 }
 
-/// Time-stamp counter and `IA32_TSC_AUX` (rdtsc faulting must be off).
-pub fn rdtscp() -> (u64, u64) {
-    let (lo, hi, aux): (u32, u32, u32);
-    // SAFETY: reads registers.
-    unsafe {
-        asm!("rdtscp", out("eax") lo, out("edx") hi, out("ecx") aux, options(nomem, nostack));
-    }
-    (u64::from(hi) << 32 | u64::from(lo), u64::from(aux))
-}
-
 /// Asks for the line at `address`, for oneself alone. Never faults.
 #[inline(always)]
 pub fn prefetch_to_write(address: u64) {
