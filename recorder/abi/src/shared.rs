@@ -38,7 +38,7 @@ impl Tsc {
     pub fn at(&self, nanos: u64) -> u64 {
         let passed = nanos.wrapping_sub(self.nanos.load(Ordering::Relaxed));
         let rate = self.rate.load(Ordering::Relaxed);
-        let ticks = (u128::from(passed) * u128::from(rate) >> 32) as u64;
+        let ticks = ((u128::from(passed) * u128::from(rate)) >> 32) as u64;
         self.ticks.load(Ordering::Relaxed).wrapping_add(ticks)
     }
 }
