@@ -9,7 +9,6 @@ use nix::unistd::Pid;
 use orch_abi::record::{Ended, ended, pad8};
 use orch_abi::shared::state;
 use orch_recorder::recover;
-use std::fs;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -35,8 +34,8 @@ fn decode(status: i32) -> Ended {
 /// The wait status of a zombie whose parent has not come for it yet: field 52
 /// of proc_pid_stat(5). The caller knows that all its threads are gone.
 fn zombie_status(pid: i32) -> Option<i32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    let stat = watch::stat(pid)?;
+    let mut fields = stat.split_ascii_whitespace();
     // The state is field 3, so field 52 is the 49th from here.
     let zombie = matches!(fields.next()?, "Z" | "X");
     let status = fields.nth(48)?.parse().ok()?;
@@ -66,9 +65,8 @@ pub(super) fn is_descendant(mut pid: i32) -> bool {
         if pid == own {
             return true;
         }
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-        let parent = fields.split_ascii_whitespace().nth(1);
+        let stat = watch::stat(pid).unwrap_or_default();
+        let parent = stat.split_ascii_whitespace().nth(1);
         pid = parent.and_then(|p| p.parse().ok()).unwrap_or(0);
     }
     false

@@ -159,11 +159,17 @@ pub fn take_signals() -> impl Iterator<Item = Signal> {
         .filter_map(|n| Signal::try_from(n).ok())
 }
 
+/// What proc_pid_stat(5) says of a process from its state (field 3) on, in words; `None` if
+/// there is no such process.
+pub fn stat(pid: i32) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The command before, in parentheses, may hold anything.
+    Some(stat.rsplit_once(") ")?.1.to_owned())
+}
+
 /// State of a process, a letter of proc_pid_stat(5); `None` if there is no such process.
 pub fn state(pid: i32) -> Option<char> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // It follows the command, in parentheses.
-    stat.rsplit_once(") ")?.1.chars().next()
+    stat(pid)?.chars().next()
 }
 
 /// A descriptor that becomes readable when the process ends (pidfd_open(2));

@@ -241,8 +241,8 @@ pub fn input(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
     if !publishes || process().threads > 1 {
         tick = log::tick();
     }
-    let sends = matches!(u64::from(c.nr), nr::KILL | nr::TKILL | nr::TGKILL);
-    if sends && b.result == 0 && t.caught == 0 {
+    let signals = matches!(u64::from(c.nr), nr::KILL | nr::TKILL | nr::TGKILL);
+    if signals && b.result == 0 && t.caught == 0 {
         // A thread that waits for its turn may have got it, and would be in its handler by now.
         process().hurry.store(1, Ordering::Relaxed);
     }

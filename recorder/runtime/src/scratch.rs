@@ -25,7 +25,6 @@ pub const MAX_SHARED: usize = 1 << 10;
 /// What an argument leads to, which the kernel finds somewhere else for the time of a call.
 #[derive(Clone, Copy)]
 enum Part {
-    None,
     /// Bytes: of the program's, instead of them, and how many there is room for.
     Flat(u64, u64, u64),
     Vector(Vector),
@@ -54,7 +53,7 @@ struct Messages {
 
 /// `struct msghdr`, and what `struct mmsghdr` adds.
 #[repr(C)]
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Message {
     name: u64,
     name_len: u64,
@@ -69,16 +68,6 @@ struct Message {
 impl Message {
     const SIZE: u64 = 56;
     const SIZE_OF_SEVERAL: u64 = 64;
-    const EMPTY: Self = Self {
-        name: 0,
-        name_len: 0,
-        vector: 0,
-        count: 0,
-        control: 0,
-        control_len: 0,
-        flags: 0,
-        len: 0,
-    };
 }
 
 /// How far scratch memory is used.
@@ -90,7 +79,7 @@ struct Used {
 
 /// What was moved for one call, by argument.
 pub struct Moved {
-    parts: [Part; 6],
+    parts: [Option<Part>; 6],
     used: Used,
 }
 
@@ -124,38 +113,40 @@ impl Moved {
         (!reads && len > SHORT || copy(t, program, scratch, len)).then_some(scratch)
     }
 
-    /// A vector of the kernel's own. One that is sent from keeps its bytes where they are.
-    fn vector(&mut self, t: &mut Thread, at: u64, count: u64, sends: bool) -> Option<Vector> {
+    /// Where the kernel finds `len` bytes of the program's: elsewhere, if that is wanted.
+    fn place(&mut self, t: &mut Thread, which: Which, at: u64, len: u64) -> Option<u64> {
+        match which {
+            Which::None => Some(shm::alias(at)),
+            Which::Shared if !is_shared(at) => Some(at),
+            Which::Shared | Which::All => self.instead(t, at, len, false),
+        }
+    }
+
+    /// A vector of the kernel's own.
+    fn vector(&mut self, t: &mut Thread, which: Which, at: u64, count: u64) -> Option<Vector> {
         if count > IOV_MAX {
             return None;
         }
         let program = self.instead(t, at, count * 16, true)?;
         let kernel = self.room(t, count * 16)?;
-        for i in 0..count {
-            // SAFETY: both have room for `count` entries.
-            unsafe {
-                let [base, len] = *(program as *const [u64; 2]).add(i as usize);
-                let base = if sends {
-                    shm::alias(base)
-                } else {
-                    self.room(t, len)?
-                };
-                *(kernel as *mut [u64; 2]).add(i as usize) = [base, len];
-            }
-        }
-        Some(Vector {
+        let vector = Vector {
             program,
             kernel,
             count,
-        })
+        };
+        for i in 0..count {
+            let [base, len] = vector.get(program, i);
+            vector.set(kernel, i, [self.place(t, which, base, len)?, len]);
+        }
+        Some(vector)
     }
 
     fn messages(
         &mut self,
         t: &mut Thread,
+        which: Which,
         at: u64,
         (count, size): (u64, u64),
-        sends: bool,
     ) -> Option<Messages> {
         if count > IOV_MAX {
             return None;
@@ -171,16 +162,14 @@ impl Moved {
         };
         for i in 0..count {
             let (mut was, mut own) = (all.get(program, i), all.get(program, i));
-            let vector = self.vector(t, was.vector, was.count, sends)?;
+            let vector = self.vector(t, which, was.vector, was.count)?;
             (was.vector, own.vector) = (vector.program, vector.kernel);
             for (at, len) in [
                 (&mut own.name, was.name_len & 0xffff_ffff),
                 (&mut own.control, was.control_len),
             ] {
-                if sends {
-                    *at = shm::alias(*at);
-                } else if *at != 0 {
-                    *at = self.instead(t, *at, len, false)?;
+                if *at != 0 {
+                    *at = self.place(t, which, *at, len)?;
                 }
             }
             all.set(program, i, &was);
@@ -217,7 +206,7 @@ impl Moved {
             Buf::Sized { len } => half(t, arg(len)),
             Buf::Counted { head } => (half(t, at) + u64::from(head)).min(PAGE),
             Buf::Iovec { count } => {
-                let vector = self.vector(t, at, arg(count), false)?;
+                let vector = self.vector(t, which, at, arg(count))?;
                 let is = wanted(vector.shared());
                 return is.then_some((vector.kernel, Part::Vector(vector)));
             }
@@ -226,7 +215,8 @@ impl Moved {
                     Buf::Mmsghdr { count } => (arg(count), Message::SIZE_OF_SEVERAL),
                     _ => (1, Message::SIZE),
                 };
-                let messages = self.messages(t, at, count, memory::sends(c))?;
+                let which = if memory::sends(c) { Which::None } else { which };
+                let messages = self.messages(t, which, at, count)?;
                 let is = wanted(messages.shared());
                 return is.then_some((messages.kernel, Part::Messages(messages)));
             }
@@ -246,6 +236,11 @@ impl Vector {
         unsafe { *(of as *const [u64; 2]).add(i as usize) }
     }
 
+    fn set(&self, of: u64, i: u64, part: [u64; 2]) {
+        // SAFETY: as above.
+        unsafe { *(of as *mut [u64; 2]).add(i as usize) = part }
+    }
+
     /// How many of its parts are shared memory.
     fn shared(&self) -> usize {
         let parts = (0..self.count).map(|i| self.get(self.program, i)[0]);
@@ -258,7 +253,7 @@ impl Vector {
         for i in 0..self.count {
             let [program, room] = self.get(self.program, i);
             let n = room.min(left);
-            copy(t, self.get(self.kernel, i)[0], program, n);
+            bring(t, self.get(self.kernel, i)[0], program, n);
             left -= n;
         }
     }
@@ -266,7 +261,7 @@ impl Vector {
 
 impl Messages {
     fn get(&self, of: u64, i: u64) -> Message {
-        let mut m = Message::EMPTY;
+        let mut m = Message::default();
         // SAFETY: scratch memory with `count` headers.
         unsafe {
             let from = (of + i * self.size) as *const u8;
@@ -336,9 +331,7 @@ impl Messages {
                     own.control_len.min(was.control_len),
                 ),
             ] {
-                if to != 0 {
-                    copy(t, from, to, n);
-                }
+                bring(t, from, to, n);
             }
             for (field, n) in [
                 (offset_of!(Message, name_len), 4),
@@ -372,6 +365,8 @@ pub enum Which {
     /// Those in shared memory: what others see of them has its place among
     /// all stores there.
     Shared,
+    /// None: the kernel only reads (sendmmsg(2)).
+    None,
 }
 
 /// Redirects the outputs of a call in `kernel_args`. What does not fit stays where it is
@@ -384,7 +379,7 @@ pub fn redirect(
     which: Which,
 ) -> Moved {
     let mut moved = Moved {
-        parts: [Part::None; 6],
+        parts: [None; 6],
         used: Used { short: 0, long: 0 },
     };
     if !t.has_scratch {
@@ -402,7 +397,7 @@ pub fn redirect(
         match moved.part(t, c, i, args, which) {
             Some((kernel, part)) => {
                 kernel_args[i] = kernel;
-                moved.parts[i] = part;
+                moved.parts[i] = Some(part);
             }
             None => moved.used = before,
         }
@@ -422,24 +417,28 @@ fn copy(t: &mut Thread, from: u64, to: u64, len: u64) -> bool {
     })
 }
 
+/// What the kernel has written at `from`, if that is not where the program wants it.
+fn bring(t: &mut Thread, from: u64, to: u64, len: u64) {
+    if from != to {
+        copy(t, from, to, len);
+    }
+}
+
 /// The caller has the baton again: puts the outputs in their places.
 pub fn deliver(t: &mut Thread, c: &Call, args: &[u64; 6], result: i64, moved: &Moved) {
     for (i, part) in moved.parts.iter().enumerate() {
-        if matches!(part, Part::None) {
-            continue;
-        }
+        let Some(part) = *part else { continue };
         let buf = match c.ty(i, args) {
             Ty::Out(b) | Ty::InOut(b) if result >= 0 => b,
             Ty::OutAlways(b) => b,
             _ => continue,
         };
-        match *part {
-            Part::None => {}
+        match part {
             Part::Flat(program, scratch, room) => {
                 let n = match buf {
                     Buf::Bytes { used, .. } => memory::len(used, args, result, room),
                     Buf::Sized { len } => match moved.parts[usize::from(len)] {
-                        Part::Flat(_, length, _) => half(t, length),
+                        Some(Part::Flat(_, length, _)) => half(t, length),
                         _ => half(t, args[usize::from(len)]),
                     },
                     _ => room,

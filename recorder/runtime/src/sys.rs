@@ -37,10 +37,10 @@ pub mod nr {
     pub const PRCTL: u64 = 157;
     pub const ARCH_PRCTL: u64 = 158;
     pub const GETTID: u64 = 186;
+    pub const TKILL: u64 = 200;
     pub const FUTEX: u64 = 202;
     pub const SET_TID_ADDRESS: u64 = 218;
     pub const EXIT_GROUP: u64 = 231;
-    pub const TKILL: u64 = 200;
     pub const TGKILL: u64 = 234;
     pub const OPENAT: u64 = 257;
     pub const SET_ROBUST_LIST: u64 = 273;

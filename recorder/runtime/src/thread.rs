@@ -284,6 +284,13 @@ pub fn acquire_baton(t: &mut Thread) {
     runs(t);
 }
 
+/// Gives the turn of `t` to a thread that waits, and waits for the next (recording).
+fn pass_on_baton(t: &mut Thread) {
+    log::slot().running.store(0, Ordering::Relaxed);
+    process().baton.pass_on(|| end_orphan(t));
+    runs(t);
+}
+
 fn runs(t: &Thread) {
     let p = process();
     if p.running != t.index {
@@ -346,9 +353,7 @@ pub fn maybe_yield(t: &mut Thread) {
     let hurried = p.hurry.swap(0, Ordering::Relaxed) != 0;
     if (hurried || p.turns >= 1000) && log::slot().baton_waiters.load(Ordering::Relaxed) > 0 {
         p.turns = 0;
-        log::slot().running.store(0, Ordering::Relaxed);
-        p.baton.pass_on(|| end_orphan(t));
-        runs(t);
+        pass_on_baton(t);
     }
 }
 
