@@ -55,6 +55,10 @@ pub const BULK_BASE: u64 = SHARED_BASE + SHARED_LEN;
 /// Bytes for one thread.
 pub const BULK_LEN: u64 = 64 << 20;
 
+/// Entries of the lists of robust futexes that the kernel knows: that of a futex in shared
+/// memory is as far from here as the alias of its word from [`SHARED_BASE`].
+pub const ROBUST_BASE: u64 = BULK_BASE + BULK_LEN * MAX_THREADS as u64;
+
 /// Highest address a program can use (47 bits).
 pub const TASK_END: u64 = 0x7fff_ffff_f000;
 /// Bytes of a page.
@@ -71,5 +75,5 @@ pub const fn slot_address(index: u32) -> u64 {
 pub const fn is_ours(address: u64) -> bool {
     (address >= RUNTIME_BASE && address < RUNTIME_BASE + (1 << 32))
         || (address >= ARENA_BASE && address < ARENA_BASE + ARENA_LEN)
-        || (address >= SHARED_BASE && address < BULK_BASE + BULK_LEN * MAX_THREADS as u64)
+        || (address >= SHARED_BASE && address < ROBUST_BASE + SHARED_LEN)
 }

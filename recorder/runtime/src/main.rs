@@ -26,6 +26,7 @@ mod patch;
 mod preempt;
 mod process;
 mod replay;
+mod robust;
 mod scratch;
 mod shm;
 mod signal;

@@ -44,6 +44,7 @@ pub mod nr {
     pub const TGKILL: u64 = 234;
     pub const OPENAT: u64 = 257;
     pub const SET_ROBUST_LIST: u64 = 273;
+    pub const GET_ROBUST_LIST: u64 = 274;
     pub const DUP3: u64 = 292;
     pub const CLOSE_RANGE: u64 = 436;
     pub const SECCOMP: u64 = 317;

@@ -7,6 +7,7 @@
 use crate::arch::x86_64 as arch;
 use crate::log;
 use crate::process::{MAX, Own, process};
+use crate::robust::Robust;
 use crate::shm;
 use crate::signal::{AltStack, PendingSignal};
 use crate::stub::Probe;
@@ -105,8 +106,8 @@ pub struct Thread {
     pub altstack: AltStack,
     /// Word to clear and wake at exit, or 0.
     pub clear_tid: u64,
-    /// Robust futex list, or 0.
-    pub robust_list: u64,
+    /// Robust futexes.
+    pub robust: Robust,
     /// Replay: stack of the parked context.
     pub parked_rsp: u64,
     /// Replay: FS base of the parked context.
@@ -171,6 +172,14 @@ pub fn get(index: u32) -> &'static mut Thread {
     crate::assert_ours(process().mapped[index as usize], "thread index in use");
     // SAFETY: mapped above; only the baton's holder looks at threads.
     unsafe { &mut *(address as *mut Thread) }
+}
+
+/// Calls `f` with each thread area that was ever used.
+pub fn each(mut f: impl FnMut(&mut Thread)) {
+    let p = process();
+    for i in (0..p.mapped.len()).filter(|&i| p.mapped[i]) {
+        f(get(i as u32));
+    }
 }
 
 /// The calling thread.

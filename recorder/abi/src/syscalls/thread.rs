@@ -11,7 +11,7 @@ pub(super) const CALLS: &[Call] = calls! {
         .blocks().variants(FUTEX_ROWS);
     218 set_tid_address(tidptr: Addr).does(Does::Thread);
     273 set_robust_list(head: Addr, len: Uint).does(Does::Thread);
-    274 get_robust_list(pid: Pid, head_ptr: out(8), len_ptr: out(8));
+    274 get_robust_list(pid: Pid, head_ptr: out(8), len_ptr: out(8)).does(Does::Thread);
     324 membarrier(cmd: Enum(MEMBARRIER), flags: Hex, cpu_id: Int);
     // The kernel would write to the area behind everyone's back; libc copes without.
     334 rseq(rseq: Addr, rseq_len: Uint, flags: Hex, sig: Hex).does(Does::Absent(ENOSYS));

@@ -7,7 +7,7 @@ use crate::log::{self, Pieces};
 use crate::process::process;
 use crate::sys::{self, call, errno, nr};
 use crate::thread::{self, Life, Thread};
-use crate::{digest, replay, shm, signal};
+use crate::{digest, replay, robust, shm, signal};
 use core::sync::atomic::Ordering;
 use orch_abi::layout::MAX_SLOTS;
 use orch_abi::record::{Exit, Forked, Kind, Spawn, Syscall};
@@ -449,7 +449,7 @@ fn become_child(t: &mut Thread, w: &Wish) {
     } else {
         0
     };
-    t.robust_list = 0;
+    t.robust.program = 0;
     if w.stack != 0 {
         t.regs.rsp = w.stack;
     }
@@ -578,6 +578,7 @@ fn exit(t: &mut Thread, c: &Call, args: &[u64; 6], last: bool) -> Outcome {
             ..Exit::default()
         },
     );
+    robust::owner_died(t);
     let p = process();
     p.threads -= 1;
     let word = t.clear_tid;

@@ -5,7 +5,7 @@ use crate::dispatch::{Outcome, body, input, refuse};
 use crate::log::{self, Pieces};
 use crate::sys::{call, errno, nr};
 use crate::thread::Thread;
-use crate::{memory, replay};
+use crate::{memory, replay, robust};
 use orch_abi::record::Kind;
 use orch_abi::syscalls::Call;
 
@@ -15,23 +15,28 @@ pub fn perform(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
         nr::ARCH_PRCTL => arch_prctl(t, c, args),
         nr::SET_TID_ADDRESS => {
             t.clear_tid = args[0];
-            answer(t, c, args)
+            let tid = i64::from(t.tid);
+            answer(t, c, args, tid)
         }
-        _ => {
-            if u64::from(c.nr) == nr::SET_ROBUST_LIST {
-                t.robust_list = args[0];
-            }
-            input(t, c, args)
+        nr::SET_ROBUST_LIST => {
+            let result = robust::set_list(t, args[0], args[1]);
+            answer(t, c, args, result)
         }
+        nr::GET_ROBUST_LIST if args[0] == 0 || args[0] == u64::from(t.tid) => {
+            let (list, len) = (t.robust.program, robust::HEAD_LEN);
+            let stored = store(t, args[1], list) && store(t, args[2], len);
+            answer_stored(t, c, args, stored)
+        }
+        _ => input(t, c, args),
     }
 }
 
-/// Logs (or checks) a call that the runtime answers with the thread id.
-fn answer(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
+/// Logs (or checks) a call that the runtime answers.
+fn answer(t: &mut Thread, c: &Call, args: &[u64; 6], result: i64) -> Outcome {
     let mut pieces = Pieces::new();
     let mut b = body(t, c, args, &mut pieces);
     if log::recording() {
-        b.result = i64::from(t.tid);
+        b.result = result;
         log::syscall(Kind::Syscall, c.nr, 0, log::tick(), &b, &pieces);
         return Outcome::Done(b.result);
     }
@@ -66,19 +71,24 @@ pub fn prctl(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Option<Outcome> {
     if !matches!(args[0], PR_GET_TSC | PR_GET_TID_ADDRESS) {
         return None;
     }
-    let mut pieces = Pieces::new();
-    let mut b = body(t, c, args, &mut pieces);
-    let ok = if args[0] == PR_GET_TSC {
+    let stored = if args[0] == PR_GET_TSC {
         store(t, args[1], PR_TSC_ENABLE)
     } else {
         store(t, args[1], t.clear_tid)
     };
-    b.result = if ok { 0 } else { -errno::EFAULT };
+    Some(answer_stored(t, c, args, stored))
+}
+
+/// Logs (or checks) a call whose outputs the runtime has stored, if they could be.
+fn answer_stored(t: &mut Thread, c: &Call, args: &[u64; 6], stored: bool) -> Outcome {
+    let mut pieces = Pieces::new();
+    let mut b = body(t, c, args, &mut pieces);
+    b.result = if stored { 0 } else { -errno::EFAULT };
     if log::recording() {
         memory::collect_outputs(t, c, args, b.result, &mut pieces);
         log::syscall(Kind::Syscall, c.nr, 0, log::tick(), &b, &pieces);
     } else {
         replay::expect_syscall(t, Kind::Syscall, u64::from(c.nr), &b);
     }
-    Some(Outcome::Done(b.result))
+    Outcome::Done(b.result)
 }

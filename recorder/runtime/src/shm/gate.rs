@@ -12,7 +12,7 @@ use super::lock::Held;
 use super::{Region, find, lock, site};
 use crate::arch::x86_64 as arch;
 use crate::thread::Thread;
-use crate::{log, stage, stop};
+use crate::{log, robust, stage, stop};
 use orch_abi::access::{NO_PAGE, PAGES, Page, Site, kind};
 use orch_abi::layout::PAGE;
 use orch_abi::record::{Chunk, Kind, Regs, Shared, Store, flag, pad8};
@@ -59,6 +59,9 @@ pub extern "C" fn quick(t: &mut Thread) -> u64 {
     if known != number || !one_line || !log::recording() || !stage::is_ready() || interrupted(t) {
         return 1;
     }
+    if s.atomic != 0 && robust::is_changing(t) {
+        return 1;
+    }
     let held = Held::one(page.lines, addr);
     let (alias, copy) = (addr.wrapping_add(page.alias), addr.wrapping_add(page.copy));
     if s.kind != kind::LOAD {
@@ -102,6 +105,9 @@ pub extern "C" fn before(t: &mut Thread) -> u64 {
         return again(t, s, r);
     }
     stage::make_ready();
+    if s.atomic != 0 {
+        robust::before(t, addr);
+    }
     let held = lock::lines(r.object, r.object_offset(addr), size, t.tid);
     meet(t, s, addr, r.alias(addr), r.copy(addr), held);
     answer::GO_ON
@@ -177,6 +183,7 @@ pub extern "C" fn quick_after(t: &mut Thread) {
         t.pending_access.live = false;
         held.unlock();
     }
+    robust::after(t);
 }
 
 /// Whether the instruction made a store that is told of. One that may leave what

@@ -38,7 +38,7 @@ pub use step::{close, fault, stepped, stepping};
 
 use crate::sys::{self, call, mm, nr};
 use crate::thread::{self, Thread};
-use crate::{log, process, stage};
+use crate::{log, robust, stage};
 use orch_abi::access::{PAGES, Page};
 use orch_abi::layout::{PAGE, SHARED_BASE, SHARED_LEN, SHARED_TABLES_LEN};
 use orch_abi::stop::{Layout, Region};
@@ -219,10 +219,7 @@ fn push(r: Region) {
 
 /// What stubs know about pages holds no longer.
 fn flush() {
-    let p = process::process();
-    for i in (0..p.mapped.len()).filter(|&i| p.mapped[i]) {
-        thread::get(i as u32).access.pages = [Page::default(); PAGES];
-    }
+    thread::each(|t| t.access.pages = [Page::default(); PAGES]);
 }
 
 /// Copies the pages that exist (reading the others would make them).
@@ -289,6 +286,7 @@ pub fn remove(start: u64, len: u64) {
             i += 1;
             continue;
         }
+        thread::each(|t| robust::unmapped(t, r.alias, r.len));
         call(nr::MUNMAP, &[r.alias, r.len]);
         call(nr::MUNMAP, &[r.copy, r.len]);
         if log::recording() {
