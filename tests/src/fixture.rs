@@ -35,7 +35,14 @@ pub fn build(source: &str, cc: Option<&str>, flags: &[String], to: &Path) -> Res
         compile(source, cc, flags, &program)?;
         built.1.insert(key.clone(), program);
     }
-    fs::copy(&built.1[&key], to).with_context(|| format!("cannot copy to {}", to.display()))?;
+    copy(&built.1[&key], to)
+}
+
+/// Copies a program, in a process of its own: children that other threads start meanwhile
+/// would hold it open for writing until they call execve, and it could not be executed.
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
+    let status = Command::new("cp").args([from, to]).status()?;
+    ensure!(status.success(), "cannot copy to {}", to.display());
     Ok(())
 }
 

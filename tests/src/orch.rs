@@ -1,6 +1,7 @@
 //! The `orch` binary under test, and a place to run it in.
 
 use crate::run::{self, Outcome};
+use crate::fixture;
 use anyhow::{Context as _, Result, bail};
 use std::env;
 use std::fs;
@@ -73,7 +74,7 @@ impl Place {
         let orch = place.orch();
         let binary = binary()?;
         if fs::hard_link(&binary, &orch).is_err() {
-            fs::copy(&binary, &orch)?;
+            fixture::copy(&binary, &orch)?;
         }
         fs::create_dir(place.work())?;
         if user == User::Ordinary && is_root() {

@@ -3,6 +3,7 @@
 //! All-zero pages do not count, so that where a stack or heap ends, or
 //! whether a page was ever touched, makes no difference.
 
+use crate::call::views;
 use crate::process::process;
 use crate::sys::{self, call, nr};
 use crate::thread::Thread;
@@ -91,8 +92,10 @@ fn add_range(d: &mut Digest, limit: u64, pagemap: u64, start: u64, len: u64, add
         for (i, e) in entries.iter().enumerate().take((got.max(0) / 8) as usize) {
             // Present or swapped, and not a page of a file: which of those happen to be
             // mapped is chance (kernel Documentation/admin-guide/mm/pagemap.rst).
-            if e >> 62 != 0 && e >> 61 & 1 == 0 && d.pages <= limit {
-                let page = at + i as u64 * PAGE;
+            let page = at + i as u64 * PAGE;
+            // What replay puts into a view of a file is no page of a file there.
+            let counts = e >> 62 != 0 && e >> 61 & 1 == 0 && !views::touch(address + page, 1);
+            if counts && d.pages <= limit {
                 add_page(d, start + page, address + page);
             }
         }

@@ -256,6 +256,7 @@ pub fn input(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
         call::signal::store(t, args[0], kernel | signal::held(t));
     }
     memory::collect_outputs(t, c, args, b.result, &mut pieces);
+    call::views::collect(t, c.nr.into(), args, b.result, &mut pieces);
     log::syscall(Kind::Syscall, c.nr, flags, tick, &b, &pieces);
     shm::call_logged();
     forget_console(c, args, b.result);

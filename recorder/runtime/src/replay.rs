@@ -1,6 +1,7 @@
 //! Replay: reads what the recording says happened next and checks it against
 //! what the program does.
 
+use crate::call::views;
 use crate::signal::{self, Context};
 use crate::sys::{self, mm, nr};
 use crate::thread::{self, Life, Thread};
@@ -112,7 +113,12 @@ pub fn expect_syscall(t: &mut Thread, kind: Kind, nr: u64, body: &Syscall) -> (H
 /// Writes recorded bytes, which come next in the log, to the program's memory.
 pub fn apply(addr: u64, len: u64) {
     let t = thread::current();
-    if !crate::arch::x86_64::guarded(t, || log::read_into(shm::alias(addr), len)) {
+    let there = if views::touch(addr, len) {
+        views::put(addr, len)
+    } else {
+        crate::arch::x86_64::guarded(t, || log::read_into(shm::alias(addr), len))
+    };
+    if !there {
         diverge_at(
             t,
             Kind::Data,

@@ -17,12 +17,15 @@ pub mod nr {
     pub const RT_SIGPROCMASK: u64 = 14;
     pub const RT_SIGRETURN: u64 = 15;
     pub const PREAD64: u64 = 17;
+    pub const PWRITE64: u64 = 18;
+    pub const WRITEV: u64 = 20;
     pub const ACCESS: u64 = 21;
     pub const MREMAP: u64 = 25;
     pub const MADVISE: u64 = 28;
     pub const SHMAT: u64 = 30;
     pub const DUP2: u64 = 33;
     pub const GETPID: u64 = 39;
+    pub const SENDFILE: u64 = 40;
     pub const CLONE: u64 = 56;
     pub const FORK: u64 = 57;
     pub const VFORK: u64 = 58;
@@ -30,6 +33,7 @@ pub mod nr {
     pub const EXIT: u64 = 60;
     pub const KILL: u64 = 62;
     pub const SHMDT: u64 = 67;
+    pub const FTRUNCATE: u64 = 77;
     pub const GETPPID: u64 = 110;
     pub const RT_SIGPENDING: u64 = 127;
     pub const RT_SIGSUSPEND: u64 = 130;
@@ -45,12 +49,17 @@ pub mod nr {
     pub const OPENAT: u64 = 257;
     pub const SET_ROBUST_LIST: u64 = 273;
     pub const GET_ROBUST_LIST: u64 = 274;
+    pub const SPLICE: u64 = 275;
+    pub const FALLOCATE: u64 = 285;
     pub const DUP3: u64 = 292;
-    pub const CLOSE_RANGE: u64 = 436;
+    pub const PWRITEV: u64 = 296;
     pub const SECCOMP: u64 = 317;
     pub const EXECVEAT: u64 = 322;
-    pub const CLONE3: u64 = 435;
+    pub const COPY_FILE_RANGE: u64 = 326;
+    pub const PWRITEV2: u64 = 328;
     pub const PKEY_MPROTECT: u64 = 329;
+    pub const CLONE3: u64 = 435;
+    pub const CLOSE_RANGE: u64 = 436;
     pub const MSEAL: u64 = 462;
 }
 

@@ -1,6 +1,7 @@
 //! Calls that change the memory map: performed when recording, performed
 //! again at the recorded addresses when replaying.
 
+use super::views;
 use crate::dispatch::{Outcome, body, refuse};
 use crate::log::{self, Pieces};
 use crate::process::process;
@@ -8,6 +9,7 @@ use crate::shm::What;
 use crate::sys::{call, errno, mm, nr};
 use crate::thread::Thread;
 use crate::{generated, image, memory, patch, replay, shm};
+
 use core::sync::atomic::Ordering;
 use orch_abi::layout::{PAGE, is_ours};
 use orch_abi::record::{Kind, Map, Syscall};
@@ -28,13 +30,15 @@ pub fn perform(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
     if !log::recording() {
         return again(t, c, &b);
     }
-    let (mut shared, mut file) = (sharing(number, args), None);
+    let (mut shared, mut file, mut view) = (sharing(number, args), None, None);
     if number == nr::MMAP && args[3] & mm::ANONYMOUS == 0 {
         let wants_shared = matches!(args[3] & mm::TYPE, mm::SHARED | mm::SHARED_VALIDATE);
         match capture(args[4], wants_shared, args[2]) {
             Captured::File(number) => {
                 shared = None;
-                file = Some(log_map(args, number, 0));
+                let changes = !wants_shared && views::may_change(args[4]);
+                file = Some(log_map(args, number, if changes { CHANGES } else { 0 }));
+                view = changes.then_some(args[4]);
             }
             Captured::Zero => {}
             Captured::Shared => {
@@ -57,7 +61,13 @@ pub fn perform(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
         _ => really(number, args),
     };
     after(number, args, len, b.result, shared);
+    if view.is_some() && b.result > 0 {
+        views::add(b.result as u64, len, view, args[5]);
+    }
     code(&file, b.result);
+    if number == nr::MADVISE {
+        views::collect(t, number, args, b.result, &mut pieces);
+    }
     memory::collect_outputs(t, c, args, b.result, &mut pieces);
     log::syscall(Kind::Syscall, c.nr, 0, log::tick(), &b, &pieces);
     Outcome::Done(b.result)
@@ -65,6 +75,8 @@ pub fn perform(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
 
 /// In [`orch_abi::record::Head::aux`] of a `Map` record: shared memory that others may have.
 const ACTIVE: u16 = 1;
+/// The same: a private view of a file that the process may change.
+const CHANGES: u16 = 2;
 
 /// What others can have of what is mapped, if not a file's.
 fn sharing(number: u64, args: &[u64; 6]) -> Option<What> {
@@ -208,6 +220,7 @@ const SHM_RDONLY: u64 = 0o10000;
 /// Code that was there is no more.
 fn forget(addr: u64, len: u64) {
     generated::forget(addr, len);
+    views::forget(addr, len);
     patch::forget(addr, len);
     shm::forget(addr, len);
     note_inheritance(addr, len, None);
@@ -375,12 +388,13 @@ pub fn disinherit() {
 /// Replay: does to the memory map what the recording did.
 fn again(t: &mut Thread, c: &Call, b: &Syscall) -> Outcome {
     let number = u64::from(c.nr);
-    let mut file = None;
+    let (mut file, mut changes) = (None, false);
     let mut shared = sharing(number, &b.args);
     if let Some(head) = log::peek().filter(|h| h.kind == Kind::Map as u8) {
         log::take();
         let m = log::read::<Map>();
         shared = (head.aux == ACTIVE).then_some(What::File(0));
+        changes = head.aux == CHANGES;
         file = Some(m);
     }
     let (_, r) = replay::expect_syscall(t, Kind::Syscall, number, b);
@@ -417,7 +431,8 @@ fn again(t: &mut Thread, c: &Call, b: &Syscall) -> Outcome {
         nr::MADVISE => {
             // Advice changes no contents but for these; the rest may fail here. What a child
             // does not get is not for the kernel to know: checkpoints are children, too.
-            if matches!(a[2], mm::MADV_DONTNEED | mm::MADV_FREE) && !shm::touches(a[0], a[1]) {
+            let empties = matches!(a[2], mm::MADV_DONTNEED | mm::MADV_FREE);
+            if empties && !shm::touches(a[0], a[1]) && !views::touch(a[0], a[1]) {
                 call(nr::MADVISE, &[a[0], a[1], mm::MADV_DONTNEED]) == 0
             } else {
                 true
@@ -436,6 +451,9 @@ fn again(t: &mut Thread, c: &Call, b: &Syscall) -> Outcome {
         replay::diverge(t, Kind::Syscall, number, b, why);
     }
     after(number, &a, m.len, r, shared);
+    if changes && r > 0 {
+        views::add(r as u64, m.len, None, m.offset);
+    }
     code(&m, r);
     Outcome::Done(r)
 }

@@ -3,3 +3,4 @@ pub mod memory;
 pub mod process;
 pub mod signal;
 pub mod thread;
+pub mod views;
