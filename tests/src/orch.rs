@@ -1,7 +1,7 @@
 //! The `orch` binary under test, and a place to run it in.
 
-use crate::run::{self, Outcome};
 use crate::fixture;
+use crate::run::{self, Outcome};
 use anyhow::{Context as _, Result, bail};
 use std::env;
 use std::fs;
