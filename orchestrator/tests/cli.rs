@@ -29,6 +29,17 @@ fn ls_shows_the_tree() {
 }
 
 #[test]
+fn record_takes_no_session_to_read() {
+    let s = TestSession::ended();
+    let run = s.orch(&["-s", "elsewhere", "record", "true"]);
+    assert_eq!(run.code, 2, "{run:?}");
+    assert!(
+        run.stderr.contains("`orch record -o DIR` makes one"),
+        "{run:?}"
+    );
+}
+
+#[test]
 fn ls_says_when_a_session_was_not_ended() {
     let cut = TestSession::cut_off();
     let run = cut.orch(&["ls"]);

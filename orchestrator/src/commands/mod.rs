@@ -211,7 +211,14 @@ impl Cli {
     pub fn run(self) -> Result<ExitCode> {
         let session = self.session.as_deref();
         match self.command {
-            Command::Record(args) => record::run(&args),
+            Command::Record(args) => {
+                let in_environment = std::env::var_os("ORCH_SESSION").map(PathBuf::from);
+                if session != in_environment.as_deref() {
+                    let text = "-s names a session to read; `orch record -o DIR` makes one";
+                    return Err(Usage(text.to_owned()).into());
+                }
+                record::run(&args)
+            }
             Command::Ls(args) => ls::run(session, &args),
             Command::Events(args) => events::run(session, &args),
             Command::Console(args) => console::run(session, &args),

@@ -241,8 +241,7 @@ pub fn input(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
     if !publishes || process().threads > 1 {
         tick = log::tick();
     }
-    let signals = matches!(u64::from(c.nr), nr::KILL | nr::TKILL | nr::TGKILL);
-    if signals && b.result == 0 && t.caught == 0 {
+    if sends_signal(c.nr.into()) && b.result == 0 && t.caught == 0 {
         // A thread that waits for its turn may have got it, and would be in its handler by now.
         process().hurry.store(1, Ordering::Relaxed);
     }
@@ -265,6 +264,18 @@ pub fn input(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
     } else {
         Outcome::Done(b.result)
     }
+}
+
+fn sends_signal(number: u64) -> bool {
+    matches!(
+        number,
+        nr::KILL
+            | nr::TKILL
+            | nr::TGKILL
+            | nr::RT_SIGQUEUEINFO
+            | nr::RT_TGSIGQUEUEINFO
+            | nr::PIDFD_SEND_SIGNAL
+    )
 }
 
 /// A call that may write to shared memory.

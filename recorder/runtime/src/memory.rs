@@ -162,6 +162,11 @@ fn input(ty: Ty, args: &[u64; 6], i: usize, hash: &mut Hash, show: &mut Pieces) 
 
 fn read_by_kernel(buf: Buf, addr: u64, args: &[u64; 6], hash: &mut Hash) {
     match buf {
+        // How many there are only the kernel knows, which replay cannot ask.
+        Buf::Bytes {
+            cap: Len::Semaphores(_),
+            ..
+        } => {}
         Buf::Bytes { cap, .. } => hash.add(addr, len(cap, args, 0, u64::MAX).min(1 << 30)),
         Buf::CStr => hash.add(addr, string_len(addr)),
         Buf::CStrVec => {

@@ -36,6 +36,7 @@ pub mod nr {
     pub const FTRUNCATE: u64 = 77;
     pub const GETPPID: u64 = 110;
     pub const RT_SIGPENDING: u64 = 127;
+    pub const RT_SIGQUEUEINFO: u64 = 129;
     pub const RT_SIGSUSPEND: u64 = 130;
     pub const SIGALTSTACK: u64 = 131;
     pub const PRCTL: u64 = 157;
@@ -53,11 +54,13 @@ pub mod nr {
     pub const FALLOCATE: u64 = 285;
     pub const DUP3: u64 = 292;
     pub const PWRITEV: u64 = 296;
+    pub const RT_TGSIGQUEUEINFO: u64 = 297;
     pub const SECCOMP: u64 = 317;
     pub const EXECVEAT: u64 = 322;
     pub const COPY_FILE_RANGE: u64 = 326;
     pub const PWRITEV2: u64 = 328;
     pub const PKEY_MPROTECT: u64 = 329;
+    pub const PIDFD_SEND_SIGNAL: u64 = 424;
     pub const CLONE3: u64 = 435;
     pub const CLOSE_RANGE: u64 = 436;
     pub const MSEAL: u64 = 462;
