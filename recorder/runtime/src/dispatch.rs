@@ -221,15 +221,11 @@ pub fn input(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
     let mut tick = if publishes { log::tick() } else { 0 };
     let (result, made) = if c.blocks && process().threads > 1 {
         blocking(t, c, args, tick, &b)
+    } else if shm::any() {
+        (with_shared_memory(t, c, args), true)
     } else {
-        let mut kernel = shm::Arguments::new(args);
-        kernel.translate(t, c);
-        let result = if shm::any() && memory::writes(c) {
-            to_shared_memory(t, c, args, &mut kernel)
-        } else {
-            // SAFETY: the program's own call with its own arguments.
-            unsafe { window_syscall(u64::from(c.nr), kernel.args.as_ptr()) }
-        };
+        // SAFETY: the program's own call with its own arguments.
+        let result = unsafe { window_syscall(u64::from(c.nr), args.as_ptr()) };
         (result, true)
     };
     b.result = result;
@@ -278,12 +274,11 @@ fn sends_signal(number: u64) -> bool {
     )
 }
 
-/// A call that may write to shared memory.
-fn to_shared_memory(t: &mut Thread, c: &Call, args: &[u64; 6], kernel: &mut shm::Arguments) -> i64 {
-    let moved = scratch::redirect(t, c, args, &mut kernel.args, scratch::Which::Shared);
+/// A call whose arguments may lead to shared memory.
+fn with_shared_memory(t: &mut Thread, c: &Call, args: &[u64; 6]) -> i64 {
+    let moved = scratch::redirect(t, c, args, scratch::Which::Shared);
     // SAFETY: the program's own call with its own arguments.
-    let result = unsafe { window_syscall(u64::from(c.nr), kernel.args.as_ptr()) };
-    kernel.finish(t, args);
+    let result = unsafe { window_syscall(u64::from(c.nr), moved.args.as_ptr()) };
     if result != ABANDONED {
         scratch::deliver(t, c, args, result, &moved);
     }
@@ -299,19 +294,17 @@ fn blocking(t: &mut Thread, c: &Call, args: &[u64; 6], tick: u64, b: &Syscall) -
     }
     let tick = if tick == 0 { log::tick() } else { tick };
     log::syscall(Kind::Enter, c.nr, 0, tick, b, &Pieces::new());
-    let mut kernel = shm::Arguments::new(args);
-    kernel.translate(t, c);
-    let moved = scratch::redirect(t, c, args, &mut kernel.args, scratch::Which::All);
+    let moved = scratch::redirect(t, c, args, scratch::Which::All);
     thread::change_own(t);
     thread::release_baton();
     t.kicked = 0;
     // SAFETY: the program's own call with its own arguments.
-    let mut result = unsafe { window_syscall(u64::from(c.nr), kernel.args.as_ptr()) };
+    let mut result = unsafe { window_syscall(u64::from(c.nr), moved.args.as_ptr()) };
     while result == -errno::EINTR && t.kicked != 0 && t.caught == 0 {
         // Not a signal of the program's: the supervisor's interrupt came late.
         t.kicked = 0;
         // SAFETY: as above.
-        result = unsafe { window_syscall(u64::from(c.nr), kernel.args.as_ptr()) };
+        result = unsafe { window_syscall(u64::from(c.nr), moved.args.as_ptr()) };
     }
     let made = result != ABANDONED;
     if !made {
@@ -319,7 +312,6 @@ fn blocking(t: &mut Thread, c: &Call, args: &[u64; 6], tick: u64, b: &Syscall) -
     }
     thread::acquire_baton(t);
     thread::change_own(t);
-    kernel.finish(t, args);
     scratch::deliver(t, c, args, result, &moved);
     (result, made)
 }

@@ -51,11 +51,6 @@ fn traits(call: &Call) -> u8 {
     *known
 }
 
-/// Whether the call may write to memory.
-pub fn writes(call: &Call) -> bool {
-    traits(call) & WRITES != 0
-}
-
 const IOCTL: u16 = 16;
 const SENDMMSG: u16 = 307;
 

@@ -1,7 +1,8 @@
-//! Where the kernel writes instead of the program's memory while another thread
-//! runs program code: that memory changes only when the caller has the baton
-//! again, at a place that replay knows. And instead of shared memory, where
-//! a store takes locks and a tick.
+//! What the kernel gets instead of the program's memory. While another thread runs program
+//! code it writes elsewhere: that memory changes only when the caller has the baton
+//! again, at a place that replay knows. So it does instead of shared memory, where a store
+//! takes locks and a tick. What it reads there it reads through the alias: the program's
+//! view is closed.
 
 use crate::memory::{self, fd_set_len};
 use crate::sys::{self, call, mm, nr};
@@ -77,8 +78,10 @@ struct Used {
     long: u64,
 }
 
-/// What was moved for one call, by argument.
+/// A call's arguments for the kernel, and what they lead to.
 pub struct Moved {
+    /// What to call with.
+    pub args: [u64; 6],
     parts: [Option<Part>; 6],
     used: Used,
 }
@@ -89,9 +92,13 @@ impl Moved {
         let index = u64::from(t.index);
         let len = len.checked_next_multiple_of(16)?;
         let Used { short, long } = self.used;
-        if len <= LEN - short {
+        let base = BASE + index * LEN;
+        if !t.has_scratch {
+            t.has_scratch = sys::map_anonymous(base, LEN, mm::READ | mm::WRITE) >= 0;
+        }
+        if t.has_scratch && len <= LEN - short {
             self.used.short += len;
-            return Some(BASE + index * LEN + short);
+            return Some(base + short);
         }
         let end = long.checked_add(len).filter(|&n| n <= BULK_LEN)?;
         let base = BULK_BASE + index * BULK_LEN;
@@ -192,21 +199,30 @@ impl Moved {
         args: &[u64; 6],
         which: Which,
     ) -> Option<Redirected> {
-        let (buf, reads) = match c.ty(i, args) {
+        let ty = c.ty(i, args);
+        let reads_only = matches!(ty, Ty::In(_));
+        let (buf, reads) = match ty {
             Ty::Out(b) => (b, false),
             Ty::InOut(b) | Ty::OutAlways(b) => (b, true),
+            Ty::In(b @ (Buf::Iovec { .. } | Buf::Msghdr)) if shm::any() => (b, true),
             _ => return None,
         };
         let at = args[i];
         let arg = |i: u8| args[usize::from(i)];
-        let wanted = |shared| shared <= MAX_SHARED && (which == Which::All || shared > 0);
+        let all = which == Which::All && !reads_only;
+        let wanted = |shared| shared <= MAX_SHARED && (all || shared > 0);
+        let places = if reads_only || memory::sends(c) {
+            Which::None
+        } else {
+            which
+        };
         let room = match buf {
             Buf::Bytes { cap, .. } => memory::len(cap, args, 0, u64::MAX),
             Buf::FdSet { nfds } => fd_set_len(arg(nfds)),
             Buf::Sized { len } => half(t, arg(len)),
             Buf::Counted { head } => (half(t, at) + u64::from(head)).min(PAGE),
             Buf::Iovec { count } => {
-                let vector = self.vector(t, which, at, arg(count))?;
+                let vector = self.vector(t, places, at, arg(count))?;
                 let is = wanted(vector.shared());
                 return is.then_some((vector.kernel, Part::Vector(vector)));
             }
@@ -215,8 +231,7 @@ impl Moved {
                     Buf::Mmsghdr { count } => (arg(count), Message::SIZE_OF_SEVERAL),
                     _ => (1, Message::SIZE),
                 };
-                let which = if memory::sends(c) { Which::None } else { which };
-                let messages = self.messages(t, which, at, count)?;
+                let messages = self.messages(t, places, at, count)?;
                 let is = wanted(messages.shared());
                 return is.then_some((messages.kernel, Part::Messages(messages)));
             }
@@ -365,30 +380,18 @@ pub enum Which {
     /// Those in shared memory: what others see of them has its place among
     /// all stores there.
     Shared,
-    /// None: the kernel only reads (sendmmsg(2)).
+    /// None: the kernel only reads what vectors and messages lead to (sendmmsg(2)).
     None,
 }
 
-/// Redirects the outputs of a call in `kernel_args`. What does not fit stays where it is
-/// (docs/recording.md).
-pub fn redirect(
-    t: &mut Thread,
-    c: &Call,
-    args: &[u64; 6],
-    kernel_args: &mut [u64; 6],
-    which: Which,
-) -> Moved {
+/// What to call the kernel with: the outputs redirected, the inputs where they can be read.
+/// What does not fit stays where it is (docs/recording.md).
+pub fn redirect(t: &mut Thread, c: &Call, args: &[u64; 6], which: Which) -> Moved {
     let mut moved = Moved {
+        args: *args,
         parts: [None; 6],
         used: Used { short: 0, long: 0 },
     };
-    if !t.has_scratch {
-        let base = BASE + u64::from(t.index) * LEN;
-        t.has_scratch = sys::map_anonymous(base, LEN, mm::READ | mm::WRITE) >= 0;
-        if !t.has_scratch {
-            return moved;
-        }
-    }
     for i in 0..c.args.len() {
         if args[i] == 0 {
             continue;
@@ -396,10 +399,15 @@ pub fn redirect(
         let before = moved.used;
         match moved.part(t, c, i, args, which) {
             Some((kernel, part)) => {
-                kernel_args[i] = kernel;
+                moved.args[i] = kernel;
                 moved.parts[i] = Some(part);
             }
-            None => moved.used = before,
+            None => {
+                moved.used = before;
+                if shm::any() && c.ty(i, args).is_pointer() {
+                    moved.args[i] = shm::alias(args[i]);
+                }
+            }
         }
     }
     moved

@@ -188,6 +188,17 @@ pub enum Ty {
     OutAlways(Buf),
 }
 
+impl Ty {
+    /// Whether it is an address of the program's.
+    #[must_use]
+    pub fn is_pointer(self) -> bool {
+        matches!(
+            self,
+            Ty::Addr | Ty::Path | Ty::In(_) | Ty::Out(_) | Ty::InOut(_) | Ty::OutAlways(_)
+        )
+    }
+}
+
 /// Names of values or bits, in the order to try them.
 pub type Names = &'static [(u64, &'static str)];
 

@@ -17,7 +17,6 @@ mod access;
 mod bytes;
 mod code;
 mod gate;
-mod kernel;
 mod lock;
 mod object;
 mod pages;
@@ -31,7 +30,6 @@ pub use access::{
 };
 pub use code::generated;
 pub use gate::{Pending, abandon, after, before, quick, quick_after};
-pub use kernel::Arguments;
 pub use object::is_known;
 pub use site::{displaces, forget, in_stub, original, overlay, resume_address};
 pub use step::{close, fault, stepped, stepping};
