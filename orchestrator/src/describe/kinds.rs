@@ -128,7 +128,7 @@ pub(super) fn exit(record: &Record<'_>) -> Answer {
 
 pub(super) fn point(record: &Record<'_>) -> Answer {
     let view = record.point()?;
-    let (ip, pages) = (format!("{:#x}", view.regs.rip), view.pages);
+    let (ip, pages) = (format!("{:#x}", view.regs.rip), view.digest.pages);
     let text = format!("interrupted at {ip} ({pages} page hashes)");
     Ok(told(
         "point",

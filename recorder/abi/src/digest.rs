@@ -40,9 +40,25 @@ impl Digest {
         self.pages += 1;
     }
 
+    /// Nothing.
+    pub const EMPTY: Self = Self {
+        pages: 0,
+        hashes: [0; PARTS],
+        weighted: [0; PARTS],
+    };
+
     /// All of it in one number.
     pub fn sum(&self) -> u64 {
         self.hashes.iter().fold(0, |sum, &h| sum.wrapping_add(h))
+    }
+
+    /// What the hash of the page at `address`, now `hash` (0 if it is all zeros), would be for
+    /// its part to be that of `other`.
+    #[must_use]
+    pub fn hash_in(&self, other: &Self, address: u64, hash: u64) -> u64 {
+        let i = part(address / PAGE);
+        let more = other.hashes[i].wrapping_sub(self.hashes[i]);
+        hash.wrapping_add(more)
     }
 
     /// Where the memories of this one and the other differ.
@@ -124,6 +140,16 @@ fn inverse(odd: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_hash_that_a_page_had_comes_out() {
+        let before = digest(&[(0x1000, 11), (0x9000, 22), (0x2000, 33)]);
+        let after = digest(&[(0x1000, 11), (0x9000, 70), (0x2000, 33)]);
+        assert_eq!(after.hash_in(&before, 0x9000, 70), 22);
+        // A page that was all zeros.
+        let before = digest(&[(0x1000, 11), (0x2000, 33)]);
+        assert_eq!(after.hash_in(&before, 0x9000, 70), 0);
+    }
 
     fn digest(pages: &[(u64, u64)]) -> Digest {
         let mut d = Digest::default();

@@ -325,12 +325,10 @@ pub struct Point {
     pub regs: Regs,
     /// How many accesses to shared memory the thread has made.
     pub accesses: u64,
-    /// Pages that went into `digest`; 0 where there were too many to hash.
-    pub pages: u64,
     /// Hash of the memory around what the registers point to.
     pub near: u64,
-    /// Digest of all memory.
-    pub digest: u64,
+    /// Digest of all memory; of no pages where there were too many to hash.
+    pub digest: Digest,
 }
 
 /// Payload of [`Kind::Forked`].

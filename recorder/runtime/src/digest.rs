@@ -3,6 +3,7 @@
 //! All-zero pages do not count, so that where a stack or heap ends, or
 //! whether a page was ever touched, makes no difference.
 
+use crate::arch::x86_64 as arch;
 use crate::call::views;
 use crate::process::process;
 use crate::sys::{self, call, nr};
@@ -101,6 +102,18 @@ fn add_range(d: &mut Digest, limit: u64, pagemap: u64, start: u64, len: u64, add
         }
         at += pages * PAGE;
     }
+}
+
+/// Hash of the page that the program has at `address`, 0 if it is all zeros; `None` if it has none.
+pub fn of_page(t: &mut Thread, address: u64) -> Option<u64> {
+    let at = crate::shm::copy(address);
+    let mut hash = None;
+    // SAFETY: guarded.
+    arch::guarded(t, || {
+        let page = unsafe { &*(at as *const [u64; WORDS]) };
+        hash = Some(page_hash(page, address).unwrap_or(0));
+    });
+    hash
 }
 
 /// Adds the page at `at`, which the program has at `address`.

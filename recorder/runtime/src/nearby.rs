@@ -7,6 +7,7 @@ use crate::log;
 use crate::stub;
 use crate::thread::Thread;
 use orch_abi::layout::is_ours;
+use orch_abi::record::Regs;
 
 const MAX: usize = 1024;
 
@@ -39,20 +40,32 @@ const CODE: u64 = 64;
 pub fn collect(t: &mut Thread) -> &'static [u8] {
     words().count = 0;
     let r = t.regs;
-    range(t, (r.rsp & !7) - 64, 32);
-    range(t, (r.rbp & !7).wrapping_sub(128), 20);
-    let pointers = [
-        r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15, r.rdi, r.rsi, r.rbx, r.rdx, r.rax,
-        r.rcx,
-    ];
-    for p in pointers {
-        range(t, (p & !7).wrapping_sub(8), 17);
+    // What is hashed, and so must not differ.
+    for p in pointers(&r) {
+        range(t, p & !63, HASHED / 8);
     }
+    range(t, (r.rsp & !7) - 64, 8 + STACK_HASHED / 8);
+    range(t, (r.rbp & !7).wrapping_sub(128), 16);
     operands(t, r.rip);
     follow(t, r.rip);
     let w = words();
     // SAFETY: the list is plain words, `count` of them filled in.
     unsafe { core::slice::from_raw_parts(w.list.as_ptr().cast(), w.count * size_of::<Word>()) }
+}
+
+/// Bytes that are hashed from the beginning of the line on that a register points to.
+pub const HASHED: u64 = 192;
+/// Bytes of the stack that are.
+pub const STACK_HASHED: u64 = 1024;
+
+/// General registers but rsp that may point to memory of the program's.
+pub fn pointers(r: &Regs) -> impl Iterator<Item = u64> {
+    let all = [
+        r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15, r.rdi, r.rsi, r.rbp, r.rbx, r.rdx,
+        r.rax, r.rcx,
+    ];
+    let may = |&p: &u64| p > 0x1_0000 && p >> 47 == 0 && !is_ours(p);
+    all.into_iter().filter(may)
 }
 
 fn range(t: &mut Thread, addr: u64, count: u64) {

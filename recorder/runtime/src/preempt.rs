@@ -11,7 +11,8 @@ use crate::sys::{self, call, nr};
 use crate::thread::{self, Thread};
 use crate::{digest, log, nearby, patch, replay, shm, stop, stub};
 use core::sync::atomic::Ordering;
-use orch_abi::layout::is_ours;
+use orch_abi::digest::{Difference, Digest};
+use orch_abi::layout::{PAGE, is_ours};
 use orch_abi::record::{Kind, Point, Regs};
 use orch_abi::stop::Layout;
 use orch_abi::window as displaced;
@@ -21,6 +22,8 @@ const TF: u64 = 0x100;
 const RF: u64 = 0x1_0000;
 /// The breakpoint instruction.
 pub const INT3: u8 = 0xcc;
+/// Memory of more pages is not hashed.
+const MAX_PAGES: u64 = 16 << 10;
 /// How far a thread may go on to a place where replay can put a stub.
 const MAX_STEPS: u32 = 32;
 
@@ -37,7 +40,13 @@ struct Search {
     leaving: bool,
     passes: u64,
     closest: Closest,
+    /// Pages that differed where nothing else did, and the hashes that they had when recorded:
+    /// most likely to differ again.
+    doubtful: [(u64, u64); MAX_DOUBTFUL],
+    doubtful_count: usize,
 }
+
+const MAX_DOUBTFUL: usize = 16;
 
 /// How much was as recorded at the pass where most was.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,9 +95,8 @@ static mut SEARCH: Search = Search {
             rflags: 0,
         },
         accesses: 0,
-        pages: 0,
         near: 0,
-        digest: 0,
+        digest: Digest::EMPTY,
     },
     inserted: false,
     original: 0,
@@ -96,6 +104,8 @@ static mut SEARCH: Search = Search {
     leaving: false,
     passes: 0,
     closest: Closest::Nothing,
+    doubtful: [(0, 0); MAX_DOUBTFUL],
+    doubtful_count: 0,
 };
 
 /// The breakpoint behind a string instruction that is being executed, and what belongs there.
@@ -250,25 +260,18 @@ fn identify(t: &mut Thread, all: bool) -> Point {
         ..Point::default()
     };
     if all {
-        let d = digest::of_memory_up_to(16 << 10);
-        (p.digest, p.pages) = (d.sum(), d.pages);
+        p.digest = digest::of_memory_up_to(MAX_PAGES);
     }
     p
 }
 
 /// Hash of the memory around what the registers point to.
 fn near(t: &mut Thread, r: &Regs) -> u64 {
-    let pointers = [
-        r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15, r.rdi, r.rsi, r.rbp, r.rbx, r.rdx,
-        r.rax, r.rcx,
-    ];
     let mut hash = 0;
-    for p in pointers {
-        if p > 0x10000 && p >> 47 == 0 && !is_ours(p) {
-            hash = window(t, hash, p & !63, 192);
-        }
+    for p in nearby::pointers(r) {
+        hash = window(t, hash, p & !63, nearby::HASHED);
     }
-    window(t, hash, r.rsp, 1024)
+    window(t, hash, r.rsp, nearby::STACK_HASHED)
 }
 
 fn window(t: &mut Thread, seed: u64, at: u64, len: u64) -> u64 {
@@ -316,6 +319,7 @@ fn take_point(t: &mut Thread) -> &'static mut Search {
     s.on = true;
     s.passes = 0;
     s.closest = Closest::Nothing;
+    s.doubtful_count = 0;
     stub::look_for(t, &s.point);
     s
 }
@@ -414,12 +418,36 @@ fn is_the_place(t: &mut Thread) -> bool {
         s.closest = s.closest.max(Closest::Words);
         return false;
     }
-    if s.point.pages == 0 {
+    if s.point.digest.pages == 0 {
         return true;
     }
-    let d = digest::of_memory_up_to(16 << 10);
     s.closest = Closest::Around;
-    (d.sum(), d.pages) == (s.point.digest, s.point.pages)
+    if is_doubtful(t, |_| true) {
+        return false;
+    }
+    let here = digest::of_memory_up_to(MAX_PAGES);
+    if here == s.point.digest {
+        return true;
+    }
+    for d in s.point.digest.differences(&here) {
+        if let Some(Difference::Page(at)) = d
+            && let Some(now) = digest::of_page(t, at)
+            && s.doubtful_count < MAX_DOUBTFUL
+        {
+            let recorded = here.hash_in(&s.point.digest, at, now);
+            s.doubtful[s.doubtful_count] = (at, recorded);
+            s.doubtful_count += 1;
+        }
+    }
+    false
+}
+
+/// Whether one of the pages that differed before, and that are `wanted`, differs still: a
+/// look at all of memory would take a thousand times longer.
+fn is_doubtful(t: &mut Thread, wanted: impl Fn(u64) -> bool) -> bool {
+    let s = search();
+    let mut pages = s.doubtful[..s.doubtful_count].iter();
+    pages.any(|&(at, hash)| wanted(at) && digest::of_page(t, at) != Some(hash))
 }
 
 /// The stub found all registers and some words of memory as they were recorded.
@@ -430,7 +458,9 @@ pub fn pass(t: &mut Thread) {
     if let Some((addr, value)) = nearby::differing(t) {
         s.closest = s.closest.max(Closest::Registers(addr));
         stub::watch_word(t, addr, value);
-    } else if t.regs == s.point.regs {
+    } else if t.regs == s.point.regs
+        && !is_doubtful(t, |at| !stub::lies_in(at, PAGE) && !stop::breaks())
+    {
         // The hashes cover code, too, where the program has pointers to it.
         stub::hide();
         if matches(t) {

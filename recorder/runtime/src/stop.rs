@@ -240,6 +240,11 @@ pub fn without_breakpoints<R>(f: impl FnOnce() -> R) -> R {
     result
 }
 
+/// Whether a debugger has breakpoints.
+pub fn breaks() -> bool {
+    stop().breakpoints[0].load(Ordering::Relaxed) != 0
+}
+
 /// Other code than before is displaced: the debugger looks where its breakpoints go.
 pub fn code_moved() {
     let s = stop();

@@ -111,7 +111,7 @@ plain! {
     Insn { ip: u64, tsc: u64, aux: u64 }
     Spawn { what: u32, child: u32 }
     Exit { status: i32, whole: u32, memory: Digest }
-    Point { regs: Regs, accesses: u64, pages: u64, near: u64, digest: u64 }
+    Point { regs: Regs, accesses: u64, near: u64, digest: Digest }
     Forked { parent: u32, pid: u32, tick: u64 }
     Digest { pages: u64, hashes: [u64; PARTS], weighted: [u64; PARTS] }
     Ended { how: u32, value: u32 }
