@@ -81,6 +81,8 @@ struct Replayer<'a> {
     queue: VecDeque<RecordingId>,
     running: HashMap<u32, Running>,
     hosts: Vec<Pid>,
+    /// Processes that these have forked.
+    forked: Vec<Pid>,
     reports: Vec<Report>,
     /// How long a replay may compute without an event.
     patience: Duration,
@@ -120,6 +122,7 @@ pub fn check(
         _file: file,
         running: HashMap::new(),
         hosts: Vec::new(),
+        forked: Vec::new(),
         reports: Vec::new(),
         patience: PATIENCE + SLOWER * session.meta().lasted().unwrap_or(PATIENCE),
         // With other code in it, a process would not be the one that is to be looked at.
@@ -210,11 +213,9 @@ impl Replayer<'_> {
             let life = slot.state.load(Ordering::Acquire);
             if life == state::ACTIVE && !self.running.contains_key(&index) {
                 let recording = RecordingId(slot.recording.load(Ordering::Relaxed));
-                self.watch(
-                    index,
-                    recording,
-                    slot.pid.load(Ordering::Relaxed).cast_signed(),
-                );
+                let pid = slot.pid.load(Ordering::Relaxed).cast_signed();
+                self.watch(index, recording, pid);
+                self.forked.push(Pid::from_raw(pid));
                 busy = true;
             }
             if slot.request.load(Ordering::Acquire) == request::BECOME {
@@ -298,14 +299,15 @@ impl Replayer<'_> {
 
     fn reap(&mut self) -> bool {
         let mut busy = false;
-        self.hosts
-            .retain(|&pid| match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) | Err(_) => {
-                    busy = true;
-                    false
-                }
-                _ => true,
-            });
+        let mut is_there = |&pid: &Pid| match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) | Err(_) => {
+                busy = true;
+                false
+            }
+            _ => true,
+        };
+        self.hosts.retain(&mut is_there);
+        self.forked.retain(&mut is_there);
         let mut gone = Vec::new();
         {
             let watched: Vec<(u32, &OwnedFd)> = self
@@ -367,10 +369,9 @@ impl Replayer<'_> {
             let _ = kill(Pid::from_raw(r.pid), Signal::SIGKILL);
             r.feeder.stop();
         }
-        for pid in &self.hosts {
+        for pid in self.hosts.iter().chain(&self.forked) {
             let _ = kill(*pid, Signal::SIGKILL);
         }
-        // Forked replays were adopted when their parents ended.
         while waitpid(None, Some(WaitPidFlag::WNOHANG)).is_ok_and(|s| s != WaitStatus::StillAlive) {
         }
     }

@@ -45,6 +45,7 @@ pub extern "C" fn boot(index: u32, fd: u64) {
     if log::recording() {
         t.regs = slot.boot_regs;
     } else {
+        sys::end_with_parent();
         forget_everything();
         if slot.boot_flags.load(Ordering::Relaxed) & flag::GIVE_WAY != 0 {
             give_way(t);

@@ -124,6 +124,10 @@ fn fork() {
     let index = stop().argument.load(Ordering::Relaxed) as u32;
     stop().command.store(command::NONE, Ordering::Relaxed);
     let from = Standing::now();
+    // Earlier copies that have ended.
+    const WNOHANG: u64 = 1;
+    const WALL: u64 = 0x4000_0000;
+    while call(nr::WAIT4, &[u64::MAX, 0, WNOHANG | WALL]) > 0 {}
     // Without a signal when the copy ends: it would come while this process is stepped.
     // SAFETY: a copy of the process, whose stack is its own.
     let r = unsafe { arch::syscall6(nr::CLONE, [0; 6]) };

@@ -31,6 +31,7 @@ pub mod nr {
     pub const VFORK: u64 = 58;
     pub const EXECVE: u64 = 59;
     pub const EXIT: u64 = 60;
+    pub const WAIT4: u64 = 61;
     pub const KILL: u64 = 62;
     pub const SHMDT: u64 = 67;
     pub const FTRUNCATE: u64 = 77;
@@ -170,6 +171,14 @@ pub fn futex_wait(word: &core::sync::atomic::AtomicU32, value: u32, millis: u64)
 /// Wakes up to `count` waiters of `word`.
 pub fn futex_wake(word: &core::sync::atomic::AtomicU32, count: u32) {
     call(nr::FUTEX, &[word.as_ptr() as u64, 1, u64::from(count)]);
+}
+
+/// Replay: the process ends when the one does that made it, or took it on by `CLONE_PARENT`
+/// (PR_SET_PDEATHSIG(2const)); it may compute for long without looking for it.
+pub fn end_with_parent() {
+    const PR_SET_PDEATHSIG: u64 = 1;
+    const SIGKILL: u64 = 9;
+    call(nr::PRCTL, &[PR_SET_PDEATHSIG, SIGKILL]);
 }
 
 /// Ends the process.

@@ -20,6 +20,7 @@ mod flag {
     pub const FILES: u64 = 0x400;
     pub const PIDFD: u64 = 0x1000;
     pub const VFORK: u64 = 0x4000;
+    pub const PARENT: u64 = 0x8000;
     pub const PARENT_SETTID: u64 = 0x10_0000;
     pub const CHILD_CLEARTID: u64 = 0x20_0000;
     pub const CHILD_SETTID: u64 = 0x100_0000;
@@ -398,8 +399,9 @@ fn replay_fork(t: &mut Thread, c: &Call, w: Wish, b: Syscall) -> Outcome {
         slot.head.store(0, Ordering::Relaxed);
         slot.tail.store(0, Ordering::Relaxed);
         slot.complete.store(0, Ordering::Relaxed);
+        // It may go on for longer than this process: whoever checks them all is its parent.
         // SAFETY: as in `fork`.
-        let r = unsafe { arch::syscall6(nr::CLONE, [SIGCHLD, 0, 0, 0, 0, 0]) };
+        let r = unsafe { arch::syscall6(nr::CLONE, [SIGCHLD | flag::PARENT, 0, 0, 0, 0, 0]) };
         if r != 0 {
             if r < 0 {
                 slot.state.store(state::FREE, Ordering::Release);
@@ -407,6 +409,7 @@ fn replay_fork(t: &mut Thread, c: &Call, w: Wish, b: Syscall) -> Outcome {
             }
             return Outcome::Done(result);
         }
+        sys::end_with_parent();
         log::open(index);
         slot.pid
             .store(call(nr::GETPID, &[]) as u32, Ordering::Relaxed);
