@@ -24,6 +24,7 @@ mod stops;
 pub mod svg;
 pub mod terminal;
 mod theme;
+mod timeline;
 mod writers;
 
 pub use arrows::{Around, Arrows};
@@ -35,8 +36,9 @@ pub use panes::Pane;
 pub use prompt::{Ask, Choice, Prompt};
 pub use ratatui::style::Color;
 pub use split::{Border, Split};
-pub use state::{Overlay, Pending, Place, Rows, State, View};
+pub use state::{Held, Overlay, Pending, Place, Rows, State, View};
 pub use theme::{Colours, Theme};
+pub use timeline::Grabbed;
 pub use writers::Writers;
 
 use event::{Event, Request};

@@ -68,25 +68,24 @@ impl State {
         below.then_some(Border::Stack)
     }
 
-    /// Moves the border that the mouse has taken.
-    pub(crate) fn drag(&mut self, x: u16, y: u16) {
+    /// Moves a border to where the mouse is.
+    pub(crate) fn move_border(&mut self, border: Border, x: u16, y: u16) {
         let parts = layout::recording(self);
         let (all, top, end) = (layout::body(self), parts.source.y, parts.registers.y);
         let (above, upper) = (y.saturating_sub(top), end.saturating_sub(top));
         let split = &mut self.split;
-        match self.dragged {
-            Some(Border::Source) => split.source = Some(thousandth(x, all.width)),
-            Some(Border::Lower) => {
+        match border {
+            Border::Source => split.source = Some(thousandth(x, all.width)),
+            Border::Lower => {
                 split.upper = Some(thousandth(above, all.bottom().saturating_sub(top)));
             }
-            Some(Border::Stack) if self.size.0 < NARROW => {
+            Border::Stack if self.size.0 < NARROW => {
                 split.stack = Some(thousandth(end.saturating_sub(y), upper));
             }
-            Some(Border::Stack) => {
+            Border::Stack => {
                 let room = upper.saturating_sub(parts.threads.height);
                 split.stack = Some(thousandth(above, room));
             }
-            None => {}
         }
     }
 }

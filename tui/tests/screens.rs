@@ -230,6 +230,44 @@ fn borders_are_dragged() {
     assert_eq!((column(&again), row(&again)), (72, Some(24)));
 }
 
+/// The time under the mouse goes where the mouse goes, as far as the session has time; where it
+/// does not move, it is a click.
+#[test]
+fn the_time_line_is_dragged() {
+    let drawn = |keys: &str| {
+        let screen = text(&format!("G Enter 1 {keys}"), (120, 36), Theme::default());
+        let cursor = screen.lines().nth(4).map(|l| l.chars().collect::<Vec<_>>());
+        let cursor = cursor.and_then(|l| l.iter().rposition(|&c| c == '│'));
+        (cursor, screen)
+    };
+    let first = drawn("+ +").0.expect("the cursor is shown");
+    let moved = "+ + drag:60,6-70,6";
+    assert_eq!(drawn(moved).0, Some(first + 10));
+    // Also by the ticks above the lanes, and to places beside them.
+    for (from, to) in [((80, 6), (75, 6)), ((55, 3), (46, 12)), ((70, 8), (74, 20))] {
+        let drag = format!("drag:{},{}-{},{}", from.0, from.1, to.0, to.1);
+        let (dragged, screen) = drawn(&format!("{moved} {drag}"));
+        let there = first + 10 + to.0 - from.0;
+        assert_eq!(dragged, Some(there), "{drag}: {screen}");
+    }
+    assert_eq!(drawn(&format!("{moved} drag:70,6-60,6")).1, drawn("+ +").1);
+    // Nothing is behind the end, or before the start.
+    assert_eq!(drawn("+ + drag:90,6-60,6").1, drawn("+ +").1);
+    let start = drawn(&format!("+ + {}", "drag:51,6-118,6 ".repeat(5))).1;
+    assert!(start.contains(" @0 "), "{start}");
+    assert!(
+        drawn("drag:90,6-70,6")
+            .1
+            .contains("all of the session is shown")
+    );
+    // A click on another row selects it, a second one goes there; a drag does neither.
+    let selected = |screen: &str| screen.lines().position(|l| l.starts_with('▶'));
+    assert_eq!(selected(&drawn("click:90,6").1), Some(6));
+    assert!(drawn("click:90,6 click:90,6").1.contains("report.cpp:15"));
+    assert_eq!(selected(&drawn("+ drag:90,6-80,6").1), Some(8));
+    assert_eq!(selected(&drawn("+ click:90,6 drag:90,6-80,6").1), Some(6));
+}
+
 /// Keys of the user's do what those do that they mean, and are shown in their place.
 #[test]
 fn keys_of_the_user() {
