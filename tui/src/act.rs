@@ -7,7 +7,6 @@ use crate::keys::{self, Action, COMMANDS, fuzzy};
 use crate::layout;
 use crate::panes::{self, Pane};
 use crate::prompt::{Ask, Choice, Prompt};
-use crate::split::Split;
 use crate::state::{Held, Overlay, Place, State, View};
 use crate::stops;
 use crate::timeline;
@@ -154,7 +153,15 @@ pub fn act(state: &mut State, action: Action) -> Vec<Effect> {
             Vec::new()
         }
         Action::Unsplit => {
-            state.split = Split::default();
+            state.split = state.split.undone();
+            Vec::new()
+        }
+        Action::Arrange(layout) => {
+            state.arrange(layout);
+            Vec::new()
+        }
+        Action::NextLayout => {
+            state.arrange(state.split.layout.next());
             Vec::new()
         }
         Action::Tour => {

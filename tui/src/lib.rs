@@ -35,7 +35,7 @@ pub use live::INTERVAL;
 pub use panes::Pane;
 pub use prompt::{Ask, Choice, Prompt};
 pub use ratatui::style::Color;
-pub use split::{Border, Split};
+pub use split::{Border, Layout, Shares, Split};
 pub use state::{Held, Overlay, Pending, Place, Rows, State, View};
 pub use theme::{Colours, Theme};
 pub use timeline::Grabbed;
