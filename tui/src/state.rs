@@ -345,6 +345,8 @@ impl State {
     pub fn cancel(&mut self) -> Vec<Effect> {
         let given_up = self.pending.extract_if(.., |p| !p.quiet);
         let tickets: Vec<u64> = given_up.map(|p| p.ticket).collect();
+        // Nor does the cursor go where the answers would have led.
+        (self.race, self.aim) = (None, None);
         self.message = Some(("cancelled".to_owned(), false));
         vec![Effect::Cancel(tickets)]
     }
