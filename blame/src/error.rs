@@ -35,6 +35,9 @@ pub enum BlameError {
         /// How many are kept.
         most: usize,
     },
+    /// Somebody asked for it.
+    #[error("interrupted")]
+    Interrupted,
     /// The session cannot be read.
     #[error(transparent)]
     Session(#[from] SessionError),

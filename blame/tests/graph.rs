@@ -1,12 +1,14 @@
 //! Processes that start, signal, wait for and write to each other.
 
 use orch_abi::record::{Ended, Exit, Forked, Signal, Spawn, Start, Syscall, ended};
+use orch_blame::BlameError;
 use orch_blame::graph::{Cause, Graph};
 use orch_blame::index::Index;
 use orch_recorder::session::{Meta, Session};
 use orch_recorder::trace::record::build;
 use orch_recorder::trace::{Position, RecordingId, Tick};
 use std::ffi::OsStr;
+use std::sync::atomic::Ordering;
 
 type Chunk<'a> = (u64, bool, &'a [u8]);
 
@@ -192,4 +194,12 @@ fn edges_between_processes() {
     assert!(graph.precedes(at(2, 7), at(1, 71)));
     assert!(!graph.precedes(at(1, 50), at(3, 45)));
     assert!(!graph.precedes(at(2, 22), at(1, 12)));
+    // Nobody wants it any more; then somebody does.
+    let interrupter = index.interrupter();
+    for (interrupted, end) in [(true, Tick(u64::MAX)), (true, Tick(0)), (false, Tick(50))] {
+        interrupter.store(interrupted, Ordering::Relaxed);
+        let found = Graph::read(&session, &index, Tick(0)..=end);
+        let was = matches!(found, Err(BlameError::Interrupted));
+        assert_eq!(was, interrupted);
+    }
 }

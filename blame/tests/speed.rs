@@ -6,9 +6,14 @@ mod common;
 use common::{base, session};
 use orch_abi::record::Shared;
 use orch_blame::BlameError;
+use orch_blame::graph::Graph;
+use orch_blame::graph::order::{self, Bytes};
 use orch_blame::index::{INDEX_FILE, Index, Query};
 use orch_recorder::session::Session;
+use orch_recorder::trace::Tick;
 use orch_recorder::trace::record::build;
+use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::Instant;
 
 const ROUNDS: u64 = 2_500_000;
@@ -82,7 +87,7 @@ fn ten_million_accesses() {
         stores: false,
         last: None,
     };
-    let middle = Some(orch_recorder::trace::Tick(5 * ROUNDS / 2));
+    let middle = Some(Tick(5 * ROUNDS / 2));
     let head = Query {
         offset: 0,
         last: Some(20),
@@ -149,5 +154,57 @@ fn ten_million_accesses() {
                 assert!((count as u64).abs_diff(expected) < 4);
             }
         }
+    }
+}
+
+/// How long a search for races, and one for all edges, goes on when it is interrupted, at
+/// moments all over it.
+#[test]
+#[ignore = "takes minutes; for measurements"]
+fn interrupted_searches() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary directory");
+    let session = ring(dir.path());
+    let index = Index::open(&session, &mut |_| {}).expect("it can be made");
+    let flag = index.interrupter();
+    let bytes = Bytes {
+        object: 1,
+        offset: 0,
+        len: 8,
+        before: None,
+    };
+    type Search<'s> = &'s dyn Fn() -> Result<(), BlameError>;
+    let searches: [(&str, Search<'_>); 2] = [
+        ("races", &|| {
+            order::of(&session, &index, None, bytes).map(drop)
+        }),
+        ("edges", &|| {
+            Graph::read(&session, &index, Tick(0)..=Tick(u64::MAX)).map(drop)
+        }),
+    ];
+    for (name, search) in searches {
+        flag.store(false, Ordering::Relaxed);
+        let start = Instant::now();
+        search().expect("nobody interrupts it");
+        let whole = start.elapsed();
+        let mut all = Vec::new();
+        for part in 0..50 {
+            let (flag, after) = (&flag, whole * part / 50);
+            flag.store(false, Ordering::Relaxed);
+            let late = thread::scope(|scope| {
+                let interrupted = scope.spawn(move || {
+                    thread::sleep(after);
+                    flag.store(true, Ordering::Relaxed);
+                    Instant::now()
+                });
+                let found = search();
+                let end = Instant::now();
+                let at = interrupted.join().expect("it only sleeps");
+                found.is_err().then(|| end.duration_since(at))
+            });
+            all.extend(late);
+        }
+        all.sort();
+        let (half, most) = (all[all.len() / 2], all[all.len() - 1]);
+        println!("{name}: {whole:.1?}; interrupted, {half:.1?} more, at most {most:.1?}");
     }
 }

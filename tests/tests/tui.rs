@@ -367,6 +367,10 @@ fn keys_and_colours_are_configured() -> Result<()> {
         svg.stdout.contains("#123456"),
         "it has crashed in this colour: {svg}"
     );
+    fs::write(&file, "[recording]\nlayout = \"code\"\n")?;
+    let code = render(&place, "Enter show v", "120x36")?.stdout;
+    let rows = code.matches("── Registers").count();
+    ensure!(rows == 1 && code.contains("layout: beside"), "{code}");
     fs::write(&file, "[keys]\nQ = \"quit\"\n")?;
     let wrong = place.read(&["tui", "--render", "show"], LIMIT)?;
     ensure!(
@@ -660,6 +664,31 @@ fn in_a_terminal() -> Result<()> {
     terminal.wait("the position", |s| {
         s.contains("quit") && !s.contains("A tour") && is_divided(s)
     })?;
+    terminal.key("v")?;
+    let is_stacked = |s: &str| s.lines().any(|l| l.starts_with("▶▶ Stack "));
+    terminal.wait("the stack below the source", is_stacked)?;
+    // The time line goes with the mouse.
+    let axis = |s: &str| {
+        s.lines()
+            .find(|l| l.contains(" RECORDING "))
+            .map(str::to_owned)
+    };
+    terminal.key("1")?;
+    let all = axis(&terminal.wait("the time line", |s| axis(s).is_some())?);
+    terminal.key("+")?;
+    let is_other =
+        |than: &Option<String>, s: &str| axis(s).is_some_and(|l| than.as_ref() != Some(&l));
+    let half = axis(&terminal.wait("a shorter time", |s| is_other(&all, s))?);
+    terminal.mouse(&[(0, 70, 7, 'M'), (32, 80, 9, 'M'), (0, 80, 9, 'm')])?;
+    terminal.wait("an earlier time", |s| is_other(&half, s))?;
+    terminal.mouse(&[(0, 80, 7, 'M'), (32, 70, 7, 'M'), (0, 70, 7, 'm')])?;
+    terminal.wait("the time from before", |s| axis(s) == half)?;
+    terminal.key("q")?;
+    terminal.wait("the shell", |s| {
+        s.contains("ready>") && !s.contains("2 Recording")
+    })?;
+    terminal.command(&format!("{command} p11@exit"))?;
+    terminal.wait("the same layout", is_stacked)?;
     terminal.key("q")?;
     terminal.wait("the shell", |s| {
         s.contains("ready>") && !s.contains("2 Recording")

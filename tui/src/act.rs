@@ -7,9 +7,9 @@ use crate::keys::{self, Action, COMMANDS, fuzzy};
 use crate::layout;
 use crate::panes::{self, Pane};
 use crate::prompt::{Ask, Choice, Prompt};
-use crate::split::Split;
-use crate::state::{Overlay, Place, State, View};
+use crate::state::{Held, Overlay, Place, State, View};
 use crate::stops;
+use crate::timeline;
 
 /// A key.
 pub fn key(state: &mut State, key: Key) -> Vec<Effect> {
@@ -136,9 +136,9 @@ pub fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::Expression => expressions(state),
         Action::Mark => bookmarks::ask(state),
         Action::Bookmarks => bookmarks::list(state),
-        Action::ZoomIn => zoom(state, 1, 2),
-        Action::ZoomOut => zoom(state, 2, 1),
-        Action::Pan(by) => pan(state, by),
+        Action::ZoomIn => timeline::zoom(state, 1, 2),
+        Action::ZoomOut => timeline::zoom(state, 2, 1),
+        Action::Pan(by) => timeline::pan(state, by),
         Action::Arrows => state.toggle_arrows(),
         Action::Fit => {
             state.zoom = None;
@@ -153,7 +153,15 @@ pub fn act(state: &mut State, action: Action) -> Vec<Effect> {
             Vec::new()
         }
         Action::Unsplit => {
-            state.split = Split::default();
+            state.split = state.split.undone();
+            Vec::new()
+        }
+        Action::Arrange(layout) => {
+            state.arrange(layout);
+            Vec::new()
+        }
+        Action::NextLayout => {
+            state.arrange(state.split.layout.next());
             Vec::new()
         }
         Action::Tour => {
@@ -401,49 +409,6 @@ fn back(state: &mut State) -> Vec<Effect> {
     }
 }
 
-/// The ticks that the system view shows.
-pub fn shown(state: &State) -> (u64, u64) {
-    let all = state.lanes.as_ref().map(|l| l.span).or_else(|| {
-        let processes = &state.overview.as_ref()?.processes;
-        let first = processes.iter().map(|p| p.span.0).min()?;
-        Some((first, processes.iter().map(|p| p.span.1).max()?))
-    });
-    let all = all.unwrap_or((0, 1));
-    state.zoom.unwrap_or(all)
-}
-
-fn zoom(state: &mut State, times: u64, of: u64) -> Vec<Effect> {
-    let (from, to) = shown(state);
-    state.zoom = None;
-    let all = shown(state);
-    let len = ((to - from) / of).saturating_mul(times).max(10);
-    let tick = state.picture.as_ref().map(|p| p.tick);
-    let middle = tick
-        .filter(|t| (from..=to).contains(t))
-        .unwrap_or(from.midpoint(to));
-    if len < all.1.saturating_sub(all.0) {
-        let from = middle.saturating_sub(len / 2).max(all.0).min(all.1 - len);
-        state.zoom = Some((from, from + len));
-    }
-    Vec::new()
-}
-
-fn pan(state: &mut State, by: i32) -> Vec<Effect> {
-    let Some((from, to)) = state.zoom.take() else {
-        let text = "all of the session is shown; + shows less of it".to_owned();
-        state.message = Some((text, false));
-        return Vec::new();
-    };
-    let all = shown(state);
-    let (len, step) = (to - from, (to - from) / 4 + 1);
-    let from = match by < 0 {
-        true => from.saturating_sub(step).max(all.0),
-        false => from.saturating_add(step).min(all.1.saturating_sub(len)),
-    };
-    state.zoom = Some((from, from + len));
-    Vec::new()
-}
-
 /// A command that has a place behind it.
 const BREAK: &str = "break ";
 
@@ -575,9 +540,9 @@ fn answer(state: &mut State, ask: Ask, value: String) -> Vec<Effect> {
     }
 }
 
-/// A click selects a view or a row; one on the selected row goes there.
-pub fn click(state: &mut State, x: u16, y: u16) -> Vec<Effect> {
-    state.message = None;
+/// The button is pressed: that takes a border or the time line, or is a click.
+pub fn press(state: &mut State, x: u16, y: u16) -> Vec<Effect> {
+    (state.message, state.held) = (None, None);
     if state.prompt.take().is_some() || state.overlay.take().is_some() {
         return Vec::new();
     }
@@ -585,10 +550,38 @@ pub fn click(state: &mut State, x: u16, y: u16) -> Vec<Effect> {
         let hit = layout::tabs(state).into_iter().find(|t| t.1.contains(&x));
         return hit.map_or_else(Vec::new, |(view, _)| show(state, view));
     }
-    state.dragged = state.border(x, y);
-    if state.dragged.is_some() {
-        return Vec::new();
+    state.held = match state.border(x, y) {
+        Some(border) => Some(Held::Border(border)),
+        None => state.grab(x, y).map(Held::Time),
+    };
+    match state.held {
+        Some(_) => Vec::new(),
+        None => click(state, x, y),
     }
+}
+
+/// The mouse, with the button held.
+pub fn drag(state: &mut State, x: u16, y: u16) {
+    match state.held {
+        Some(Held::Border(border)) => state.move_border(border, x, y),
+        Some(Held::Time(grabbed)) => state.drag_time(grabbed, x, y),
+        None => {}
+    }
+}
+
+/// It is let go: where it has not moved, that was a click.
+pub fn release(state: &mut State) -> Vec<Effect> {
+    match state.held.take() {
+        Some(Held::Time(grabbed)) if !grabbed.moved => {
+            let (x, y) = grabbed.at;
+            click(state, x, y)
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// A click selects a row; one on the selected row goes there.
+fn click(state: &mut State, x: u16, y: u16) -> Vec<Effect> {
     if state.view == View::Recording {
         return in_recording(state, x, y);
     }

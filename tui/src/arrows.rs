@@ -1,10 +1,10 @@
 //! What the process that is selected had from others, and what others had from it: as arrows
 //! between the lanes.
 
-use crate::act::shown;
 use crate::data::Arrow;
 use crate::event::{Effect, Request};
 use crate::state::{State, View};
+use crate::timeline::shown;
 
 /// For whom, in which span, and near which tick arrows are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -47,8 +47,8 @@ pub enum Key {
 pub enum Event {
     /// A key was pressed.
     Key(Key),
-    /// The first mouse button, column and row.
-    Click(u16, u16),
+    /// The first mouse button is pressed: column and row.
+    Press(u16, u16),
     /// The mouse, with its first button held.
     Drag(u16, u16),
     /// The button is let go.

@@ -1,6 +1,7 @@
 //! All commands, as a table: what keys do, the last line, help and the palette are made from it.
 
 use crate::event::{By, Key, Motion, To, Way};
+use crate::split::Layout;
 use crate::state::View;
 
 /// What a command does.
@@ -78,6 +79,10 @@ pub enum Action {
     Palette,
     /// Divides the view of a recording as it was at first.
     Unsplit,
+    /// The view of a recording in this layout.
+    Arrange(Layout),
+    /// The same in the layout behind that.
+    NextLayout,
     /// The tour of the first start.
     Tour,
     /// Light or dark.
@@ -311,6 +316,14 @@ pub const COMMANDS: &[Command] = &[
         views: RECORDING,
     },
     Command {
+        action: Action::NextLayout,
+        keys: &[Char('v')],
+        shown: "v",
+        label: "",
+        help: "The next layout: stack and variables beside the source, below it, or source only",
+        views: RECORDING,
+    },
+    Command {
         action: Action::Memory,
         keys: &[Char('m')],
         shown: "m",
@@ -541,6 +554,30 @@ pub const COMMANDS: &[Command] = &[
         label: "",
         help: "Colours for a light or a dark terminal",
         views: &[],
+    },
+    Command {
+        action: Action::Arrange(Layout::Beside),
+        keys: &[],
+        shown: "",
+        label: "",
+        help: "Layout: stack and variables beside the source",
+        views: RECORDING,
+    },
+    Command {
+        action: Action::Arrange(Layout::Stacked),
+        keys: &[],
+        shown: "",
+        label: "",
+        help: "Layout: stacked, the source with all columns on top",
+        views: RECORDING,
+    },
+    Command {
+        action: Action::Arrange(Layout::Code),
+        keys: &[],
+        shown: "",
+        label: "",
+        help: "Layout: code only, and what the cursor is in (w)",
+        views: RECORDING,
     },
     Command {
         action: Action::Unsplit,

@@ -1,7 +1,10 @@
 //! Where things are on the screen: for drawing, and for the mouse.
 
+mod recording;
+
+pub use recording::{NARROW, Recording, recording};
+
 use crate::panes::{Pane, ROW};
-use crate::split::share;
 use crate::state::{State, View};
 use ratatui::layout::Rect;
 use std::ops::Range;
@@ -29,91 +32,6 @@ pub fn tabs(state: &State) -> Vec<(View, Range<u16>)> {
         at += width;
     }
     tabs
-}
-
-/// How the recording view is divided; what there is no room for has none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Recording {
-    /// Source, or instructions.
-    pub source: Rect,
-    /// Functions that have not returned.
-    pub stack: Rect,
-    /// Variables of the selected one.
-    pub variables: Rect,
-    /// Threads, where there are several.
-    pub threads: Rect,
-    /// Registers.
-    pub registers: Rect,
-    /// Memory.
-    pub memory: Rect,
-}
-
-/// In fewer columns there is nothing beside the source.
-pub const NARROW: u16 = 100;
-
-/// Columns of a row of memory: address, 16 bytes in two groups, their text.
-const MEMORY: u16 = 80;
-
-/// Divides it.
-#[must_use]
-pub fn recording(state: &State) -> Recording {
-    let all = body(state);
-    // Two lines say where it is.
-    let (top, height) = (all.y + 2, all.height.saturating_sub(2));
-    // No part is made so small that its border cannot be taken again.
-    let upper = match state.split.upper {
-        None => height - (height / 3).clamp(3, 11).min(height),
-        Some(upper) => share(height, upper).max(4).min(height.saturating_sub(3)),
-    };
-    let lower = height - upper;
-    let (all, bottom) = (Rect::new(0, top, all.width, upper), top + upper);
-    let (wide, narrow) = (all.width >= 120, all.width < NARROW);
-    let memory = match (wide, state.pane) {
-        (true, _) => MEMORY,
-        (false, Pane::Memory) => all.width,
-        (false, _) => 0,
-    };
-    let registers = all.width - memory;
-    let lower = |x, width| Rect::new(x, bottom, width, if width > 0 { lower } else { 0 });
-    let mut parts = Recording {
-        registers: lower(0, registers),
-        memory: lower(registers, memory),
-        ..Recording::default()
-    };
-    if narrow {
-        let stack = state.split.stack.map_or(upper / 3, |s| share(upper, s));
-        let stack = stack.min(upper.saturating_sub(2)).max(3).min(upper);
-        let rest = Rect::new(0, top + upper - stack, all.width, stack);
-        parts.source = Rect::new(0, top, all.width, upper - stack);
-        match state.pane {
-            Pane::Variables => parts.variables = rest,
-            _ => parts.stack = rest,
-        }
-        return parts;
-    }
-    const LEAST_WIDTH: u16 = 30;
-    let left = state.split.source.map_or(all.width * 3 / 5, |s| {
-        share(all.width, s).clamp(LEAST_WIDTH, all.width - LEAST_WIDTH)
-    });
-    let right = all.width - left;
-    let threads = state.picture.as_ref().map_or(0, |p| p.threads.len());
-    let threads = if threads > 1 {
-        u16::try_from(threads + 1).unwrap_or(5).min(5)
-    } else {
-        0
-    };
-    let room = upper - threads.min(upper);
-    let stack = state
-        .split
-        .stack
-        .map_or(room * 2 / 5, |s| share(room, s).min(room.saturating_sub(2)));
-    let stack = stack.max(3).min(upper);
-    let threads = threads.min(upper - stack);
-    parts.source = Rect::new(0, top, left, upper);
-    parts.stack = Rect::new(left, top, right, stack);
-    parts.threads = Rect::new(left, top + stack, right, threads);
-    parts.variables = Rect::new(left, top + stack + threads, right, upper - stack - threads);
-    parts
 }
 
 /// The first function of the stack that is shown.

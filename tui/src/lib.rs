@@ -24,6 +24,7 @@ mod stops;
 pub mod svg;
 pub mod terminal;
 mod theme;
+mod timeline;
 mod writers;
 
 pub use arrows::{Around, Arrows};
@@ -34,9 +35,10 @@ pub use live::INTERVAL;
 pub use panes::Pane;
 pub use prompt::{Ask, Choice, Prompt};
 pub use ratatui::style::Color;
-pub use split::{Border, Split};
-pub use state::{Overlay, Pending, Place, Rows, State, View};
+pub use split::{Border, Layout, Shares, Split};
+pub use state::{Held, Overlay, Pending, Place, Rows, State, View};
 pub use theme::{Colours, Theme};
+pub use timeline::Grabbed;
 pub use writers::Writers;
 
 use event::{Event, Request};

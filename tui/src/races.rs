@@ -133,3 +133,46 @@ impl State {
         self.ask_for_order(false)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Bytes, Ordered};
+    use crate::event::{Event, Key, Loaded};
+    use crate::state::View;
+    use crate::theme::Theme;
+
+    #[test]
+    fn a_search_that_is_given_up_leads_nowhere() {
+        let mut state = State::new((120, 36), Theme::default());
+        state.view = View::History;
+        let rows = vec![Access::default(); 3];
+        state.history = Some(Arc::new(History {
+            bytes: Some(Bytes::default()),
+            rows,
+            ..History::default()
+        }));
+        let asked = state.on(Event::Key(Key::Char('r')));
+        let Some(Effect::Ask(ticket, request)) = asked.first() else {
+            panic!("races are searched: {asked:?}");
+        };
+        assert_eq!(state.busy().map(|p| &p.request), Some(request));
+        let cancelled = state.on(Event::Key(Key::Esc));
+        assert_eq!(cancelled, vec![Effect::Cancel(vec![*ticket])]);
+        // They come in another way, later.
+        let order = Ordered {
+            race: true,
+            ..Ordered::default()
+        };
+        let (found, asked) = (vec![None, Some(order), None], state.ask_for_order(false));
+        let Some(Effect::Ask(ticket, _)) = asked.first() else {
+            panic!("they are asked for: {asked:?}");
+        };
+        let _ = state.on(Event::Loaded(
+            *ticket,
+            Box::new(Loaded::Order(Ok(Some(found)))),
+        ));
+        assert!(state.history.as_ref().is_some_and(|h| h.ordered));
+        assert_eq!(state.accesses.list.selected, 0);
+    }
+}

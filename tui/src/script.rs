@@ -194,17 +194,13 @@ pub fn run(
     let mut screens = Vec::new();
     act(state, backend, first, limit)?;
     for step in steps {
-        let event = match *step {
-            Step::Key(key) => Event::Key(key),
-            Step::Click(x, y) => Event::Click(x, y),
-            Step::Resize(width, height) => Event::Resize(width, height),
+        let events = match *step {
+            Step::Key(key) => vec![Event::Key(key)],
+            Step::Click(x, y) => vec![Event::Press(x, y), Event::Release],
+            Step::Resize(width, height) => vec![Event::Resize(width, height)],
             Step::Drag(from, to) => {
-                let events = [Event::Click(from.0, from.1), Event::Drag(to.0, to.1)];
-                for event in events {
-                    let effects = state.on(event);
-                    act(state, backend, effects, limit)?;
-                }
-                Event::Release
+                let drag = Event::Drag(to.0, to.1);
+                vec![Event::Press(from.0, from.1), drag, Event::Release]
             }
             Step::Wait(long) => {
                 let end = Instant::now() + long;
@@ -220,8 +216,10 @@ pub fn run(
                 continue;
             }
         };
-        let effects = state.on(event);
-        act(state, backend, effects, limit)?;
+        for event in events {
+            let effects = state.on(event);
+            act(state, backend, effects, limit)?;
+        }
         if state.over {
             return Ok(screens);
         }

@@ -14,6 +14,7 @@ use crate::panes::Pane;
 use crate::prompt::{Ask, Choice, Prompt};
 use crate::split::{Border, Split};
 use crate::theme::Theme;
+use crate::timeline::Grabbed;
 use crate::writers::Writers;
 use std::sync::Arc;
 
@@ -90,6 +91,15 @@ pub enum Overlay {
     Help(usize),
     /// The tour of the first start.
     Tour,
+}
+
+/// What the mouse moves while its button is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// A border in the view of a recording.
+    Border(Border),
+    /// The time line of the system view.
+    Time(Grabbed),
 }
 
 /// A request that is not yet answered.
@@ -176,8 +186,8 @@ pub struct State {
     pub frame: usize,
     /// How the view of a recording is divided.
     pub split: Split,
-    /// Which border of it the mouse moves.
-    pub dragged: Option<Border>,
+    /// What the mouse moves.
+    pub held: Option<Held>,
     /// Instructions in place of source.
     pub code: bool,
     /// Memory to show of it.
@@ -252,16 +262,17 @@ impl State {
     /// What follows from an event.
     pub fn on(&mut self, event: Event) -> Vec<Effect> {
         let mut effects = match event {
-            Event::Key(key) => act::key(self, key),
-            Event::Click(x, y) => act::click(self, x, y),
+            Event::Key(key) => {
+                // It may lead to another view.
+                self.held = None;
+                act::key(self, key)
+            }
+            Event::Press(x, y) => act::press(self, x, y),
             Event::Drag(x, y) => {
-                self.drag(x, y);
+                act::drag(self, x, y);
                 Vec::new()
             }
-            Event::Release => {
-                self.dragged = None;
-                Vec::new()
-            }
+            Event::Release => act::release(self),
             Event::Scroll(_, _, by) => act::scroll(self, by),
             Event::Resize(width, height) => {
                 self.size = (width, height);
@@ -334,6 +345,8 @@ impl State {
     pub fn cancel(&mut self) -> Vec<Effect> {
         let given_up = self.pending.extract_if(.., |p| !p.quiet);
         let tickets: Vec<u64> = given_up.map(|p| p.ticket).collect();
+        // Nor does the cursor go where the answers would have led.
+        (self.race, self.aim) = (None, None);
         self.message = Some(("cancelled".to_owned(), false));
         vec![Effect::Cancel(tickets)]
     }

@@ -183,7 +183,7 @@ fn translate(event: input::Event) -> Vec<Event> {
         input::Event::Mouse(mouse) => {
             let (x, y) = (mouse.column, mouse.row);
             match mouse.kind {
-                MouseEventKind::Down(MouseButton::Left) => vec![Event::Click(x, y)],
+                MouseEventKind::Down(MouseButton::Left) => vec![Event::Press(x, y)],
                 MouseEventKind::Drag(MouseButton::Left) => vec![Event::Drag(x, y)],
                 MouseEventKind::Up(MouseButton::Left) => vec![Event::Release],
                 MouseEventKind::ScrollUp => vec![Event::Scroll(x, y, -1)],

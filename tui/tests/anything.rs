@@ -11,6 +11,8 @@ use proptest::prelude::*;
 #[derive(Clone, Debug)]
 enum Happens {
     Comes(Event),
+    /// The mouse is pressed, moved, and let go.
+    Dragged(Vec<(u16, u16)>),
     /// The oldest request that waits, or one that nobody waits for, is answered so.
     Answer(How),
 }
@@ -40,7 +42,7 @@ fn happens() -> impl Strategy<Value = Happens> {
     let small = || 0..220_u16;
     let event = prop_oneof![
         12 => key().prop_map(Event::Key),
-        2 => (small(), small()).prop_map(|(x, y)| Event::Click(x, y)),
+        2 => (small(), small()).prop_map(|(x, y)| Event::Press(x, y)),
         2 => (small(), small()).prop_map(|(x, y)| Event::Drag(x, y)),
         1 => Just(Event::Release),
         1 => (small(), small(), -1..2_i8).prop_map(|(x, y, by)| Event::Scroll(x, y, by)),
@@ -57,8 +59,9 @@ fn happens() -> impl Strategy<Value = Happens> {
         How::Progress,
     ]);
     prop_oneof![
-        3 => event.prop_map(Happens::Comes),
-        2 => how.prop_map(Happens::Answer),
+        6 => event.prop_map(Happens::Comes),
+        1 => prop::collection::vec((small(), 0..60_u16), 1..5).prop_map(Happens::Dragged),
+        4 => how.prop_map(Happens::Answer),
     ]
 }
 
@@ -163,8 +166,14 @@ proptest! {
         let first = state.start(None, None);
         asked(&first, &mut open);
         for one in all {
-            let event = match one {
-                Happens::Comes(event) => event,
+            let events = match one {
+                Happens::Comes(event) => vec![event],
+                Happens::Dragged(places) => {
+                    let press = Event::Press(places[0].0, places[0].1);
+                    let drags = places[1..].iter().map(|&(x, y)| Event::Drag(x, y));
+                    let all = [press].into_iter().chain(drags);
+                    all.chain([Event::Release]).collect()
+                }
                 Happens::Answer(how) => {
                     if open.is_empty() {
                         continue;
@@ -173,21 +182,23 @@ proptest! {
                         How::Progress => open[0].clone(),
                         _ => open.remove(0),
                     };
-                    match how {
+                    vec![match how {
                         How::Model => Event::Loaded(ticket, Box::new(model::answer(&request))),
                         How::Error => Event::Loaded(ticket, Box::new(error(&request))),
                         How::Empty => Event::Loaded(ticket, Box::new(empty(&request))),
                         How::Live => Event::Loaded(ticket, Box::new(live(&request))),
                         How::Progress => Event::Progress(ticket, "37 %".to_owned()),
-                    }
+                    }]
                 }
             };
-            let effects = state.on(event);
-            asked(&effects, &mut open);
-            tells_the_way_out(&state)?;
-            if state.over {
-                prop_assert!(effects.contains(&Effect::Quit));
-                return Ok(());
+            for event in events {
+                let effects = state.on(event);
+                asked(&effects, &mut open);
+                tells_the_way_out(&state)?;
+                if state.over {
+                    prop_assert!(effects.contains(&Effect::Quit));
+                    return Ok(());
+                }
             }
         }
         // Ctrl-C quits at once, whatever is open; Esc and q do, too.
@@ -197,5 +208,40 @@ proptest! {
             let _ = state.on(Event::Key(Key::Esc));
         }
         prop_assert_eq!(state.on(Event::Key(Key::Char('q'))), vec![Effect::Quit]);
+    }
+
+    /// In the view of all processes, the mouse may do whatever it does, at any size.
+    #[test]
+    fn the_mouse_in_the_system_view(
+        size in (0..260_u16, 0..90_u16),
+        zooms in 0..9_usize,
+        all in prop::collection::vec(prop_oneof![
+            3 => (0..260_u16, 0..30_u16).prop_map(|(x, y)| Event::Press(x, y)),
+            6 => (0..300_u16, 0..100_u16).prop_map(|(x, y)| Event::Drag(x, y)),
+            3 => Just(Event::Release),
+            1 => (0..260_u16, 0..90_u16).prop_map(|(w, h)| Event::Resize(w, h)),
+            1 => (0..260_u16, 0..90_u16, -1..2_i8).prop_map(|(x, y, by)| Event::Scroll(x, y, by)),
+            1 => prop::sample::select(vec!['+', '-', '0', '1', 'a']).prop_map(|c| Event::Key(Key::Char(c))),
+        ], 1..30),
+    ) {
+        let mut state = State::new(size, Theme::default());
+        for effect in state.start(None, None) {
+            if let Effect::Ask(ticket, request) = effect {
+                let _ = state.on(Event::Loaded(ticket, Box::new(model::answer(&request))));
+            }
+        }
+        for _ in 0..zooms {
+            let _ = state.on(Event::Key(Key::Char('+')));
+        }
+        let all_time = state.lanes.as_ref().map_or((0, 0), |l| l.span);
+        for event in all {
+            let (zoom, dragged) = (state.zoom, matches!(event, Event::Drag(..)));
+            let _ = state.on(event);
+            tells_the_way_out(&state)?;
+            let shown = state.zoom.unwrap_or(all_time);
+            prop_assert!(all_time.0 <= shown.0 && shown.0 < shown.1 && shown.1 <= all_time.1);
+            let len = |zoom: Option<(u64, u64)>| zoom.map(|(from, to)| to - from);
+            prop_assert!(!dragged || len(zoom) == len(state.zoom));
+        }
     }
 }

@@ -41,7 +41,7 @@ impl Backend for Model {
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 36), (200, 50)];
 
 /// Each view, and what may cover it: a name, and keys to get there.
-const SCREENS: [(&str, &str); 24] = [
+const SCREENS: [(&str, &str); 29] = [
     ("system", "G"),
     ("system-zoomed", "G Enter 1 + + Left"),
     ("system-arrows", "g"),
@@ -55,6 +55,17 @@ const SCREENS: [(&str, &str); 24] = [
     (
         "recording-divided",
         "Enter drag:71,8-50,8 drag:90,10-90,14 drag:5,24-5,28",
+    ),
+    ("recording-stacked", "Enter v"),
+    (
+        "recording-stacked-divided",
+        "Enter v drag:5,15-5,10 drag:60,18-40,18 drag:5,24-5,28",
+    ),
+    ("recording-code", "Enter v v"),
+    ("recording-code-variables", "Enter v v w Down"),
+    (
+        "recording-code-memory",
+        "Enter : 'code only' Enter d m Enter",
     ),
     ("breakpoint-command", "Enter : 'break nowhere' Enter"),
     (
@@ -228,6 +239,80 @@ fn borders_are_dragged() {
     assert_eq!(column(&drawn("Enter drag:20,9-50,9")), 72);
     let again = drawn("Enter drag:72,9-50,9 drag:3,24-3,28 : 'panes of the sizes' Enter");
     assert_eq!((column(&again), row(&again)), (72, Some(24)));
+}
+
+/// The time under the mouse goes where the mouse goes, as far as the session has time; where it
+/// does not move, it is a click.
+#[test]
+fn the_time_line_is_dragged() {
+    let drawn = |keys: &str| {
+        let screen = text(&format!("G Enter 1 {keys}"), (120, 36), Theme::default());
+        let cursor = screen.lines().nth(4).map(|l| l.chars().collect::<Vec<_>>());
+        let cursor = cursor.and_then(|l| l.iter().rposition(|&c| c == '│'));
+        (cursor, screen)
+    };
+    let first = drawn("+ +").0.expect("the cursor is shown");
+    let moved = "+ + drag:60,6-70,6";
+    assert_eq!(drawn(moved).0, Some(first + 10));
+    // Also by the ticks above the lanes, and to places beside them.
+    for (from, to) in [((80, 6), (75, 6)), ((55, 3), (46, 12)), ((70, 8), (74, 20))] {
+        let drag = format!("drag:{},{}-{},{}", from.0, from.1, to.0, to.1);
+        let (dragged, screen) = drawn(&format!("{moved} {drag}"));
+        let there = first + 10 + to.0 - from.0;
+        assert_eq!(dragged, Some(there), "{drag}: {screen}");
+    }
+    assert_eq!(drawn(&format!("{moved} drag:70,6-60,6")).1, drawn("+ +").1);
+    // Nothing is behind the end, or before the start.
+    assert_eq!(drawn("+ + drag:90,6-60,6").1, drawn("+ +").1);
+    let start = drawn(&format!("+ + {}", "drag:51,6-118,6 ".repeat(5))).1;
+    assert!(start.contains(" @0 "), "{start}");
+    assert!(
+        drawn("drag:90,6-70,6")
+            .1
+            .contains("all of the session is shown")
+    );
+    // A click on another row selects it, a second one goes there; a drag does neither.
+    let selected = |screen: &str| screen.lines().position(|l| l.starts_with('▶'));
+    assert_eq!(selected(&drawn("click:90,6").1), Some(6));
+    assert!(drawn("click:90,6 click:90,6").1.contains("report.cpp:15"));
+    assert_eq!(selected(&drawn("+ drag:90,6-80,6").1), Some(8));
+    assert_eq!(selected(&drawn("+ click:90,6 drag:90,6-80,6").1), Some(6));
+}
+
+/// On the smallest screen, too, there is source, and what the cursor is in.
+#[test]
+fn layouts_of_the_smallest_screen() {
+    for layout in ["", "v", "v v"] {
+        for (name, keys) in [("stack", ""), ("variables", "w"), ("memory", "w w")] {
+            let keys = format!("Enter {layout} {keys} Esc");
+            let screen = text(&keys, (40, 10), Theme::default());
+            assert!(screen.contains("▶ 15      line_15"), "{keys}: {screen}");
+            let title = format!("▶▶ {}", name.split_at(1).0.to_uppercase() + &name[1..]);
+            let is_there = screen.contains(&title);
+            assert_eq!(
+                is_there,
+                (layout, name) != ("v v", "stack"),
+                "{keys}: {screen}"
+            );
+        }
+    }
+    // Where there is no stack, the function is named.
+    let code = text("Enter v v", (40, 10), Theme::default());
+    assert!(code.contains(" p6@exit 5 of 6 main at "), "{code}");
+    assert!(
+        code.contains("layout: code; v shows the next one"),
+        "{code}"
+    );
+    // Each layout has sizes of its own, and keeps them.
+    let row = |keys: &str| {
+        let screen = text(keys, (120, 36), Theme::default());
+        screen.lines().position(|l| l.contains("── Registers"))
+    };
+    assert_eq!(row("Enter v drag:3,24-3,20"), Some(20));
+    assert_eq!(row("Enter v drag:3,24-3,20 v v"), Some(24));
+    assert_eq!(row("Enter v drag:3,24-3,20 v v v"), Some(20));
+    let undone = "Enter v drag:3,24-3,20 : 'panes of the sizes' Enter";
+    assert_eq!(row(undone), row("Enter v"));
 }
 
 /// Keys of the user's do what those do that they mean, and are shown in their place.

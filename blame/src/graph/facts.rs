@@ -1,5 +1,6 @@
 //! What the recordings hold that edges are made from, in one pass over each.
 
+use super::GoOn;
 use super::descriptors::{self, Call, What};
 use crate::error::BlameError;
 use orch_abi::record::Kind;
@@ -77,7 +78,7 @@ pub struct Facts {
 
 impl Facts {
     /// Reads all recordings up to a tick. Damaged blocks are skipped.
-    pub fn read(session: &Session, to: Tick) -> Result<Self, BlameError> {
+    pub fn read(session: &Session, to: Tick, go_on: GoOn<'_>) -> Result<Self, BlameError> {
         let mut facts = Self::default();
         for id in session.recordings()? {
             let Ok(mut reader) = session.reader(id) else {
@@ -91,6 +92,7 @@ impl Facts {
             };
             let mut block = Block::default();
             loop {
+                go_on()?;
                 match reader.next_block_into(&mut block) {
                     Ok(true) => {}
                     Ok(false) => break,

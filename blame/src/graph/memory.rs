@@ -38,6 +38,7 @@ pub fn edges(
             };
             let mut window = Window::default();
             index.query(&query, &mut |access| -> Result<(), BlameError> {
+                index.check_interrupt()?;
                 let Some(site) = index.catalog().sites.get(access.site as usize) else {
                     return Ok(());
                 };

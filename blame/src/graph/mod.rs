@@ -26,6 +26,9 @@ use serde::Serialize;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::RangeInclusive;
 
+/// Fails if somebody wants to interrupt what is searched: asked wherever that may take long.
+type GoOn<'g> = &'g dyn Fn() -> Result<(), BlameError>;
+
 /// Why one event is before another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -129,7 +132,7 @@ impl Graph {
     /// these ticks.
     ///
     /// # Errors
-    /// If the index cannot be read.
+    /// If the index cannot be read, or its [interrupter](Index::interrupter) is set.
     pub fn read(
         session: &Session,
         index: &Index,
@@ -152,10 +155,11 @@ impl Graph {
         wanted: impl Fn(&Edge) -> bool,
         most: usize,
     ) -> Result<Vec<Edge>, BlameError> {
-        let facts = Facts::read(session, *ticks.end())?;
+        let go_on = || index.check_interrupt();
+        let facts = Facts::read(session, *ticks.end(), &go_on)?;
         let mut edges = Vec::new();
-        processes::edges(&facts, &mut edges);
-        pipes::edges(facts.calls, &mut edges);
+        processes::edges(&facts, &mut edges, &go_on)?;
+        pipes::edges(facts.calls, &mut edges, &go_on)?;
         edges.retain(|e| ticks.contains(&e.to.tick) && wanted(e));
         let mut symbols = Symbols::new(session, index.catalog());
         memory::edges(index, &mut symbols, &ticks, &mut |edge| {
@@ -177,7 +181,8 @@ impl Graph {
         let all = edges.len();
         edges.retain(|e| e.from.tick < e.to.tick);
         let refused = (all - edges.len()) as u64;
-        edges.sort_unstable_by_key(by_time);
+        // Those of each kind, and of each window of memory, are in order already.
+        edges.sort_by_key(by_time);
         edges.dedup();
         Self { edges, refused }
     }

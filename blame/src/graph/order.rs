@@ -5,7 +5,7 @@
 //! One pass over accesses and edges in the order of time. For each access that a later one
 //! may conflict with, it is kept from where on each recording is known to be behind it.
 
-use super::{About, Cause, Edge, Graph};
+use super::{About, Cause, Edge, GoOn, Graph};
 use crate::access::{Access, Kind};
 use crate::error::BlameError;
 use crate::index::{Index, Query};
@@ -65,7 +65,8 @@ impl From<&Query> for Bytes {
 /// the time in question are read.
 ///
 /// # Errors
-/// If the index cannot be read, or there is too much to be looked at.
+/// If the index cannot be read, there is too much to be looked at, or the index's
+/// [interrupter](Index::interrupter) is set.
 pub fn of(
     session: &Session,
     index: &Index,
@@ -76,14 +77,15 @@ pub fn of(
     let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
         return Ok(Orders::new());
     };
+    let go_on = || index.check_interrupt();
     if let Some(graph) = graph {
-        return Ok(order(&rows, bytes, graph.edges()));
+        return order(&rows, bytes, graph.edges(), &go_on);
     }
     // What comes from before the first access is not from it.
     let from = first.at.tick;
     let wanted = |edge: &Edge| edge.from.tick >= from;
     let edges = Graph::all(session, index, from..=last.at.tick, wanted, MOST_EDGES)?;
-    Ok(order(&rows, bytes, Graph::new(edges).edges()))
+    order(&rows, bytes, Graph::new(edges).edges(), &go_on)
 }
 
 /// An access, as far as it is within the bytes.
@@ -116,6 +118,7 @@ fn rows(session: &Session, index: &Index, bytes: Bytes) -> Result<Vec<Row>, Blam
     let asked = query.offset..query.offset.saturating_add(query.len);
     let mut rows = Vec::new();
     index.query(&query, &mut |access| -> Result<(), BlameError> {
+        index.check_interrupt()?;
         let site = index.catalog().sites.get(access.site as usize);
         if let Some(site) = site.filter(|site| site.kind.is_recorded()) {
             let stores = site.kind.changes();
@@ -157,12 +160,19 @@ fn row(
 }
 
 /// The order of rows, both and edges in the order of time.
-fn order(rows: &[Row], bytes: Bytes, edges: &[Edge]) -> Orders {
+fn order(
+    rows: &[Row],
+    bytes: Bytes,
+    edges: &[Edge],
+    go_on: GoOn<'_>,
+) -> Result<Orders, BlameError> {
     let mut cells = cells(rows);
     let mut edges = edges.iter().peekable();
     let mut orders = Orders::new();
     for row in rows {
+        go_on()?;
         while let Some(edge) = edges.next_if(|edge| edge.to.tick < row.at.tick) {
+            go_on()?;
             for cell in &mut cells {
                 cell.edge(edge, bytes.object);
             }
@@ -175,7 +185,7 @@ fn order(rows: &[Row], bytes: Bytes, edges: &[Edge]) -> Orders {
             orders.insert((row.at, row.offset), order);
         }
     }
-    orders
+    Ok(orders)
 }
 
 /// Bytes that each access has all or none of.
@@ -290,6 +300,7 @@ impl Cell {
 mod tests {
     use super::super::tests::at;
     use super::*;
+    use std::cell::Cell;
 
     const BYTES: Bytes = Bytes {
         object: 1,
@@ -329,6 +340,10 @@ mod tests {
         Some((order.before, order.by.is_none()))
     }
 
+    fn all(rows: &[Row], edges: &[Edge]) -> Orders {
+        order(rows, BYTES, edges, &|| Ok(())).expect("nobody interrupts it")
+    }
+
     #[test]
     fn what_other_things_order_is_no_race() {
         let rows = [
@@ -345,7 +360,7 @@ mod tests {
             edge((1, 10), (2, 20), own),
             edge((2, 20), (3, 29), own),
         ]);
-        let orders = order(&rows, BYTES, graph.edges());
+        let orders = all(&rows, graph.edges());
         assert_eq!(of(&orders, 1, 10), None);
         assert_eq!(of(&orders, 2, 20), Some((at(1, 10), false)));
         let by = orders[&(at(2, 20), 8)].by.map(|edge| edge.cause);
@@ -353,7 +368,7 @@ mod tests {
         // The bytes themselves order nothing, and the edge comes from before the access.
         assert_eq!(of(&orders, 3, 30), Some((at(2, 20), true)));
         let early = [edge((1, 9), (2, 18), About::Order)];
-        let orders = order(&rows, BYTES, &early);
+        let orders = all(&rows, &early);
         assert_eq!(of(&orders, 2, 20), Some((at(1, 10), true)));
     }
 
@@ -367,7 +382,7 @@ mod tests {
             row(3, 40, 6, true),
             row(1, 50, 7, true),
         ];
-        let orders = order(&rows, BYTES, &[edge((1, 11), (3, 12), About::Order)]);
+        let orders = all(&rows, &[edge((1, 11), (3, 12), About::Order)]);
         assert_eq!(of(&orders, 3, 30), Some((at(1, 10), false)));
         assert_eq!(of(&orders, 3, 35), Some((at(2, 20), true)));
         assert_eq!(of(&orders, 3, 40), Some((at(2, 20), true)));
@@ -388,7 +403,7 @@ mod tests {
             row(1, 14, 2, false),
             over(row(1, 15, 3, true), 2),
         ];
-        let orders = order(&rows, BYTES, &[]);
+        let orders = all(&rows, &[]);
         let unseen = |recording, tick| orders[&(at(recording, tick), 8)].unseen;
         assert!(unseen(2, 13));
         assert!(!unseen(1, 15));
@@ -404,9 +419,32 @@ mod tests {
         (beside.offset, beside.range) = (10, 10..11);
         let rows = [row(1, 10, 1, true), beside, wide(row(3, 30, 0, true))];
         let edges = [edge((2, 21), (3, 22), About::Order)];
-        let orders = order(&rows, BYTES, &edges);
+        let orders = all(&rows, &edges);
         assert_eq!(orders.get(&(at(2, 20), 10)), None);
         // Ordered after the one, and racing with the other.
         assert_eq!(of(&orders, 3, 30), Some((at(1, 10), true)));
+    }
+
+    /// From one edge to the next it takes no time that anybody would wait for.
+    #[test]
+    fn it_is_interrupted_between_any_two_edges() {
+        let rows = [row(1, 10, 1, true), row(2, 90, 1, false)];
+        let edges: Vec<Edge> = (20..80)
+            .map(|tick| edge((1, tick), (3, tick + 1), About::Order))
+            .collect();
+        for enough in [0, 1, 2, 30, 61] {
+            let asked = Cell::new(0);
+            let go_on = || {
+                asked.set(asked.get() + 1);
+                match asked.get() > enough {
+                    true => Err(BlameError::Interrupted),
+                    false => Ok(()),
+                }
+            };
+            let found = order(&rows, BYTES, &edges, &go_on);
+            assert!(matches!(found, Err(BlameError::Interrupted)), "{enough}");
+            assert_eq!(asked.get(), enough + 1);
+        }
+        assert_eq!(all(&rows, &edges).len(), 1);
     }
 }

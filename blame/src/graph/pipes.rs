@@ -2,7 +2,8 @@
 //! the descriptors through duplication, inheritance and messages.
 
 use super::descriptors::{Call, What};
-use super::{About, Cause, Edge};
+use super::{About, Cause, Edge, GoOn};
+use crate::error::BlameError;
 use orch_recorder::trace::{Position, RecordingId};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -42,12 +43,18 @@ struct Follower {
 }
 
 /// Adds an edge from each write to the reads that got its bytes.
-pub fn edges(mut calls: Vec<Call>, edges: &mut Vec<Edge>) {
+pub fn edges(
+    mut calls: Vec<Call>,
+    edges: &mut Vec<Edge>,
+    go_on: GoOn<'_>,
+) -> Result<(), BlameError> {
     calls.sort_by_key(|call| (call.at.tick, call.at.recording, call.nth));
     let mut follower = Follower::default();
     for call in &calls {
+        go_on()?;
         follower.call(call, edges);
     }
+    Ok(())
 }
 
 impl Follower {

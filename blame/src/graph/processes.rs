@@ -1,7 +1,8 @@
 //! Edges between processes: fork, exec, exit, signals.
 
 use super::facts::{Facts, Heard, Own, Sent};
-use super::{About, Cause, Edge};
+use super::{About, Cause, Edge, GoOn};
+use crate::error::BlameError;
 use orch_recorder::trace::{Position, RecordingId, Tick};
 use std::collections::HashMap;
 
@@ -13,7 +14,7 @@ fn at(recording: RecordingId, tick: u64) -> Position {
 }
 
 /// Adds them to `edges`.
-pub fn edges(facts: &Facts, edges: &mut Vec<Edge>) {
+pub fn edges(facts: &Facts, edges: &mut Vec<Edge>, go_on: GoOn<'_>) -> Result<(), BlameError> {
     for (&id, own) in &facts.own {
         let first = at(id, own.first);
         if let Some((parent, tick)) = own.forked {
@@ -40,6 +41,7 @@ pub fn edges(facts: &Facts, edges: &mut Vec<Edge>) {
     let mut pending: HashMap<(RecordingId, u64), Vec<Sent>> = HashMap::new();
     let mut sent = sent.into_iter().peekable();
     for heard in &heard {
+        go_on()?;
         while let Some(sent) = sent.next_if(|s| s.at.tick < heard.at.tick) {
             let from = (sent.at.recording, sent.signal);
             pending.entry(from).or_default().push(sent);
@@ -58,6 +60,7 @@ pub fn edges(facts: &Facts, edges: &mut Vec<Edge>) {
             Some(_) => {}
         }
     }
+    Ok(())
 }
 
 fn edge(from: Position, to: Position, cause: Cause, about: About) -> Edge {

@@ -14,6 +14,8 @@ use std::cell::{Cell, RefCell};
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use xxhash_rust::xxh3::xxh3_64;
 use zstd::bulk::Decompressor;
 
@@ -30,6 +32,7 @@ pub struct Index {
     /// By object and window; those of one window in the order of time.
     segments: Vec<Segment>,
     decompressor: RefCell<Decompressor<'static>>,
+    interrupt: Arc<AtomicBool>,
 }
 
 /// Which accesses are asked for.
@@ -150,7 +153,21 @@ impl Index {
             catalog: catalog.ok_or_else(|| damaged("its catalog"))?,
             segments,
             decompressor: RefCell::new(Decompressor::new().map_err(io())?),
+            interrupt: Arc::default(),
         })
+    }
+
+    /// Set, it makes what is searched in the index fail with [`BlameError::Interrupted`].
+    pub fn interrupter(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.interrupt)
+    }
+
+    /// Fails if somebody wants to interrupt what is searched.
+    pub(crate) fn check_interrupt(&self) -> Result<(), BlameError> {
+        match self.interrupt.load(Ordering::Relaxed) {
+            true => Err(BlameError::Interrupted),
+            false => Ok(()),
+        }
     }
 
     /// Whether it was made from the recordings of `session` as they are now.
@@ -246,12 +263,17 @@ impl Index {
         let mut all = Vec::new();
         for segments in self.windows(query) {
             let mut found: Vec<Access> = Vec::new();
+            let mut count = 0;
             for segment in segments.iter().rev() {
-                if found.len() > n.saturating_mul(PIECES) {
+                // Of the one before these, there may be other pieces in what is not read.
+                if count > n {
                     break;
                 }
                 let enough = n.saturating_mul(PIECES).saturating_add(1);
                 let mut part = self.read_segment(segment, query, &sites, enough)?;
+                let ends = part.last().zip(found.first());
+                let joins = ends.is_some_and(|(a, b)| belongs(a, b));
+                count += whole(&part) - usize::from(joins);
                 part.append(&mut found);
                 found = part;
             }
@@ -318,6 +340,7 @@ impl Index {
             if out.len() >= enough && out.iter().all(|a: &Access| a.tick.0 > frame.last_tick) {
                 break;
             }
+            self.check_interrupt()?;
             self.read_frame(frame, &wanted, &mut out)?;
         }
         // Mostly it is in order already.
@@ -379,6 +402,12 @@ impl Index {
 
 /// Pieces that a record of the longest can be cut into, and some.
 const PIECES: usize = 34;
+
+/// How many accesses these are, of which some may be in pieces.
+fn whole(pieces: &[Access]) -> usize {
+    let joins = pieces.windows(2).filter(|pair| belongs(&pair[0], &pair[1]));
+    pieces.len() - joins.count()
+}
 
 /// What was there before an access counts as earlier, although it was noticed at its tick.
 fn order(index: &Index, access: &Access) -> (Tick, bool, RecordingId, u64) {

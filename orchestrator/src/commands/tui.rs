@@ -57,7 +57,8 @@ and at its end. Its words: j, Enter, Esc, Tab, S-Tab, Up, Down, Left, Right, Hom
 PgUp, PgDn, Bksp, Del, Space, C-u, 'text', click:X,Y, drag:X,Y-X,Y, size:80x24,
 wait:SECONDS (in which what is being recorded grows), show.
 
-Other keys and colours are read from $XDG_CONFIG_HOME/orch/tui.toml (docs/tui.md).
+Other keys and colours, and a layout, are read from $XDG_CONFIG_HOME/orch/tui.toml
+(docs/tui.md).
 NO_COLOR is obeyed; --ascii (or a locale without UTF-8) uses no other characters.")]
 pub struct Args {
     /// Begin at this position: p3@18402, p3@exit, @50%.
@@ -121,6 +122,13 @@ pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
     let config = config::read()?;
     let mut state = State::new(args.size, theme(args, &config));
     state.keymap = config.keymap;
+    // A script's screens are not to depend on what was dragged before.
+    if args.render.is_none() {
+        state.split = panes::kept();
+    }
+    if let Some(layout) = config.layout {
+        state.split.layout = layout;
+    }
     let mut workers = Workers::start(&session, &args.sources);
     let position = args.position.map(|p| p.to_string());
     let first = state.start(args.blame.as_deref(), position.as_deref());
@@ -128,13 +136,12 @@ pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
         if is_first() {
             state.overlay = Some(Overlay::Tour);
         }
-        state.split = panes::kept();
         let before = state.split;
         let end = terminal::run(&mut state, &mut workers, first)?;
         if state.split != before
             && let Err(e) = panes::keep(state.split)
         {
-            eprintln!("orch: the sizes of panes are not kept: {e:#}");
+            eprintln!("orch: layout and sizes of panes are not kept: {e:#}");
         }
         return Ok(match end {
             End::Quit => ExitCode::SUCCESS,

@@ -21,6 +21,9 @@ use canvas::Canvas;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
+#[cfg(test)]
+pub use system::at as column_of;
+pub use system::lanes;
 
 /// Draws the state; tells where the terminal's cursor goes, if somewhere.
 pub fn draw(state: &State, buffer: &mut Buffer) -> Option<(u16, u16)> {

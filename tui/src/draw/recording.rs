@@ -6,6 +6,7 @@ use super::{memory, variables};
 use crate::data::{Picture, Source, Stop};
 use crate::layout::{self, below};
 use crate::panes::Pane;
+use crate::split::Layout;
 use crate::state::State;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -28,8 +29,13 @@ pub fn draw(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
     };
     let style = theme.recording(picture.recording).patch(theme.bold());
     let x = canvas.text(1, body.y, body.width, &picture.position, style);
-    canvas.text(x + 1, body.y, body.width, &picture.title, Style::new());
-    canvas.text(1, body.y + 1, body.width - 1, &picture.event, theme.dim());
+    match state.split.layout {
+        Layout::Code => context(canvas, state, picture, (x + 1, body.y)),
+        Layout::Beside | Layout::Stacked => {
+            canvas.text(x + 1, body.y, body.width, &picture.title, Style::new());
+            canvas.text(1, body.y + 1, body.width - 1, &picture.event, theme.dim());
+        }
+    }
     let parts = layout::recording(state);
     if state.code {
         code(canvas, state, picture, parts.source);
@@ -41,6 +47,18 @@ pub fn draw(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
     variables::draw(state, canvas, parts.variables);
     registers(canvas, state, picture, parts.registers);
     memory::draw(state, canvas, picture, parts.memory);
+}
+
+/// Where there is no stack: which function of it is shown, and what the process does.
+fn context(canvas: &mut Canvas<'_>, state: &State, picture: &Picture, (x, y): (u16, u16)) {
+    let (count, theme) = (picture.frames.len(), canvas.theme);
+    let mut x = x;
+    if let Some(frame) = picture.frames.get(state.frame) {
+        let level = format!("{} of {count}", state.frame + 1);
+        x = canvas.text(x, y, canvas.width(), &level, theme.dim()) + 1;
+        x = canvas.text(x, y, canvas.width(), &frame.function, Style::new()) + 1;
+    }
+    canvas.text(x, y, canvas.width(), &picture.event, theme.dim());
 }
 
 fn source(canvas: &mut Canvas<'_>, state: &State, picture: &Picture, area: Rect) {

@@ -1,10 +1,10 @@
 //! All processes over time.
 
 use super::canvas::{Canvas, Column, cut_front, widths};
-use crate::act::shown;
 use crate::data::{End, Process};
 use crate::layout;
 use crate::state::State;
+use crate::timeline::shown;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
@@ -40,6 +40,41 @@ const LEGEND: [&str; 7] = [
     "│ cursor",
 ];
 
+/// The rows that are shown, and how they are divided.
+struct Table<'s> {
+    rows: Vec<&'s Process>,
+    cells: Vec<Vec<String>>,
+    widths: Vec<u16>,
+    /// Behind the columns.
+    lanes: Rect,
+}
+
+impl<'s> Table<'s> {
+    fn of(state: &'s State) -> Self {
+        let area = layout::list(state);
+        let rows = state.processes().into_iter();
+        let rows = rows.skip(state.system.list.top).take(area.height.into());
+        let rows: Vec<&Process> = rows.collect();
+        let cells: Vec<Vec<String>> = rows.iter().map(|p| cells(p)).collect();
+        let mut widths = widths(&COLUMNS, &cells, area.width);
+        let ends = cells.iter().map(|c| super::canvas::width(&c[4])).max();
+        widths[4] = ends.unwrap_or(0).clamp(5, 20);
+        let taken: u16 = widths.iter().filter(|&&w| w > 0).map(|w| w + 2).sum();
+        let width = area.width.saturating_sub(taken + 3);
+        Self {
+            rows,
+            cells,
+            widths,
+            lanes: Rect::new(2 + taken, area.y, width, area.height),
+        }
+    }
+}
+
+/// Where time is shown.
+pub fn lanes(state: &State) -> Rect {
+    Table::of(state).lanes
+}
+
 /// Draws it.
 pub fn draw(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
     let theme = canvas.theme;
@@ -47,34 +82,24 @@ pub fn draw(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
         canvas.rule(body, "Session", "");
         return;
     };
-    let rows = state.processes();
-    let all = overview.processes.len();
-    let note = match rows.len() == all {
+    let (count, all) = (state.count(), overview.processes.len());
+    let note = match count == all {
         true => overview.note.clone(),
-        false => format!("filter “{}”: {} of {all}", state.system.filter, rows.len()),
+        false => format!("filter “{}”: {count} of {all}", state.system.filter),
     };
     canvas.rule(body, &overview.command, &note);
     let area = layout::list(state);
-    let visible = rows
-        .iter()
-        .skip(state.system.list.top)
-        .take(area.height.into());
-    let cells: Vec<Vec<String>> = visible.clone().map(|p| cells(p)).collect();
-    let mut widths = widths(&COLUMNS, &cells, body.width);
-    let ends = cells.iter().map(|c| super::canvas::width(&c[4])).max();
-    widths[4] = ends.unwrap_or(0).clamp(5, 20);
-    let taken: u16 = widths.iter().filter(|&&w| w > 0).map(|w| w + 2).sum();
-    let lanes = Rect::new(
-        2 + taken,
-        area.y,
-        (body.width).saturating_sub(taken + 3),
-        area.height,
-    );
+    let Table {
+        rows,
+        cells,
+        widths,
+        lanes,
+    } = Table::of(state);
     let heads: Vec<String> = COLUMNS.iter().map(|c| c.name.to_owned()).collect();
     let y = area.y - 1;
     canvas.row((2, y), &COLUMNS, &widths, &heads, |_| theme.dim());
     axis(state, canvas, Rect::new(lanes.x, y, lanes.width, 1));
-    for (n, ((process, cells), y)) in visible.zip(&cells).zip(area.y..).enumerate() {
+    for (n, ((process, cells), y)) in rows.into_iter().zip(&cells).zip(area.y..).enumerate() {
         canvas.row((2, y), &COLUMNS, &widths, cells, |column| {
             match (column, process.end) {
                 (0 | 1, _) => theme.recording(process.id),
@@ -138,14 +163,24 @@ fn axis(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
         return;
     }
     canvas.text(area.x, area.y, area.width, &first, theme.dim());
-    let x = area.right().saturating_sub(super::canvas::width(&last));
-    canvas.text(x, area.y, area.width, &last, theme.dim());
+    let end = area.right().saturating_sub(super::canvas::width(&last));
+    canvas.text(end, area.y, area.width, &last, theme.dim());
     let now = state.picture.as_ref().map(|p| p.tick);
     if let Some((now, x)) = now.and_then(|now| Some((now, at(state, area, now)?))) {
         let text = format!("@{now}");
         let wide = super::canvas::width(&text);
         let x = x.min(area.right().saturating_sub(wide));
-        canvas.blank(Rect::new(x.saturating_sub(1), area.y, wide + 2, 1));
+        // Of another label, no part is left.
+        let from = match x <= area.x + super::canvas::width(&first) {
+            true => area.x,
+            false => x - 1,
+        };
+        let to = if x + wide < end {
+            x + wide + 1
+        } else {
+            area.right()
+        };
+        canvas.blank(Rect::new(from, area.y, to - from, 1));
         canvas.text(x, area.y, area.width, &text, theme.key());
     }
 }

@@ -1,10 +1,10 @@
-//! The user's keys and colours: `$XDG_CONFIG_HOME/orch/tui.toml`.
+//! The user's keys, colours and layout: `$XDG_CONFIG_HOME/orch/tui.toml`.
 
 use crate::commands::Usage;
 use anyhow::{Context as _, Result};
 use orch_recorder::session;
 use orch_tui::event::Key;
-use orch_tui::{Color, Colours, Keymap, script};
+use orch_tui::{Color, Colours, Keymap, Layout, script};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,6 +20,7 @@ pub struct Config {
     pub colours: Colours,
     pub light: Option<bool>,
     pub ascii: Option<bool>,
+    pub layout: Option<Layout>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -28,6 +29,14 @@ struct File {
     /// A key that is pressed, and the one that it means.
     keys: BTreeMap<Spanned<String>, Spanned<String>>,
     theme: Theme,
+    recording: Recording,
+}
+
+/// The view of a recording.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Recording {
+    layout: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -121,6 +130,15 @@ fn config(text: &str) -> Result<Config, Wrong> {
         },
         light: theme.light,
         ascii: theme.ascii,
+        layout: file.recording.layout.as_ref().map(layout).transpose()?,
+    })
+}
+
+fn layout(name: &Spanned<String>) -> Result<Layout, Wrong> {
+    Layout::named(name.get_ref()).ok_or_else(|| {
+        let all = Layout::ALL.map(Layout::name).join(", ");
+        let why = format!("{:?} is no layout: write one of {all}", name.get_ref());
+        Wrong::new(name.span(), why)
     })
 }
 
@@ -152,11 +170,12 @@ mod tests {
     #[test]
     fn keys_and_colours() {
         let text = "[keys]\nQ = \"q\"\n\"C-n\" = \"Down\"\n\n[theme]\nlight = true\n\
-                    recordings = [\"red\", \"#0000ff\", \"208\"]\nbad = \"lightred\"\n";
+                    recordings = [\"red\", \"#0000ff\", \"208\"]\nbad = \"lightred\"\n\n[recording]\nlayout = \"stacked\"\n";
         let config = parse(Path::new("tui.toml"), text).expect("it is sound");
         assert_eq!(config.keymap.meant(Key::Char('Q')), Key::Char('q'));
         assert_eq!(config.keymap.meant(Key::Ctrl('n')), Key::Down);
         assert_eq!((config.light, config.ascii), (Some(true), None));
+        assert_eq!(config.layout, Some(Layout::Stacked));
         let colours = config.colours;
         assert_eq!(colours.recordings[2], Some(Color::Indexed(208)));
         assert_eq!(colours.recordings[3], None);
@@ -179,6 +198,11 @@ mod tests {
             ),
             ("[theme]\nlight = \"yes\"\n", 2, "invalid type"),
             ("[theme]\nlihgt = true\n", 2, "unknown field `lihgt`"),
+            (
+                "[recording]\nlayout = \"wide\"\n",
+                2,
+                "\"wide\" is no layout: write one of beside, stacked, code",
+            ),
             ("[keys\n", 1, ""),
             ("[colours]\n", 1, "unknown field `colours`"),
         ] {

@@ -188,6 +188,143 @@ impl Searcher {
             })?;
             self.index = Some(index);
         }
-        self.index.as_ref().context("there is no index")
+        let index = self.index.as_ref().context("there is no index")?;
+        job.interrupt_by(&index.interrupter());
+        Ok(index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::worker::Workers;
+    use orch_abi::record::{Forked, Object, Shared, Start, View, object};
+    use orch_recorder::session::{Meta, Session};
+    use orch_recorder::trace::RecordingId;
+    use orch_recorder::trace::record::build;
+    use orch_tui::Backend as _;
+    use orch_tui::event::{Event, Loaded, Request};
+    use std::ffi::OsStr;
+    use std::path::Path;
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    const BASE: u64 = 0x7f00_0000_0000;
+    /// Messages from p2 to p3.
+    const MESSAGES: u64 = 8_000;
+    /// Bytes that both have stored before, one by one: each message is looked at for each.
+    const BYTES: u64 = 256;
+
+    /// Two processes with much to be looked at for races.
+    fn session(dir: &Path) -> Session {
+        let mut all = [Vec::new(), Vec::new(), Vec::new()];
+        let start = Start::default();
+        let (program, root) = (OsStr::new("/bin/test"), OsStr::new("/"));
+        all[0].push(build::start(1, &start, program, &["test"], root));
+        for (n, records) in (2..).zip(&mut all[1..]) {
+            let (parent, pid, tick) = (1, 100 + n, 1);
+            records.push(build::forked(2, &Forked { parent, pid, tick }));
+            let (id, what, dev, ino) = (1, object::FILE, 1, 1);
+            let file = Object { id, what, dev, ino };
+            records.push(build::object(2, &file, OsStr::new("/dev/shm/much")));
+            let (addr, len, object, offset, prot) = (BASE, 1 << 20, 1, 0, 3);
+            let view = View {
+                addr,
+                len,
+                object,
+                offset,
+                prot,
+            };
+            records.push(build::view(2, &view));
+            for byte in 0..BYTES {
+                let tick = 10 + 2 * byte + u64::from(n);
+                records.push(build::store(tick, 0, 0x1000, BASE + byte, &[1], None));
+            }
+        }
+        for n in 0..MESSAGES {
+            let (tick, at, text) = (10_000 + 2 * n, BASE + 4096, n.to_le_bytes());
+            all[1].push(build::store(tick, 0, 0x1000, at, &text, None));
+            let shared = Shared {
+                ip: 0x2000,
+                ordinal: n,
+                ..Shared::default()
+            };
+            all[2].push(build::shared(tick + 1, 0, &shared, &[(at, &text)]));
+        }
+        let last = 20_000 + 2 * MESSAGES;
+        all[2].push(build::store(last, 0, 0x1000, BASE, &[2], None));
+        let meta = Meta::now(vec!["test".into()], dir.into(), Vec::new());
+        let mut session = Session::create(&dir.join("s"), meta).expect("a new directory");
+        for (n, records) in (1..).zip(&all) {
+            let mut writer = session.writer(RecordingId(n)).expect("a new recording");
+            for record in records {
+                writer.append(record).expect("it is a record");
+            }
+            writer.finish().expect("there is room");
+        }
+        session
+            .update(|meta| meta.end(0, Vec::new()))
+            .expect("it can be written");
+        session
+    }
+
+    /// The answers to a ticket, and to those before it.
+    fn answers(workers: &Workers, ticket: u64) -> Vec<Loaded> {
+        const LIMIT: Duration = Duration::from_secs(120);
+        let mut all = Vec::new();
+        loop {
+            let event = workers.answers().recv_timeout(LIMIT);
+            if let Event::Loaded(n, loaded) = event.expect("it is answered") {
+                all.push(*loaded);
+                if n == ticket {
+                    return all;
+                }
+            }
+        }
+    }
+
+    /// Whenever nobody waits for it any more, a search for races ends: while edges are read, and
+    /// while accesses are ordered by them. Whoever asks next does not wait long.
+    #[test]
+    fn a_search_that_is_given_up_ends_soon() {
+        const SOON: Duration = Duration::from_millis(100);
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut workers = Workers::start(&session(dir.path()), &[]);
+        let place = format!("/dev/shm/much+0x0 {BYTES}");
+        workers.ask(0, Request::Blame(place.clone(), None));
+        answers(&workers, 0);
+        let order = Request::Order((place, None), true);
+        let mut tickets = (1..).step_by(2);
+        let mut interrupted = false;
+        for after in [0, 5, 20, 50, 100, 200].map(Duration::from_millis) {
+            let tries = tickets.by_ref().take(5).map(|ticket| {
+                workers.ask(ticket, order.clone());
+                thread::sleep(after);
+                let start = Instant::now();
+                workers.cancel(&[ticket]);
+                workers.ask(ticket + 1, Request::Bookmarks(Vec::new()));
+                let all = answers(&workers, ticket + 1);
+                let why = Loaded::Order(Err("interrupted".to_owned()));
+                interrupted |= all.contains(&why);
+                start.elapsed()
+            });
+            // Of several tries, as others may have had the processor.
+            let late = tries.take_while(|&late| late >= SOON).count();
+            assert!(
+                late < 5,
+                "after {after:?} it goes on for more than {SOON:?}"
+            );
+        }
+        assert!(interrupted, "it takes longer than that by itself");
+        workers.ask(0, order);
+        let last = answers(&workers, 0).pop();
+        let Some(Loaded::Order(Ok(Some(rows)))) = last else {
+            panic!("the next search is not interrupted: {last:?}");
+        };
+        assert_eq!(rows.len() as u64, 2 * BYTES + 1);
+        let last = rows.last().and_then(Option::as_ref);
+        assert!(
+            last.is_some_and(|last| !last.race),
+            "by a message: {last:?}"
+        );
     }
 }
