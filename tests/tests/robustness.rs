@@ -444,3 +444,28 @@ fn more_places_than_stubs_are_slow_and_said() -> Result<()> {
     ensure!(replay.code() == Some(0), "{replay}");
     Ok(())
 }
+
+/// Processes that are checked compute without looking at anything: they end with the check,
+/// those too that their recorded parents have forked.
+#[test]
+fn nothing_is_left_of_a_check_that_is_killed() -> Result<()> {
+    const COMPUTE: &str = "for ((i = 0; i < 1000000; i++)); do :; done";
+    let place = Place::new(User::Own)?;
+    let script = format!("({COMPUTE}) & {COMPUTE}; wait");
+    let recorded = run::run(&mut place.record(&["bash", "-c", &script]), LIMIT)?;
+    ensure!(recorded.code() == Some(0), "{recorded}");
+    let mut command = place.command(place.orch());
+    command.arg("-s").arg(place.session());
+    let mut check = command
+        .args(["replay", "--check"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    sleep(Duration::from_millis(400));
+    ensure!(check.try_wait()?.is_none(), "it was too quick");
+    check.kill()?;
+    check.wait()?;
+    let left = place.left(Duration::from_millis(500))?;
+    ensure!(left.is_empty(), "{left:?}");
+    Ok(())
+}
