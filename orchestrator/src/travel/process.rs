@@ -139,17 +139,29 @@ impl Process {
         self.pid
     }
 
-    /// Bytes of memory that it shares with no other process (proc_pid_smaps(5)).
+    /// Bytes of memory that it shares with no other process.
     pub fn memory(&self) -> u64 {
+        self.bytes_of(&["Private_Clean", "Private_Dirty", "Swap"])
+    }
+
+    /// Bytes of memory that one has that is restored where it stands, if that is saved.
+    pub fn size(&self) -> u64 {
+        self.bytes_of(&["Anonymous", "Swap"])
+    }
+
+    /// Of these kinds (proc_pid_smaps(5)).
+    fn bytes_of(&self, kinds: &[&str]) -> u64 {
         let path = format!("/proc/{}/smaps_rollup", self.pid);
         let text = std::fs::read_to_string(path).unwrap_or_default();
-        let own = text.lines().filter_map(|line| {
+        let all = text.lines().filter_map(|line| {
             let (name, rest) = line.split_once(':')?;
-            let is_own = matches!(name, "Private_Clean" | "Private_Dirty" | "Swap");
             let number = rest.split_ascii_whitespace().next()?;
-            is_own.then(|| number.parse::<u64>().ok()).flatten()
+            kinds
+                .contains(&name)
+                .then(|| number.parse::<u64>().ok())
+                .flatten()
         });
-        own.sum::<u64>() << 10
+        all.sum::<u64>() << 10
     }
 
     /// How it stands.
