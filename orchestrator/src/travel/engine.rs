@@ -139,7 +139,8 @@ pub struct Travel {
     recording: RecordingId,
     root: RecordingId,
     arena: Arc<Arena>,
-    _file: host::ArenaFile,
+    /// Of one whose arena it is.
+    file: Option<host::ArenaFile>,
     /// In the order of their places; the first stands at the start.
     checkpoints: Vec<Checkpoint>,
     /// How much memory of their own they may have, bytes, and when that was last looked at.
@@ -184,23 +185,40 @@ impl Travel {
             interrupt: &interrupt,
             recording,
         };
-        let mut saved = Store::of(&session, recording);
+        let memory = limit::bytes(MEMORY, DEFAULT_MIB);
+        Self::begin(begin, root, memory, Some(file))
+    }
+
+    /// Another one, in the arena of one that outlives it, whose checkpoints may have so much
+    /// memory of their own.
+    pub(super) fn beside(begin: Begin<'_>, root: RecordingId, memory: u64) -> Result<Self> {
+        Self::begin(begin, root, memory, None)
+    }
+
+    fn begin(
+        begin: Begin<'_>,
+        root: RecordingId,
+        memory_limit: u64,
+        file: Option<host::ArenaFile>,
+    ) -> Result<Self> {
+        let (session, recording) = (begin.session, begin.recording);
+        let mut saved = Store::of(session, recording);
         let process = first(begin, &mut saved, root)?;
         let mut travel = Self {
             process,
             saved,
-            memory_limit: limit::bytes(MEMORY, DEFAULT_MIB),
+            memory_limit,
             weighed: Clock::now(),
             checkpoints: Vec::new(),
             waypoints: Vec::new(),
             here: Instant::event(0),
-            events: Events::of(Arc::clone(&session), recording),
-            session,
+            events: Events::of(Arc::clone(session), recording),
+            session: Arc::clone(session),
             recording,
             root,
-            arena,
-            _file: file,
-            interrupt,
+            arena: Arc::clone(begin.arena),
+            file,
+            interrupt: Arc::clone(begin.interrupt),
             map: CodeMap::default(),
             counts: [u64::MAX; 5],
             upcoming: (u64::MAX, None),
@@ -210,6 +228,16 @@ impl Travel {
         travel.checkpoints.push(start);
         travel.look()?;
         Ok(travel)
+    }
+
+    /// What another one needs to begin.
+    pub(super) const fn begins<'a>(&'a self, interrupt: &'a Arc<AtomicBool>) -> Begin<'a> {
+        Begin {
+            session: &self.session,
+            arena: &self.arena,
+            interrupt,
+            recording: self.recording,
+        }
     }
 
     /// Which recording.
@@ -500,6 +528,17 @@ impl Travel {
         self.waypoints.clear();
     }
 
+    /// Only the start is left, and what is on disk.
+    pub(super) fn forget_checkpoints(&mut self) {
+        self.forget_waypoints();
+        self.checkpoints.truncate(1);
+    }
+
+    /// How much memory of their own they may have.
+    pub(super) const fn memory_limit(&self) -> u64 {
+        self.memory_limit
+    }
+
     /// Gives up the checkpoint that leaves the smallest gap, but not the first or `new`.
     fn thin(&mut self, new: usize) {
         let gap = |n: &usize| {
@@ -521,6 +560,11 @@ impl Travel {
         let mut before: Vec<u64> = all.into_iter().filter(|&c| c < at || c == 0).collect();
         before.reverse();
         before
+    }
+
+    /// Where those on disk are.
+    pub(super) fn saved_places(&self) -> BTreeSet<u64> {
+        self.saved.places().collect()
     }
 
     /// Whether a process waits where it stops for `at`.
@@ -618,7 +662,9 @@ impl Travel {
 
 impl Drop for Travel {
     fn drop(&mut self) {
-        watch::no_children();
+        if self.file.is_some() {
+            watch::no_children();
+        }
     }
 }
 

@@ -22,6 +22,7 @@ mod process;
 mod reverse;
 mod saved;
 mod scratch;
+mod segments;
 mod tracee;
 mod xstate;
 

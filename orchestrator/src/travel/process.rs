@@ -68,7 +68,9 @@ pub fn duplicate(arena: &Arena, from: u32, to: u32, recording: RecordingId) -> R
     stop.argument.store(to.into(), Ordering::Relaxed);
     stop.command.store(command::FORK, Ordering::Release);
     futex_wake(&stop.command);
+    let pid = arena.slot(from).pid.load(Ordering::Relaxed).cast_signed();
     let deadline = Instant::now() + Duration::from_secs(20);
+    let mut looked = Instant::now();
     loop {
         let seen = arena.control().doorbell.rung();
         let made = new.state.load(Ordering::Acquire) == life::ACTIVE;
@@ -78,8 +80,22 @@ pub fn duplicate(arena: &Arena, from: u32, to: u32, recording: RecordingId) -> R
         if new.state.load(Ordering::Acquire) == life::FREE || Instant::now() > deadline {
             bail!("the replaying process cannot be copied; is there memory?");
         }
+        if looked.elapsed() > LOOKS {
+            looked = Instant::now();
+            if is_gone(pid) {
+                bail!("the replaying process that was to be copied was killed; is there memory?");
+            }
+        }
         arena.wait_doorbell(seen, Duration::from_millis(5));
     }
+}
+
+/// How often it is looked whether a process is still there.
+const LOOKS: Duration = Duration::from_millis(50);
+
+fn is_gone(pid: i32) -> bool {
+    let state = watch::state(pid);
+    state.is_none_or(|state| matches!(state, 'Z' | 'X'))
 }
 
 /// What a process needs to begin, besides a slot and itself.
@@ -123,17 +139,29 @@ impl Process {
         self.pid
     }
 
-    /// Bytes of memory that it shares with no other process (proc_pid_smaps(5)).
+    /// Bytes of memory that it shares with no other process.
     pub fn memory(&self) -> u64 {
+        self.bytes_of(&["Private_Clean", "Private_Dirty", "Swap"])
+    }
+
+    /// Bytes of memory that one has that is restored where it stands, if that is saved.
+    pub fn size(&self) -> u64 {
+        self.bytes_of(&["Anonymous", "Swap"])
+    }
+
+    /// Of these kinds (proc_pid_smaps(5)).
+    fn bytes_of(&self, kinds: &[&str]) -> u64 {
         let path = format!("/proc/{}/smaps_rollup", self.pid);
         let text = std::fs::read_to_string(path).unwrap_or_default();
-        let own = text.lines().filter_map(|line| {
+        let all = text.lines().filter_map(|line| {
             let (name, rest) = line.split_once(':')?;
-            let is_own = matches!(name, "Private_Clean" | "Private_Dirty" | "Swap");
             let number = rest.split_ascii_whitespace().next()?;
-            is_own.then(|| number.parse::<u64>().ok()).flatten()
+            kinds
+                .contains(&name)
+                .then(|| number.parse::<u64>().ok())
+                .flatten()
         });
-        own.sum::<u64>() << 10
+        all.sum::<u64>() << 10
     }
 
     /// How it stands.
@@ -203,7 +231,7 @@ impl Process {
             if self.slot().state.load(Ordering::Acquire) == life::DONE {
                 return Err(self.ended().into());
             }
-            if looked.elapsed() > Duration::from_millis(50) {
+            if looked.elapsed() > LOOKS {
                 looked = Instant::now();
                 // Without a signal: asks whether it is there (kill(2)).
                 if self.is_gone() {
@@ -216,8 +244,7 @@ impl Process {
     }
 
     fn is_gone(&self) -> bool {
-        let state = watch::state(self.pid.as_raw());
-        state.is_none_or(|state| matches!(state, 'Z' | 'X'))
+        is_gone(self.pid.as_raw())
     }
 
     /// Fails if somebody wants to interrupt what goes on.
@@ -228,10 +255,10 @@ impl Process {
         Ok(())
     }
 
-    /// Answers what it asks.
-    fn serve(&mut self) -> Result<()> {
+    /// Answers what it asks; whether it asked for anything.
+    fn serve(&mut self) -> Result<bool> {
         if requests::code(&self.arena, self.index) {
-            return Ok(());
+            return Ok(true);
         }
         if self.slot().request.load(Ordering::Acquire) == request::BECOME {
             let to = self.slot().args[0].load(Ordering::Relaxed);
@@ -246,8 +273,9 @@ impl Process {
             slot.complete.store(0, Ordering::Relaxed);
             self.feed(recording, 0);
             self.arena.answer(self.index, 1);
+            return Ok(true);
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Why it is gone.
@@ -351,18 +379,22 @@ impl Process {
             self.check_interrupt()?;
             return self.tracee.wait();
         }
-        let mut turns = 0_u32;
+        let (mut turns, mut since) = (0_u32, Instant::now());
         loop {
             if let Some(halt) = self.tracee.poll()? {
                 return Ok(halt);
             }
-            self.serve()?;
+            if self.serve()? {
+                (turns, since) = (0, Instant::now());
+            }
             turns += 1;
             if turns > 2000 {
                 if turns.is_multiple_of(64) {
                     self.check_interrupt()?;
                 }
-                std::thread::sleep(Duration::from_micros(30));
+                // It may calculate for seconds, and others need the processor.
+                let (least, most) = (Duration::from_micros(30), Duration::from_micros(500));
+                std::thread::sleep((since.elapsed() / 32).clamp(least, most));
             } else {
                 std::hint::spin_loop();
             }

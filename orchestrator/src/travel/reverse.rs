@@ -5,6 +5,7 @@ use super::engine::{Instant, Leg, Travel};
 use super::instruction::LONGEST;
 use super::motion::{Passes, Reason, Stops};
 use super::process::Place;
+use super::segments::Found;
 use anyhow::Result;
 use iced_x86::{Decoder, DecoderOptions};
 
@@ -358,37 +359,39 @@ impl Travel {
     }
 
     fn search_back(&mut self, stops: &Stops, here: &Instant) -> Result<Reason> {
-        let mut until = here.clone();
         let mut places = self.checkpoints_before(here.at);
         if let Some(limit) = stops.limit.filter(|&limit| limit <= here.at) {
             self.keep_anchor(limit)?;
             places.retain(|&at| at > limit);
             places.push(limit);
         }
-        for from in places {
-            let is_here = until == *here;
-            if let Some((instant, reason)) = self.last_hit(from, &until, is_here, stops)? {
-                self.go(instant)?;
-                if matches!(reason, Reason::Watch(_)) {
-                    self.step_back()?;
-                }
-                return Ok(reason);
+        let mut found = None;
+        if let Some((&near, far)) = places.split_first() {
+            found = self.last_hit(near, here, true, stops)?;
+            if found.is_none() {
+                found = self.search_before(near, far, stops)?;
             }
-            until = Instant::event(from);
         }
-        self.run_to_event(stops.limit.unwrap_or(0))?;
-        Ok(stops.limit.map_or(Reason::End, |_| Reason::Limit))
+        let Some((instant, reason)) = found else {
+            self.run_to_event(stops.limit.unwrap_or(0))?;
+            return Ok(stops.limit.map_or(Reason::End, |_| Reason::Limit));
+        };
+        self.go(instant)?;
+        if matches!(reason, Reason::Watch(_)) {
+            self.step_back()?;
+        }
+        Ok(reason)
     }
 
     /// The last hit between where the process stops for `from` and `until`; a breakpoint
     /// there is one unless it `is_here`.
-    fn last_hit(
+    pub(super) fn last_hit(
         &mut self,
         from: u64,
         until: &Instant,
         is_here: bool,
         stops: &Stops,
-    ) -> Result<Option<(Instant, Reason)>> {
+    ) -> Result<Option<Found>> {
         let mut last = None;
         if from != until.at {
             last = self.last_until(from, until.at, stops)?;
@@ -406,6 +409,9 @@ impl Travel {
                     last = self.last_hit(from, &instant, true, stops)?;
                 }
             }
+        }
+        if until.legs.is_empty() && (is_here || stops.breakpoints.is_empty()) {
+            return Ok(last);
         }
         self.run_to_event(until.at)?;
         if !is_here || !until.legs.is_empty() {
@@ -429,12 +435,7 @@ impl Travel {
     ///
     /// What is hit often is not followed all the way: after some hits the search goes
     /// on from half the way to the end, and comes back only if nothing is hit there.
-    fn last_until(
-        &mut self,
-        from: u64,
-        until: u64,
-        stops: &Stops,
-    ) -> Result<Option<(Instant, Reason)>> {
+    fn last_until(&mut self, from: u64, until: u64, stops: &Stops) -> Result<Option<Found>> {
         const HITS: u32 = 64;
         /// Bytes of events that are not worth another checkpoint.
         const SHORT: u64 = 16 << 10;
@@ -452,6 +453,10 @@ impl Travel {
             let rest = || until.saturating_sub(travel.process.offset().unwrap_or(until));
             hits % HITS == 0 && rest() >= SHORT
         })?;
+        if reason == Reason::End && self.last_event()?.is_some_and(|end| until < end) {
+            // It was killed, and may have missed some.
+            return Err(TravelError::End.into());
+        }
         if matches!(reason, Reason::Limit | Reason::End) {
             return Ok(last);
         }
@@ -475,7 +480,7 @@ impl Travel {
 
     /// Whether a breakpoint is where an event that is over has led: what runs on from
     /// there does not count it, nor does what runs up to there.
-    fn stands_on(&self, stops: &Stops) -> Result<Option<(Instant, Reason)>> {
+    fn stands_on(&self, stops: &Stops) -> Result<Option<Found>> {
         let ip = self.regs()?.rip;
         if !stops.breakpoints.contains(&ip) || !self.has_arrived(ip)? {
             return Ok(None);
@@ -500,7 +505,7 @@ impl Travel {
     }
 
     /// The last hit of `stops` before their limit, of all that there are.
-    fn last_of_all(&mut self, from: u64, stops: &Stops) -> Result<Option<(Instant, Reason)>> {
+    fn last_of_all(&mut self, from: u64, stops: &Stops) -> Result<Option<Found>> {
         self.run_to_event(from)?;
         let (mut passes, mut last) = (Passes::new(self)?, None);
         self.run_over(stops, &mut passes, &mut |travel, _, reason| {
@@ -518,7 +523,7 @@ impl Travel {
         is_last: bool,
         stops: &Stops,
         passes: &mut Passes,
-        last: &mut Option<(Instant, Reason)>,
+        last: &mut Option<Found>,
     ) -> Result<()> {
         let (mut all, mut left, end) = match *leg {
             Leg::Steps(n) => {

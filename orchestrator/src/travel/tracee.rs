@@ -57,9 +57,11 @@ impl Tracee {
             .context("cannot attach to the replaying process (ptrace); see `orch doctor`")?;
         self.interrupt()?;
         loop {
-            match waitpid(self.pid, Some(WaitPidFlag::__WALL))? {
-                WaitStatus::PtraceEvent(..) => return Ok(()),
-                WaitStatus::Stopped(_, signal) => ptrace::cont(self.pid, signal)?,
+            match waitpid(self.pid, Some(WaitPidFlag::__WALL)) {
+                Ok(WaitStatus::PtraceEvent(..)) => return Ok(()),
+                Ok(WaitStatus::Stopped(_, signal)) => ptrace::cont(self.pid, signal)?,
+                // By the news of another thread's child.
+                Err(Errno::EINTR) => {}
                 other => bail!("the replaying process ended while it was attached to ({other:?})"),
             }
         }
