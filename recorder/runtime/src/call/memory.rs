@@ -54,6 +54,7 @@ pub fn perform(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
         len = segment_len(args[0]);
         log_map(&[0, len, mm::READ | mm::WRITE, mm::SHARED, 0, 0], 0, ACTIVE);
     }
+    make_way(number, args);
     b.result = match number {
         nr::MPROTECT => {
             shm::protect(args[0], args[1], args[2]).unwrap_or_else(|| really(number, args))
@@ -181,16 +182,14 @@ fn after(number: u64, args: &[u64; 6], len: u64, result: i64, shared: Option<Wha
                 generated::note(at, len, prot);
             }
             if number == nr::MMAP && prot & mm::EXEC != 0 && anonymous {
-                shm::generated(at, len);
+                shm::generated(at, len, prot);
             }
         }
         nr::MPROTECT | nr::PKEY_MPROTECT => {
             if !shm::touches(args[0], args[1]) {
                 generated::note(args[0], args[1], args[2]);
             }
-            if args[2] & mm::EXEC != 0 {
-                shm::generated(args[0], args[1]);
-            }
+            shm::generated(args[0], args[1], args[2]);
         }
         nr::MUNMAP => {
             forget(args[0], args[1]);
@@ -216,6 +215,13 @@ fn after(number: u64, args: &[u64; 6], len: u64, result: i64, shared: Option<Wha
 }
 
 const SHM_RDONLY: u64 = 0o10000;
+
+/// What may be written from now on has nothing of the runtime's in it.
+fn make_way(number: u64, args: &[u64; 6]) {
+    if protects(number) && args[2] & mm::WRITE != 0 {
+        shm::restore(args[0], args[1]);
+    }
+}
 
 /// Code that was there is no more.
 fn forget(addr: u64, len: u64) {
@@ -399,6 +405,7 @@ fn again(t: &mut Thread, c: &Call, b: &Syscall) -> Outcome {
     }
     let (_, r) = replay::expect_syscall(t, Kind::Syscall, number, b);
     let a = b.args;
+    make_way(number, &a);
     let m = file.unwrap_or(Map {
         len: a[1],
         prot: a[2] as u32,

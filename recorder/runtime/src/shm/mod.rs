@@ -31,7 +31,7 @@ pub use access::{
 pub use code::generated;
 pub use gate::{Pending, abandon, after, before, quick, quick_after};
 pub use object::is_known;
-pub use site::{displaces, forget, in_stub, original, overlay, resume_address};
+pub use site::{displaces, forget, in_stub, original, overlay, restore, resume_address};
 pub use step::{close, fault, stepped, stepping};
 
 use crate::sys::{self, call, mm, nr};

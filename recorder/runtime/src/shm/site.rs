@@ -516,7 +516,7 @@ fn commit(tables: &mut Tables, at: u64, len: u64) {
 /// Puts a jump to its stub in a window's place.
 fn put_jump(t: &mut Thread, tables: &mut Tables, number: usize) -> bool {
     let w = tables.windows[number];
-    if w.len < 5 || overlaps(&w) || code::is_generated(w.ip) {
+    if w.len < 5 || overlaps(&w) || code::may_change(w.ip) {
         return false;
     }
     let starts =
@@ -645,12 +645,39 @@ fn map_page(t: &mut Thread, page: u64) -> bool {
 
 /// Memory is unmapped or replaced: stubs for code in it are gone.
 pub fn forget(addr: u64, len: u64) {
+    code::forget(addr, len);
+    each_window(addr, len, forget_window);
+}
+
+/// Code is about to become writable: it is as the program has made it.
+pub fn restore(addr: u64, len: u64) {
+    let mut any = false;
+    each_window(addr, len, |t, i| {
+        let w = t.windows[i];
+        if w.patched != 0 {
+            any |= patch::write(w.ip, &w.code[..JUMP]);
+        }
+        forget_window(t, i);
+    });
+    if any {
+        stop::code_moved();
+    }
+}
+
+/// Calls `f` with each window that has something of the range.
+fn each_window(addr: u64, len: u64, mut f: impl FnMut(&mut Tables, usize)) {
     let Some(t) = tables() else { return };
     let end = addr.saturating_add(len);
+    let mut look = |t: &mut Tables, i: usize| {
+        let w = &t.windows[i];
+        if w.ip < end && w.ip + u64::from(w.len) > addr {
+            f(t, i);
+        }
+    };
     let first = addr.saturating_sub(MAX_WINDOW as u64) & !(PAGE - 1);
     if (end - first) / PAGE > t.window_count as u64 {
         for i in 0..t.window_count {
-            forget_window(t, i, addr, end);
+            look(t, i);
         }
         return;
     }
@@ -658,17 +685,13 @@ pub fn forget(addr: u64, len: u64) {
         let mut next = t.by_code.first(page);
         while let Some(i) = next {
             next = t.by_code.after(i);
-            forget_window(t, i, addr, end);
+            look(t, i);
         }
     }
 }
 
-/// Forgets a window if it has something of `addr..end`.
-fn forget_window(t: &mut Tables, i: usize, addr: u64, end: u64) {
+fn forget_window(t: &mut Tables, i: usize) {
     let w = t.windows[i];
-    if w.ip >= end || w.ip + u64::from(w.len) <= addr {
-        return;
-    }
     t.windows[i].patched = 0;
     for k in 0..w.count {
         let ip = w.ip + u64::from(t.moved[(w.moved + k) as usize].at);
