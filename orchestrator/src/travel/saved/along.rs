@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Those of a replay of several recordings, each in a slot of `arena`.
 pub struct Along {
@@ -23,7 +23,14 @@ pub struct Along {
     ways: HashMap<u32, Way>,
     /// What is written yet of ways that have ended.
     rest: Vec<Writing>,
+    began: Instant,
+    /// How long it took to write those that there are.
+    spent: Duration,
 }
+
+/// Part of the time that may be spent on writing: to check large processes would otherwise
+/// take longer than it took to record them.
+const SHARE: u32 = 4;
 
 /// What a process has gone.
 struct Way {
@@ -60,6 +67,8 @@ impl Along {
             arena,
             ways: HashMap::new(),
             rest: Vec::new(),
+            began: Instant::now(),
+            spent: Duration::ZERO,
         }
     }
 
@@ -105,10 +114,12 @@ impl Along {
         let Some(way) = self.ways.get_mut(&slot) else {
             return false;
         };
-        way.take_back();
+        self.spent += way.take_back();
         let s = self.arena.slot(slot);
         if s.stop.state.load(Ordering::Acquire) != state::STOPPED {
-            if way.is_long(s.tail.load(Ordering::Relaxed)) {
+            let lavish = way.store.as_ref().is_some_and(Store::is_lavish);
+            let may = lavish || self.spent <= self.began.elapsed() / SHARE;
+            if may && way.is_long(s.tail.load(Ordering::Relaxed)) {
                 way.asked = Asked::Anywhere;
                 stop_at(s, way.recording, Some(0));
             }
@@ -189,11 +200,12 @@ impl Way {
         }
     }
 
-    /// Once the last one is written.
-    fn take_back(&mut self) {
+    /// Once the last one is written; how long that took.
+    fn take_back(&mut self) -> Duration {
         let Some(writing) = self.writing.take_if(|w| w.thread.is_finished()) else {
-            return;
+            return Duration::ZERO;
         };
+        let took = self.since.elapsed();
         self.store = writing.thread.join().ok();
         if let Some(store) = &mut self.store
             && store.is_half_full()
@@ -201,5 +213,6 @@ impl Way {
             store.halve();
             self.apart *= 2;
         }
+        took
     }
 }
