@@ -2,19 +2,13 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
-use std::time::{Duration, Instant};
 
 /// The machine's load.
 pub struct Load {
     /// /proc/loadavg, open.
     file: Option<File>,
     processors: usize,
-    /// When they were last seen to be busy.
-    full: Option<Instant>,
 }
-
-/// A program that waits for a moment will go on: so long they are taken to be busy.
-const MOMENT: Duration = Duration::from_millis(100);
 
 impl Load {
     pub fn new() -> Self {
@@ -26,20 +20,12 @@ impl Load {
                 .flatten()
                 .and_then(|n| usize::try_from(n).ok())
                 .unwrap_or(usize::MAX),
-            full: None,
         }
     }
 
-    /// Whether more threads can run (this one among them) than there are processors, or
-    /// could a moment ago.
-    pub fn is_full(&mut self) -> bool {
-        if self.is_full_now() {
-            self.full = Some(Instant::now());
-        }
-        self.full.is_some_and(|at| at.elapsed() < MOMENT)
-    }
-
-    fn is_full_now(&self) -> bool {
+    /// Whether more threads can run right now (this one among them) than there
+    /// are processors.
+    pub fn is_full(&self) -> bool {
         let mut text = [0; 64];
         let read = |f: &File| f.read_at(&mut text, 0).ok();
         let len = self.file.as_ref().and_then(read).unwrap_or(0);
