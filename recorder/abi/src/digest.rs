@@ -52,7 +52,7 @@ impl Digest {
         self.hashes.iter().fold(0, |sum, &h| sum.wrapping_add(h))
     }
 
-    /// What the hash of the page at `address`, now `hash` (0 if it is all zeros), would be for
+    /// What the page at `address`, which has added `hash` (0 if nothing), would have to add for
     /// its part to be that of `other`.
     #[must_use]
     pub fn hash_in(&self, other: &Self, address: u64, hash: u64) -> u64 {

@@ -104,6 +104,19 @@ fn add_range(d: &mut Digest, limit: u64, pagemap: u64, start: u64, len: u64, add
     }
 }
 
+/// What the page that the program has at `address` adds to a digest's hashes: nothing, for example,
+/// as long as it is a file's.
+pub fn share_of_page(address: u64) -> u64 {
+    let pagemap = sys::open_own(c"/proc/thread-self/pagemap", O_CLOEXEC);
+    let mut d = Digest::default();
+    if pagemap >= 0 {
+        let at = crate::shm::copy(address);
+        add_range(&mut d, u64::MAX, pagemap as u64, at, PAGE, address);
+        call(nr::CLOSE, &[pagemap as u64]);
+    }
+    d.sum()
+}
+
 /// Hash of the page that the program has at `address`, 0 if it is all zeros; `None` if it has none.
 pub fn of_page(t: &mut Thread, address: u64) -> Option<u64> {
     let at = crate::shm::copy(address);

@@ -431,10 +431,9 @@ fn is_the_place(t: &mut Thread) -> bool {
     }
     for d in s.point.digest.differences(&here) {
         if let Some(Difference::Page(at)) = d
-            && let Some(now) = digest::of_page(t, at)
             && s.doubtful_count < MAX_DOUBTFUL
         {
-            let recorded = here.hash_in(&s.point.digest, at, now);
+            let recorded = here.hash_in(&s.point.digest, at, digest::share_of_page(at));
             s.doubtful[s.doubtful_count] = (at, recorded);
             s.doubtful_count += 1;
         }

@@ -9,7 +9,6 @@ use crate::shm::What;
 use crate::sys::{call, errno, mm, nr};
 use crate::thread::Thread;
 use crate::{generated, image, memory, patch, replay, shm};
-
 use core::sync::atomic::Ordering;
 use orch_abi::layout::{PAGE, is_ours};
 use orch_abi::record::{Kind, Map, Syscall};
@@ -66,7 +65,7 @@ pub fn perform(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
         views::add(b.result as u64, len, view, args[5]);
     }
     code(&file, b.result);
-    if number == nr::MADVISE {
+    if number == nr::MADVISE && empties(args[2]) {
         views::collect(t, number, args, b.result, &mut pieces);
     }
     memory::collect_outputs(t, c, args, b.result, &mut pieces);
@@ -315,6 +314,11 @@ fn on_tmpfs(fd: u64) -> bool {
     call(FSTATFS, &[fd, fs.as_mut_ptr() as u64]) == 0 && fs[0] == TMPFS_MAGIC
 }
 
+/// Whether advice has the kernel take pages away.
+fn empties(advice: u64) -> bool {
+    matches!(advice, mm::MADV_DONTNEED | mm::MADV_FREE)
+}
+
 /// Whether advice says what the child of a fork gets.
 fn inheritance(advice: u64) -> bool {
     matches!(
@@ -438,8 +442,7 @@ fn again(t: &mut Thread, c: &Call, b: &Syscall) -> Outcome {
         nr::MADVISE => {
             // Advice changes no contents but for these; the rest may fail here. What a child
             // does not get is not for the kernel to know: checkpoints are children, too.
-            let empties = matches!(a[2], mm::MADV_DONTNEED | mm::MADV_FREE);
-            if empties && !shm::touches(a[0], a[1]) && !views::touch(a[0], a[1]) {
+            if empties(a[2]) && !shm::touches(a[0], a[1]) && !views::touch(a[0], a[1]) {
                 call(nr::MADVISE, &[a[0], a[1], mm::MADV_DONTNEED]) == 0
             } else {
                 true
