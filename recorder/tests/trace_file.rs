@@ -4,7 +4,7 @@
 use orch_abi::record::{Ended, Exit, Signal, Spawn, Start, Syscall, View, ended};
 use orch_recorder::trace::record::build;
 use orch_recorder::trace::{
-    End, Origin, Rare, RecordingId, RecordingReader, RecordingWriter, Tick, TraceError,
+    End, Origin, Rare, RecordingId, RecordingReader, RecordingWriter, Tick, TraceError, VERSION,
 };
 use proptest::prelude::*;
 use std::ffi::OsStr;
@@ -267,10 +267,8 @@ fn other_files_and_versions_are_named() {
     head.extend(xxhash_rust::xxh3::xxh3_64(&head).to_le_bytes());
     let error = open(&head);
     assert!(matches!(error, TraceError::Version { found: 9, .. }));
-    assert!(
-        error.to_string().contains("this orch reads version 5"),
-        "{error}"
-    );
+    let ours = format!("this orch reads version {VERSION}");
+    assert!(error.to_string().contains(&ours), "{error}");
 }
 
 #[test]
