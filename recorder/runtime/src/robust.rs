@@ -97,12 +97,15 @@ pub fn before(t: &mut Thread, addr: u64) {
         return;
     };
     let entry = shm::alias(addr) + DISTANCE;
-    // SAFETY: guarded; nothing but entries is there.
-    let there = arch::guarded(t, || unsafe {
-        (entry as *const u64).read_volatile();
-    });
-    if !there {
-        sys::map_anonymous(entry & !(PAGE - 1), 2 * PAGE, mm::READ | mm::WRITE);
+    // It may reach over to the next page, which may have entries already.
+    for byte in [entry, entry + 7] {
+        // SAFETY: guarded; nothing but entries is there.
+        let there = arch::guarded(t, || unsafe {
+            (byte as *const u8).read_volatile();
+        });
+        if !there {
+            sys::map_anonymous(byte & !(PAGE - 1), PAGE, mm::READ | mm::WRITE);
+        }
     }
     t.robust.changing = entry - DISTANCE;
     // From now on the kernel looks whose it is, should the process end.
