@@ -2,7 +2,7 @@
 
 use crate::fixture;
 use crate::run::{self, Outcome};
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use std::env;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -155,18 +155,19 @@ impl Place {
         run::run(&mut command, limit)
     }
 
-    /// What runs of this place's orch: its own processes, and those that it told of its
-    /// session; as soon as there are none, but at most after `limit`.
+    /// Waits until nothing of this place's orch runs: neither its own processes, nor those that
+    /// it told of its session.
     ///
     /// # Errors
-    /// If /proc cannot be read.
-    pub fn left(&self, limit: Duration) -> Result<Vec<String>> {
+    /// If something runs after `limit`, or /proc cannot be read.
+    pub fn none_left(&self, limit: Duration) -> Result<()> {
         let end = Instant::now() + limit;
         loop {
             let left = self.processes()?;
-            if left.is_empty() || Instant::now() > end {
-                return Ok(left);
+            if left.is_empty() {
+                return Ok(());
             }
+            ensure!(Instant::now() < end, "still runs: {left:#?}");
             sleep(Duration::from_millis(20));
         }
     }

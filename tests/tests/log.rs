@@ -378,8 +378,7 @@ fn recordings_that_ended_early() -> Result<()> {
 fn nothing_is_left_of_it() -> Result<()> {
     let (place, _) = recorded()?;
     log(&place, &["turn", "{who}", "--limit", "1"])?;
-    let left = place.left(SOON)?;
-    ensure!(left.is_empty(), "{left:?}");
+    place.none_left(SOON)?;
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGKILL] {
         for delay in [50, 200, 400, 800] {
             let mut command = place.command(place.orch());
@@ -395,8 +394,9 @@ fn nothing_is_left_of_it() -> Result<()> {
             let ended = status.code();
             let expected = [Some(130), Some(0)].contains(&ended) || ended.is_none();
             ensure!(expected, "{signal} after {delay} ms: {status}");
-            let left = place.left(SOON)?;
-            ensure!(left.is_empty(), "{signal} after {delay} ms: {left:?}");
+            place
+                .none_left(SOON)
+                .with_context(|| format!("{signal} after {delay} ms"))?;
             let files = fs::read_dir(place.work())?.count();
             ensure!(
                 files == 0 || signal == Signal::SIGKILL,

@@ -127,9 +127,7 @@ fn changes_are_the_same() -> Result<()> {
         let lines = found.stdout.lines().count();
         ensure!(lines == changes, "{variable}\n{found}");
     }
-    let left = place.left(SOON)?;
-    ensure!(left.is_empty(), "{left:?}");
-    Ok(())
+    place.none_left(SOON)
 }
 
 /// Breakpoints and watchpoints, in gdb: to the start and there again.
@@ -178,9 +176,7 @@ fn damage_is_told() -> Result<()> {
         said.push(early.stderr);
     }
     ensure!(said[0] == said[1], "{said:?}");
-    let left = place.left(SOON)?;
-    ensure!(left.is_empty(), "{left:?}");
-    Ok(())
+    place.none_left(SOON)
 }
 
 /// That a process is gone does not mean that there is nothing to be found.
@@ -203,9 +199,7 @@ fn a_killed_search_is_told() -> Result<()> {
     let said = fs::read_to_string(&errors)?;
     ensure!(status.code() == Some(1), "{status}: {said}");
     ensure!(!said.contains("has not changed"), "{said}");
-    let left = place.left(SOON)?;
-    ensure!(left.is_empty(), "{left:?}");
-    Ok(())
+    place.none_left(SOON)
 }
 
 /// A Ctrl-C ends all of them, and the process stands where it did; it can be searched again.
@@ -228,9 +222,7 @@ fn interrupted() -> Result<()> {
     ] {
         ensure!(outcome.stdout.contains(said), "{said}\n{outcome}");
     }
-    let left = place.left(SOON)?;
-    ensure!(left.is_empty(), "{left:?}");
-    Ok(())
+    place.none_left(SOON)
 }
 
 /// Until several search.

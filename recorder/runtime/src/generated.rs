@@ -5,6 +5,7 @@
 //! written to the page later is not looked at.)
 
 use crate::process::process;
+use crate::ranges::{Range, Ranges, end};
 use crate::signal::Context;
 use crate::sys::{call, mm, nr};
 use crate::thread::Thread;
@@ -14,20 +15,11 @@ use orch_abi::shared::option;
 use orch_abi::window::{self, asked_for, executed};
 
 const CPUID: [u8; 2] = [0x0f, 0xa2];
-const MAX_RANGES: usize = 128;
 
 /// Where the program believes that it may execute.
-struct Ranges {
-    list: [(u64, u64); MAX_RANGES],
-    count: usize,
-}
+static mut RANGES: Ranges<(), 128> = Ranges::new(());
 
-static mut RANGES: Ranges = Ranges {
-    list: [(0, 0); MAX_RANGES],
-    count: 0,
-};
-
-fn ranges() -> &'static mut Ranges {
+fn ranges() -> &'static mut Ranges<(), 128> {
     // SAFETY: the baton's holder, or who has a fault of its own code, while the others
     // wait for the baton.
     unsafe { &mut *&raw mut RANGES }
@@ -53,51 +45,27 @@ pub fn note(start: u64, len: u64, wanted: u64) {
     if !is_on() {
         return;
     }
-    let end = start + len.next_multiple_of(PAGE);
+    let end = end(start, len);
     forget(start, end - start);
-    if prot(wanted) != wanted && !add(start, end) {
+    let what = ();
+    if prot(wanted) != wanted && !ranges().add(Range { start, end, what }) {
         call(nr::MPROTECT, &[start, end - start, wanted]);
     }
 }
 
 /// The range has other rights, or is gone.
 pub fn forget(start: u64, len: u64) {
-    let r = ranges();
-    let end = start.saturating_add(len.next_multiple_of(PAGE));
-    let mut i = 0;
-    while i < r.count {
-        let (from, to) = r.list[i];
-        if to <= start || end <= from {
-            i += 1;
-            continue;
-        }
-        r.count -= 1;
-        r.list[i] = r.list[r.count];
-        for (from, to) in [(from, to.min(start)), (from.max(end), to)] {
-            if from < to && !add(from, to) {
-                let rwx = mm::READ | mm::WRITE | mm::EXEC;
-                call(nr::MPROTECT, &[from, to - from, rwx]);
-            }
-        }
-    }
-}
-
-fn add(start: u64, end: u64) -> bool {
-    let r = ranges();
-    if r.count < MAX_RANGES {
-        r.list[r.count] = (start, end);
-        r.count += 1;
-        return true;
-    }
-    false
+    let lost = |r: Range<()>| {
+        let rwx = mm::READ | mm::WRITE | mm::EXEC;
+        call(nr::MPROTECT, &[r.start, r.end - r.start, rwx]);
+    };
+    ranges().cut(start, end(start, len), |()| (), lost);
 }
 
 /// A fault: true if it came from executing such memory, which may be done now.
 pub fn fetched(t: &mut Thread, c: &Context, address: u64) -> bool {
     const FETCH: u64 = 1 << 4;
-    let r = ranges();
-    let inside = |&(from, to): &(u64, u64)| (from..to).contains(&address);
-    if c.err & FETCH == 0 || !r.list[..r.count].iter().any(inside) {
+    if c.err & FETCH == 0 || !ranges().list().iter().any(|r| r.has(address)) {
         return false;
     }
     let page = address & !(PAGE - 1);

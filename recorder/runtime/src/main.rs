@@ -25,6 +25,7 @@ mod nearby;
 mod patch;
 mod preempt;
 mod process;
+mod ranges;
 mod replay;
 mod robust;
 mod scratch;

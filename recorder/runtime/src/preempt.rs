@@ -7,7 +7,7 @@
 use crate::arch::x86_64 as arch;
 use crate::process::process;
 use crate::signal::{self, Context};
-use crate::sys::{self, call, nr};
+use crate::sys;
 use crate::thread::{self, Thread};
 use crate::{digest, log, nearby, patch, replay, shm, stop, stub};
 use core::sync::atomic::Ordering;
@@ -355,17 +355,9 @@ pub fn overlay(start: u64, code: &mut [u8]) {
 
 /// Writes to the program's code, whatever its protection.
 pub fn write_code(at: u64, bytes: &[u8]) {
-    const O_RDWR: u64 = 2;
-    const PWRITE64: u64 = 18;
-    let fd = sys::open_own(c"/proc/thread-self/mem", O_RDWR);
-    if call(
-        PWRITE64,
-        &[fd as u64, bytes.as_ptr() as u64, bytes.len() as u64, at],
-    ) != bytes.len() as i64
-    {
+    if !sys::overwrite(at, bytes) {
         crate::fail_fmt(format_args!("cannot set a breakpoint at {at:#x}"));
     }
-    call(nr::CLOSE, &[fd as u64]);
 }
 
 /// Changes the program's code by `change`, under what a search has put there.

@@ -9,6 +9,7 @@ pub mod nr {
     pub const WRITE: u64 = 1;
     pub const CLOSE: u64 = 3;
     pub const FSTAT: u64 = 5;
+    pub const LSEEK: u64 = 8;
     pub const MMAP: u64 = 9;
     pub const MPROTECT: u64 = 10;
     pub const MUNMAP: u64 = 11;
@@ -34,6 +35,7 @@ pub mod nr {
     pub const WAIT4: u64 = 61;
     pub const KILL: u64 = 62;
     pub const SHMDT: u64 = 67;
+    pub const FCNTL: u64 = 72;
     pub const FTRUNCATE: u64 = 77;
     pub const GETPPID: u64 = 110;
     pub const RT_SIGPENDING: u64 = 127;
@@ -179,6 +181,17 @@ pub fn end_with_parent() {
     const PR_SET_PDEATHSIG: u64 = 1;
     const SIGKILL: u64 = 9;
     call(nr::PRCTL, &[PR_SET_PDEATHSIG, SIGKILL]);
+}
+
+/// Writes to the process's memory, whatever its protection (proc_pid_mem(5)); false if nothing
+/// is there.
+pub fn overwrite(at: u64, bytes: &[u8]) -> bool {
+    const O_RDWR: u64 = 2;
+    let fd = open_own(c"/proc/thread-self/mem", O_RDWR);
+    let (from, len) = (bytes.as_ptr() as u64, bytes.len() as u64);
+    let done = call(nr::PWRITE64, &[fd as u64, from, len, at]) == bytes.len() as i64;
+    call(nr::CLOSE, &[fd as u64]);
+    done
 }
 
 /// Ends the process.

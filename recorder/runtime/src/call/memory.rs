@@ -5,6 +5,7 @@ use super::views;
 use crate::dispatch::{Outcome, body, refuse};
 use crate::log::{self, Pieces};
 use crate::process::process;
+use crate::ranges::{Range, Ranges, end};
 use crate::shm::What;
 use crate::sys::{call, errno, mm, nr};
 use crate::thread::Thread;
@@ -35,7 +36,7 @@ pub fn perform(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
         match capture(args[4], wants_shared, args[2]) {
             Captured::File(number) => {
                 shared = None;
-                let changes = !wants_shared && views::may_change(args[4]);
+                let changes = !wants_shared && can_write(args[4]);
                 file = Some(log_map(args, number, if changes { CHANGES } else { 0 }));
                 view = changes.then_some(args[4]);
             }
@@ -299,11 +300,14 @@ fn capture(fd: u64, shared: bool, prot: u64) -> Captured {
 /// be written through this descriptor, or is shared in the session already. What is
 /// only read stays as it is: many programs map tables that way, which nobody writes.
 fn is_shared(fd: u64, stat: &[u64; 18]) -> bool {
-    const FCNTL: u64 = 72;
+    can_write(fd) || on_tmpfs(fd) || shm::is_known(stat[0], stat[1])
+}
+
+/// Whether a file that is mapped can be written by this descriptor too.
+fn can_write(fd: u64) -> bool {
     const F_GETFL: u64 = 3;
     const O_RDWR: i64 = 2;
-    let flags = call(FCNTL, &[fd, F_GETFL, 0]);
-    flags & 3 == O_RDWR || on_tmpfs(fd) || shm::is_known(stat[0], stat[1])
+    call(nr::FCNTL, &[fd, F_GETFL, 0]) & 3 == O_RDWR
 }
 
 /// Whether a file is on tmpfs (fstatfs(2)).
@@ -327,67 +331,40 @@ fn inheritance(advice: u64) -> bool {
     )
 }
 
-const MAX_KEPT: usize = 2048;
+/// Ranges that the child of a fork does not get, or gets empty, and the advice.
+static mut KEPT: Ranges<u64, 2048> = Ranges::new(0);
 
-/// Ranges that the child of a fork does not get, or gets empty: address, end, advice.
-static mut KEPT: ([(u64, u64, u64); MAX_KEPT], usize) = ([(0, 0, 0); MAX_KEPT], 0);
-
-fn kept() -> &'static mut ([(u64, u64, u64); MAX_KEPT], usize) {
+fn kept() -> &'static mut Ranges<u64, 2048> {
     // SAFETY: only the baton's holder is here.
     unsafe { &mut *&raw mut KEPT }
 }
 
 /// What was advised of that kind for an address.
 fn inherited(addr: u64) -> Option<u64> {
-    let (list, count) = kept();
-    let has = |&&(start, end, _): &&(u64, u64, u64)| (start..end).contains(&addr);
-    list[..*count]
-        .iter()
-        .find(has)
-        .map(|&(_, _, advice)| advice)
+    let found = kept().list().iter().find(|r| r.has(addr));
+    found.map(|r| r.what)
 }
 
 /// Notes advice of that kind, or that a range is gone.
 fn note_inheritance(start: u64, len: u64, advice: Option<u64>) {
-    let (list, count) = kept();
-    let end = start.saturating_add(len.div_ceil(PAGE) * PAGE);
-    let mut i = 0;
-    while i < *count {
-        let (from, to, old) = list[i];
-        if to <= start || end <= from {
-            i += 1;
-            continue;
-        }
-        *count -= 1;
-        list[i] = list[*count];
-        for (from, to) in [(from, to.min(start)), (from.max(end), to)] {
-            if from < to && *count < MAX_KEPT {
-                list[*count] = (from, to, old);
-                *count += 1;
-            }
-        }
-        // What was put behind does not overlap; what took this place is looked at next.
-    }
-    if let Some(advice @ (mm::MADV_DONTFORK | mm::MADV_WIPEONFORK)) = advice
-        && *count < MAX_KEPT
-    {
-        list[*count] = (start, end, advice);
-        *count += 1;
+    let end = end(start, len);
+    kept().cut(start, end, |_| (), |_| ());
+    if let Some(what @ (mm::MADV_DONTFORK | mm::MADV_WIPEONFORK)) = advice {
+        kept().add(Range { start, end, what });
     }
 }
 
 /// In the child of a fork: what it did not get is no shared memory either. In replay
 /// it is taken away.
 pub fn disinherit() {
-    let (list, count) = kept();
-    for &(start, end, advice) in &list[..*count] {
-        if advice == mm::MADV_DONTFORK {
+    for &Range { start, end, what } in kept().list() {
+        if what == mm::MADV_DONTFORK {
             shm::remove(start, end - start);
         }
         if log::recording() {
             continue;
         }
-        if advice == mm::MADV_DONTFORK {
+        if what == mm::MADV_DONTFORK {
             call(nr::MUNMAP, &[start, end - start]);
         } else {
             call(nr::MADVISE, &[start, end - start, mm::MADV_DONTNEED]);
