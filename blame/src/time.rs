@@ -43,7 +43,7 @@ impl Clock {
     /// # Errors
     /// If the session cannot be read.
     pub fn read(session: &Session) -> Result<Self, BlameError> {
-        let index = Index::open(session, &mut |_| {})?;
+        let index = Index::open(session, &mut |_| true)?;
         let catalog = index.catalog();
         let mut clock = Self::new(catalog);
         let last = catalog.recordings.iter().map(|r| r.last).max();

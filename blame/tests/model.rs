@@ -313,7 +313,14 @@ fn check(model: &Model, index: &Index) -> Result<(), TestCaseError> {
 
 fn index_of(model: &Model, dir: &std::path::Path) -> Index {
     let session = session(dir, &model.records, &["/dev/shm/q"]);
-    Index::open(&session, &mut |_| {}).expect("it can be made");
+    let files = || session.dir().read_dir().expect("it is there").count();
+    let before = files();
+    for part in [0.0, 0.3] {
+        let stopped = Index::open(&session, &mut |done| done < part);
+        assert!(matches!(stopped, Err(BlameError::Interrupted)));
+        assert_eq!(files(), before);
+    }
+    Index::open(&session, &mut |_| true).expect("it can be made");
     assert!(session.dir().join(INDEX_FILE).exists());
     // From the file.
     Index::open(&session, &mut |_| panic!("it is there")).expect("it can be read")

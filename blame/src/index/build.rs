@@ -1,7 +1,9 @@
 //! Making the index of a session.
 
+use super::Progress;
 use super::file::{self, Part};
 use super::frame::Entry;
+
 use super::segment::SegmentWriter;
 use crate::access::{Kind, Site};
 use crate::catalog::{Catalog, MapChange, Moment, ObjectInfo, RecordingInfo, Traffic, ViewChange};
@@ -27,28 +29,32 @@ const MOST_DAMAGE: usize = 100;
 
 /// Writes the index of `session`, whose recordings had this fingerprint (they may grow
 /// meanwhile), to `out`, and what does not fit in memory to a
-/// temporary file in `dir`. `progress` is told now and then which part of the
-/// work is done, between 0 and 1.
+/// temporary file in `dir`.
 pub fn build(
     session: &Session,
     fingerprint: u64,
     out: File,
     dir: &Path,
-    progress: &mut dyn FnMut(f64),
+    progress: &mut Progress<'_>,
 ) -> Result<File, BlameError> {
     let io = || BlameError::io("write an index in", dir);
+    let stopped = |stop| match stop {
+        Stop::Io(e) => io()(e),
+        Stop::Interrupted => BlameError::Interrupted,
+    };
     let ids = session.recordings()?;
-    let mut builder = Builder::new(dir.to_owned());
+    let mut builder = Builder::new(dir.to_owned(), progress);
     builder.recordings(session, &ids);
+    builder.each = 0.5 / ids.len() as f64;
     for (n, &id) in ids.iter().enumerate() {
-        scan(session, id, &mut builder).map_err(io())?;
-        progress(0.5 * (n + 1) as f64 / ids.len() as f64);
+        builder.done = builder.each * n as f64;
+        scan(session, id, &mut builder).map_err(stopped)?;
     }
     let mut out = out;
     let head = file::head(fingerprint);
     out.write_all(&head).map_err(io())?;
     let mut writer = SegmentWriter::new(out, head.len() as u64).map_err(io())?;
-    let catalog = builder.histories(&mut writer, progress).map_err(io())?;
+    let catalog = builder.histories(&mut writer).map_err(stopped)?;
     let (mut out, at, segments) = writer.finish().map_err(io())?;
     let catalog = put_part(&mut out, at, &catalog).map_err(io())?;
     let at = catalog.at + catalog.len;
@@ -69,9 +75,29 @@ fn put_part(out: &mut File, at: u64, value: &impl Serialize) -> io::Result<Part>
     })
 }
 
+/// Why no index is made.
+enum Stop {
+    Io(io::Error),
+    /// Somebody wants that.
+    Interrupted,
+}
+
+impl From<io::Error> for Stop {
+    fn from(e: io::Error) -> Self {
+        Self::Io(e)
+    }
+}
+
+/// After so many accesses the progress is told.
+const NOW_AND_THEN: u64 = 1 << 16;
+
 /// What the scans found so far.
-struct Builder {
+struct Builder<'a> {
     dir: PathBuf,
+    progress: &'a mut Progress<'a>,
+    /// Which part of the work is done, and which a recording's is, between 0 and 1.
+    done: f64,
+    each: f64,
     catalog: Catalog,
     objects: BTreeMap<u64, ObjectInfo>,
     traffic: HashMap<(u64, RecordingId), Traffic>,
@@ -86,10 +112,13 @@ struct Builder {
     items: u64,
 }
 
-impl Builder {
-    fn new(dir: PathBuf) -> Self {
+impl<'a> Builder<'a> {
+    fn new(dir: PathBuf, progress: &'a mut Progress<'a>) -> Self {
         Self {
             dir,
+            progress,
+            done: 0.0,
+            each: 0.0,
             catalog: Catalog::default(),
             objects: BTreeMap::new(),
             traffic: HashMap::new(),
@@ -139,6 +168,14 @@ impl Builder {
         }
     }
 
+    fn go_on(&mut self, done: f64) -> Result<(), Stop> {
+        if (self.progress)(done) {
+            Ok(())
+        } else {
+            Err(Stop::Interrupted)
+        }
+    }
+
     fn site(&mut self, site: Site) -> u32 {
         if let Some((last, n)) = self.last
             && last == site
@@ -179,31 +216,28 @@ impl Builder {
     }
 
     /// Sorts the accesses and writes their histories; what is left is the catalog.
-    fn histories(
-        mut self,
-        out: &mut SegmentWriter,
-        progress: &mut dyn FnMut(f64),
-    ) -> io::Result<Catalog> {
+    fn histories(mut self, out: &mut SegmentWriter) -> Result<Catalog, Stop> {
         let sorter = std::mem::replace(&mut self.sorter, Sorter::new());
         let dir = self.dir.clone();
         let mut current: Option<(u32, Window)> = None;
         let mut done = 0_u64;
         sorter.finish(&dir, |item| {
             done += 1;
-            if done.is_multiple_of(1 << 16) {
-                progress(0.5 + 0.5 * done as f64 / self.items as f64);
+            if done.is_multiple_of(NOW_AND_THEN) {
+                self.go_on(0.5 + 0.5 * done as f64 / self.items as f64)?;
             }
             match &mut current {
-                Some((n, window)) if *n == item.window => self.history(item, window, out),
+                Some((n, window)) if *n == item.window => self.history(item, window, out)?,
                 _ => {
                     if let Some((n, _)) = current.take() {
                         let (object, window) = self.places[n as usize];
                         out.end(object, window)?;
                     }
                     let (_, window) = current.insert((item.window, Window::default()));
-                    self.history(item, window, out)
+                    self.history(item, window, out)?;
                 }
             }
+            Ok::<_, Stop>(())
         })?;
         if let Some((n, _)) = current {
             let (object, window) = self.places[n as usize];
@@ -277,8 +311,8 @@ impl Builder {
     }
 }
 
-impl Sink for Builder {
-    type Error = io::Error;
+impl Sink for Builder<'_> {
+    type Error = Stop;
 
     fn object(&mut self, object: &Object, name: &[u8]) {
         self.info(object.id).describe(object, name);
@@ -305,7 +339,7 @@ impl Sink for Builder {
         }
     }
 
-    fn access(&mut self, seen: &Seen<'_>) -> io::Result<()> {
+    fn access(&mut self, seen: &Seen<'_>) -> Result<(), Stop> {
         self.count(seen);
         let site = self.site(Site {
             recording: seen.recording,
@@ -345,6 +379,10 @@ impl Sink for Builder {
             from = to;
         }
         Ok(())
+    }
+
+    fn progress(&mut self, part: f64) -> Result<(), Stop> {
+        self.go_on(self.done + self.each * part)
     }
 
     fn damage(&mut self, what: String) {

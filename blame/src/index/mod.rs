@@ -12,6 +12,10 @@ pub use read::{Index, Query};
 
 use serde::{Deserialize, Serialize};
 
+/// Hears now and then which part of an index is made, between 0 and 1, and says whether to go
+/// on.
+pub type Progress<'a> = dyn FnMut(f64) -> bool + 'a;
+
 /// Name of the file in the session's directory.
 pub const INDEX_FILE: &str = "blame.index";
 /// Version of its format.
@@ -93,6 +97,12 @@ mod tests {
             let touches = a <= from + more && from < a + len;
             prop_assert!(!touches || may_touch(from, from + more, centre, centre, 1 << level(centre)));
         }
+    }
+
+    #[test]
+    fn the_description_is_of_this_version() {
+        let text = include_str!("../../../docs/trace-format.md");
+        assert!(text.contains(&format!("Version {VERSION}. `{INDEX_FILE}` holds")));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::file::{self, HEAD_LEN, TAIL_LEN};
 use super::frame::{self, MAX_RAW, Wanted};
 use super::join::{Joiner, belongs};
-use super::{FrameEntry, INDEX_FILE, Segment, build};
+use super::{FrameEntry, INDEX_FILE, Progress, Segment, build};
 use crate::access::Access;
 use crate::catalog::Catalog;
 use crate::error::BlameError;
@@ -59,11 +59,12 @@ pub struct Query {
 impl Index {
     /// The index of `session`: the one in its directory, if there is one for
     /// its recordings as they are; otherwise it is made, and kept there if the
-    /// session has ended. `progress` hears which part of that is done, 0 to 1.
+    /// session has ended.
     ///
     /// # Errors
-    /// If the session cannot be read, or there is no place to write.
-    pub fn open(session: &Session, progress: &mut dyn FnMut(f64)) -> Result<Self, BlameError> {
+    /// If the session cannot be read, there is no place to write, or `progress` says not to go
+    /// on ([`BlameError::Interrupted`]).
+    pub fn open(session: &Session, progress: &mut Progress<'_>) -> Result<Self, BlameError> {
         let path = session.dir().join(INDEX_FILE);
         let fingerprint = file::fingerprint(session)?;
         if let Ok(file) = File::open(&path)
@@ -84,7 +85,7 @@ impl Index {
         read.is_ok() && fingerprint.is_ok_and(|print| file::is_head(&head, print))
     }
 
-    fn make(session: &Session, progress: &mut dyn FnMut(f64)) -> Result<Self, BlameError> {
+    fn make(session: &Session, progress: &mut Progress<'_>) -> Result<Self, BlameError> {
         let path = session.dir().join(INDEX_FILE);
         let fingerprint = file::fingerprint(session)?;
         let kept = session.meta().running().is_none();
@@ -359,7 +360,9 @@ impl Index {
         match self.try_frame(frame, wanted, out) {
             Err(e @ BlameError::Damaged { .. }) if !self.repaired.replace(true) => {
                 out.truncate(before);
-                let new = Self::make(&self.session, &mut |_| {})?;
+                let new = Self::make(&self.session, &mut |_| {
+                    !self.interrupt.load(Ordering::Relaxed)
+                })?;
                 if new.segments != self.segments {
                     return Err(e);
                 }

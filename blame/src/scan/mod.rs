@@ -55,6 +55,8 @@ pub trait Sink {
     fn moment(&mut self, moment: Moment);
     /// An access.
     fn access(&mut self, access: &Seen<'_>) -> Result<(), Self::Error>;
+    /// Looked at now and then: `part` of the recording is done, between 0 and 1.
+    fn progress(&mut self, part: f64) -> Result<(), Self::Error>;
     /// Part of the recording cannot be read.
     fn damage(&mut self, what: String);
 }

@@ -29,10 +29,12 @@ pub fn scan<S: Sink>(session: &Session, id: RecordingId, sink: &mut S) -> Result
         maps: Maps::default(),
     };
     let mut block = Block::default();
-    loop {
+    let blocks = reader.blocks_len().max(1) as f64;
+    for n in 0.. {
+        sink.progress((f64::from(n) / blocks).min(1.0))?;
         match reader.next_block_into(&mut block) {
             Ok(true) => {}
-            Ok(false) => return Ok(()),
+            Ok(false) => break,
             Err(e) => {
                 sink.damage(e.to_string());
                 continue;
@@ -45,6 +47,7 @@ pub fn scan<S: Sink>(session: &Session, id: RecordingId, sink: &mut S) -> Result
             }
         }
     }
+    Ok(())
 }
 
 struct Scan {

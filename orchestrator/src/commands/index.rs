@@ -12,7 +12,10 @@ pub fn open(session: &Session) -> Result<Index> {
         start: Instant::now(),
         told: None,
     };
-    let index = Index::open(session, &mut |part| progress.tell(part));
+    let index = Index::open(session, &mut |part| {
+        progress.tell(part);
+        true
+    });
     progress.end();
     let index = index.context("cannot make an index of shared memory")?;
     for damage in index.catalog().damage.iter().take(5) {

@@ -168,3 +168,15 @@ fn unseal(bytes: &[u8], len: usize) -> Option<&[u8]> {
     let (content, checksum) = bytes.get(..len)?.split_last_chunk::<8>()?;
     (xxh3_64(content) == u64::from_le_bytes(*checksum)).then_some(content)
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_description_is_of_this_version() {
+        let (session, recording) = (crate::session::FORMAT, super::VERSION);
+        let text = include_str!("../../../docs/trace-format.md");
+        assert!(text.contains(&format!(
+            "Session format {session}, recording format {recording}."
+        )));
+    }
+}

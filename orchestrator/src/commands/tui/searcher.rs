@@ -185,6 +185,7 @@ impl Searcher {
                     told = percent;
                     job.tell(format!("indexing accesses (once), {percent} %"));
                 }
+                !job.is_over()
             })?;
             self.index = Some(index);
         }
