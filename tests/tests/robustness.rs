@@ -445,6 +445,36 @@ fn more_places_than_stubs_are_slow_and_said() -> Result<()> {
     Ok(())
 }
 
+/// That a process is gone does not mean that it came to the end, also where the recorded one
+/// was killed.
+#[test]
+fn a_replay_that_is_killed_is_told() -> Result<()> {
+    const COMPUTE: &str = "for ((i = 0; i < 1000000; i++)); do :; done";
+    let place = Place::new(User::Own)?;
+    let script = format!("{COMPUTE}; echo; kill -9 $$");
+    let recorded = run::run(&mut place.record(&["bash", "-c", &script]), LIMIT)?;
+    ensure!(recorded.code() == Some(137), "{recorded}");
+    let mut command = place.command(place.orch());
+    command.arg("-s").arg(place.session()).arg("replay");
+    let out = place.path().join("out");
+    let mut replay = command
+        .stdout(fs::File::create(&out)?)
+        .stderr(fs::File::options().append(true).open(&out)?)
+        .spawn()?;
+    sleep(Duration::from_millis(400));
+    for pid in run::descendants(replay.id().cast_signed()) {
+        // Some end with others.
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+    let status = run::wait(&mut replay, LIMIT)?.context("it hangs")?;
+    let said = fs::read_to_string(&out)?;
+    ensure!(
+        status.code() == Some(1) && said.contains("was killed"),
+        "{status}: {said}"
+    );
+    place.none_left(Duration::from_millis(500))
+}
+
 /// Processes that are checked compute without looking at anything: they end with the check,
 /// those too that their recorded parents have forked.
 #[test]

@@ -191,7 +191,7 @@ fn a_killed_search_is_told() -> Result<()> {
         .stderr(fs::File::create(&errors)?)
         .spawn()?;
     wait_for_workers(child.id())?;
-    for pid in children(child.id())? {
+    for pid in run::descendants(child.id().cast_signed()) {
         // Some end with others.
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     }
@@ -237,24 +237,4 @@ fn wait_for_workers(pid: u32) -> Result<()> {
         std::thread::sleep(Duration::from_millis(5));
     }
     bail!("nobody searches")
-}
-
-/// Processes below one.
-fn children(of: u32) -> Result<Vec<i32>> {
-    let mut all = Vec::new();
-    let mut next = vec![of.cast_signed()];
-    while let Some(pid) = next.pop() {
-        for task in fs::read_dir(format!("/proc/{pid}/task"))
-            .into_iter()
-            .flatten()
-        {
-            let list = fs::read_to_string(task?.path().join("children")).unwrap_or_default();
-            let found = list
-                .split_ascii_whitespace()
-                .filter_map(|n| n.parse::<i32>().ok());
-            next.extend(found.clone());
-            all.extend(found);
-        }
-    }
-    Ok(all)
 }

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 struct Shared {
     stop: AtomicBool,
-    complete: AtomicBool,
     error: Mutex<Option<String>>,
 }
 
@@ -31,7 +30,6 @@ impl Feeder {
     ) -> Self {
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
-            complete: AtomicBool::new(false),
             error: Mutex::new(None),
         });
         let reader = session.reader(recording);
@@ -41,9 +39,8 @@ impl Feeder {
                 Ok(reader) => feed(reader, offset, &a, index, &s),
                 Err(e) => Err(e.to_string()),
             };
-            match result {
-                Ok(done) => s.complete.store(done, Ordering::Release),
-                Err(e) => *s.error.lock().expect("nobody panics with it") = Some(e),
+            if let Err(e) = result {
+                *s.error.lock().expect("nobody panics with it") = Some(e);
             }
             a.slot(index).complete.store(1, Ordering::SeqCst);
             a.wake_reader(index);
@@ -52,11 +49,6 @@ impl Feeder {
             shared,
             thread: Some(thread),
         }
-    }
-
-    /// Whether all was handed over.
-    pub fn complete(&self) -> bool {
-        self.shared.complete.load(Ordering::Acquire)
     }
 
     /// Why the recording could not be read to its end.
@@ -83,7 +75,7 @@ fn feed(
     arena: &Arena,
     index: u32,
     shared: &Shared,
-) -> Result<bool, String> {
+) -> Result<(), String> {
     let slot = arena.slot(index);
     reader.seek_offset(offset).map_err(|e| e.to_string())?;
     while let Some(block) = reader.next_block().map_err(|e| e.to_string())? {
@@ -92,7 +84,7 @@ fn feed(
         let mut rest = block.raw.get(skip..).unwrap_or_default();
         while !rest.is_empty() {
             if shared.stop.load(Ordering::Acquire) {
-                return Ok(false);
+                return Ok(());
             }
             let moved = slot.moved.load(Ordering::Acquire);
             let n = arena.feed(index, rest);
@@ -103,5 +95,5 @@ fn feed(
             rest = &rest[n..];
         }
     }
-    Ok(true)
+    Ok(())
 }

@@ -17,7 +17,7 @@ use nix::unistd::Pid;
 use orch_abi::shared::{option, request, state, verdict};
 use orch_recorder::arena::Arena;
 use orch_recorder::session::Session;
-use orch_recorder::trace::{End, RecordingId};
+use orch_recorder::trace::RecordingId;
 use plan::Plan;
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -75,7 +75,6 @@ struct Running {
 
 struct Replayer<'a> {
     session: &'a Session,
-    plan: Plan,
     arena: Arc<Arena>,
     _file: host::ArenaFile,
     queue: VecDeque<RecordingId>,
@@ -116,8 +115,7 @@ pub fn check(
     let total = plan.total;
     let mut r = Replayer {
         session,
-        queue: plan.roots.iter().copied().collect(),
-        plan,
+        queue: plan.roots.into_iter().collect(),
         arena: Arc::clone(&arena),
         _file: file,
         running: HashMap::new(),
@@ -272,25 +270,18 @@ impl Replayer<'_> {
                 why: message,
             })),
             verdict::BROKEN => Verdict::Broken(message),
-            _ => self.died(&running),
+            _ => Self::died(&running),
         };
         self.arena.clear_message(index);
         self.arena.release(index);
         self.report(running.recording, outcome);
     }
 
-    /// A replaying process ended without a word.
-    fn died(&self, running: &Running) -> Verdict {
-        let end = self.plan.ends.get(&running.recording).cloned().flatten();
-        if let Some(e) = running.feeder.error() {
-            return Verdict::Broken(e);
-        }
-        if matches!(end, Some(End::Killed(_))) && running.feeder.complete() {
-            return Verdict::Matched;
-        }
-        Verdict::Broken(
-            "the replaying process died of a signal that the recording does not have".into(),
-        )
+    /// A replaying process ended without a word. (One whose program was killed says that it came
+    /// to the end of its recording.)
+    fn died(running: &Running) -> Verdict {
+        let killed = || "the replaying process was killed; is there memory?".to_owned();
+        Verdict::Broken(running.feeder.error().unwrap_or_else(killed))
     }
 
     fn report(&mut self, recording: RecordingId, verdict: Verdict) {

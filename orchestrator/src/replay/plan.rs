@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 use orch_recorder::session::Session;
-use orch_recorder::trace::{End, Origin, RecordingId, Summary};
+use orch_recorder::trace::{Origin, RecordingId, Summary};
 use std::collections::HashMap;
 
 /// What to run.
@@ -13,8 +13,6 @@ pub struct Plan {
     pub path: Vec<RecordingId>,
     /// How many recordings will be checked.
     pub total: usize,
-    /// How each ended, as recorded.
-    pub ends: HashMap<RecordingId, Option<End>>,
 }
 
 impl Plan {
@@ -24,7 +22,6 @@ impl Plan {
         for id in session.recordings()? {
             summaries.insert(id, session.summary(id)?);
         }
-        let ends = summaries.iter().map(|(&id, s)| (id, s.end)).collect();
         let Some(target) = only else {
             let mut roots: Vec<RecordingId> = summaries
                 .iter()
@@ -36,7 +33,6 @@ impl Plan {
                 roots,
                 path: Vec::new(),
                 total: summaries.len(),
-                ends,
             });
         };
         let mut path = Vec::new();
@@ -58,7 +54,6 @@ impl Plan {
             roots: vec![at],
             path,
             total: 1,
-            ends,
         })
     }
 }

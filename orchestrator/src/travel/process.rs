@@ -292,8 +292,7 @@ impl Process {
                 why: text,
             },
             verdict::BROKEN => TravelError::Gone(text),
-            // A signal that ended the recorded process, too.
-            _ => TravelError::End,
+            _ => TravelError::Gone("it was killed; is there memory?".to_owned()),
         }
     }
 

@@ -5,7 +5,6 @@
 //! segment's outcome counts once nothing was found in those behind it, so that the answer (or
 //! the error) is that of a search of one segment after the other.
 
-use super::TravelError;
 use super::engine::{Instant, Travel};
 use super::motion::{Reason, Stops};
 use anyhow::{Context as _, Result};
@@ -21,8 +20,6 @@ const WORKERS: &str = "ORCH_WORKERS";
 const MOST: usize = 8;
 /// What their threads are called.
 const NAME: &str = "orch segment";
-/// Why one does not come to the end of its segment.
-const KILLED: &str = "it was killed on its way; is there memory?";
 /// How often the one who waits for them looks whether somebody interrupts.
 const LOOKS: Duration = Duration::from_millis(5);
 
@@ -156,12 +153,7 @@ impl Travel {
 
     fn search_segment(&mut self, segment: Segment, stops: &Stops) -> Result<Option<Found>> {
         let until = Instant::event(segment.until);
-        let found = self.last_hit(segment.from, &until, false, stops);
-        found.map_err(|e| match e.downcast_ref() {
-            // A process has stood at its end: nothing of the recording's ends there.
-            Some(TravelError::End) => TravelError::Gone(KILLED.to_owned()).into(),
-            _ => e,
-        })
+        self.last_hit(segment.from, &until, false, stops)
     }
 
     fn search_at_once(

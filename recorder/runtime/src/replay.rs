@@ -61,6 +61,18 @@ pub fn at_end() -> bool {
     log::peek().is_none_or(|head| head.kind == Kind::Ended as u8)
 }
 
+/// The program dies of a fault of its own, as recorded if nothing follows.
+pub fn dies(t: &Thread, signal: u32) -> ! {
+    if !at_end() {
+        diverge_at(
+            t,
+            Kind::Signal,
+            format_args!("the program dies of signal {signal} here, and has more recorded"),
+        );
+    }
+    log::ended_early()
+}
+
 /// Takes the next record's head, which must be of `kind`.
 pub fn expect_kind(t: &mut Thread, kind: Kind) -> Head {
     let head = next(t);

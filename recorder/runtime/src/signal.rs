@@ -510,6 +510,17 @@ fn act_by_default(signal: u32) {
     }
 }
 
+/// A fault ends the process.
+fn end_by(t: &mut Thread, signal: u32) -> ! {
+    match (log::recording(), t.life == Life::Vfork) {
+        (true, false) => log::close(),
+        (true, true) => {}
+        (false, false) => replay::dies(t, signal),
+        (false, true) => thread::leave_context(t),
+    }
+    die_of(signal)
+}
+
 /// Dies of `signal`, as the program would have.
 fn die_of(signal: u32) -> ! {
     let default = Action {
@@ -651,13 +662,7 @@ pub fn deliver_fault(t: &mut Thread) {
         write_signal(t, &pending, fatal);
     }
     if fatal {
-        match (log::recording(), t.life == Life::Vfork) {
-            (true, false) => log::close(),
-            (true, true) => {}
-            (false, false) => log::ended_early(),
-            (false, true) => thread::leave_context(t),
-        }
-        die_of(pending.number);
+        end_by(t, pending.number);
     }
     frame(t, &pending);
     if log::recording() {
@@ -740,11 +745,7 @@ fn frame(t: &mut Thread, p: &PendingSignal) {
     });
     if !ok {
         // As the kernel: no room for the frame is a segmentation fault.
-        if !log::recording() {
-            log::ended_early();
-        }
-        log::close();
-        die_of(sig::SEGV);
+        end_by(t, sig::SEGV);
     }
     if t.altstack.flags & SS_AUTODISARM != 0 {
         t.altstack = AltStack {
@@ -827,11 +828,7 @@ pub fn sigreturn(t: &mut Thread) -> dispatch::Outcome {
         }
     });
     let (true, Some(c)) = (ok, context) else {
-        if !log::recording() {
-            log::ended_early();
-        }
-        log::close();
-        die_of(sig::SEGV);
+        end_by(t, sig::SEGV);
     };
     t.regs = c.regs;
     t.mask = c.mask & !(bit(sig::KILL) | bit(sig::STOP));
