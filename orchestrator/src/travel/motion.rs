@@ -504,30 +504,29 @@ impl Travel {
                     }
                     let mut regs = self.process.tracee.regs()?;
                     if code == TRAP_HWBKPT {
-                        // The watches come first.
-                        let watches = stops.watches.len();
-                        let executed = |n: u64| n >> watches & 0xf != 0;
-                        if inserted.hard.contains(&regs.rip)
-                            && executed(self.process.tracee.debug_register(6)? & 0xf)
-                        {
-                            self.process.tracee.set_debug_register(6, 0)?;
-                            let ip = self.program_ip(regs.rip);
-                            let reason = passes.arrive(self, &[], Some(ip), false)?;
-                            let reason = reason.unwrap_or(Reason::Breakpoint(ip));
-                            if passes.passes_over(self, &mut on, reason)? {
-                                self.process.tracee.go(None)?;
-                                continue;
-                            }
-                            self.leave_jump(regs)?;
-                            return Ok(reason);
-                        }
                         let now = self.watched(stops)?;
-                        // A store of what was there already is no change.
                         if now == known {
+                            // The watches come first.
+                            let watches = stops.watches.len();
+                            let executed = |n: u64| n >> watches & 0xf != 0;
+                            let is_pass = inserted.hard.contains(&regs.rip)
+                                && executed(self.process.tracee.debug_register(6)? & 0xf);
                             self.process.tracee.set_debug_register(6, 0)?;
+                            // A store of what was there already is no change.
+                            if is_pass {
+                                let ip = self.program_ip(regs.rip);
+                                let reason = passes.arrive(self, &[], Some(ip), false)?;
+                                let reason = reason.unwrap_or(Reason::Breakpoint(ip));
+                                if !passes.passes_over(self, &mut on, reason)? {
+                                    self.leave_jump(regs)?;
+                                    return Ok(reason);
+                                }
+                            }
                             self.process.tracee.go(None)?;
                             continue;
                         }
+                        // Some processors (Intel's) trap once for a store and the breakpoint
+                        // behind it, others twice: here it is once for all.
                         if let Meaning::Program(ip) = self.map.meaning(regs.rip)
                             && on.is_some()
                         {
