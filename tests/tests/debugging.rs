@@ -125,6 +125,14 @@ fn instants_with_shared_memory() -> Result<()> {
 }
 
 #[test]
+fn instants_between_shared_accesses() -> Result<()> {
+    let (place, _) = fixture::recorded("memory/continued.c", "continued", &[])?;
+    let outcome = place.read(&["walk", "-n", "12", "--steps", "9"], LIMIT)?;
+    ensure!(outcome.code() == Some(0), "{outcome}");
+    Ok(())
+}
+
+#[test]
 fn instants_of_a_shell() -> Result<()> {
     let script = "for i in 1 2 3; do echo $i | sed s/1/2/; done";
     walk("bash", &["bash", "-c", script], None)

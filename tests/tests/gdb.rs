@@ -308,6 +308,42 @@ fn a_step_stops_at_a_fault() -> Result<()> {
     Ok(())
 }
 
+/// What takes more than the processor's watchpoints is watched all the same, both ways; also
+/// several variables.
+#[test]
+fn more_than_the_processor_watches() -> Result<()> {
+    let (place, _) = fixture::recorded("debugging/cells.c", "cells", &["-g".to_owned()])?;
+    let commands = [
+        "break main",
+        "continue",
+        "delete",
+        "watch cells",
+        "continue",
+        "continue",
+        "continue",
+        "print cells[20]",
+        "reverse-continue",
+        "reverse-continue",
+        "print cells[10]",
+        "delete",
+        "watch cells[0]",
+        "watch cells[5]",
+        "watch cells[10]",
+        "watch cells[15]",
+        "watch cells[20]",
+        "continue",
+        "continue",
+        "print cells[20]",
+    ];
+    let outcome = gdb(&place, "p1@start", &commands)?;
+    let printed = |text: &str| outcome.stdout.contains(text);
+    ensure!(
+        printed("$1 = 12") && printed("$2 = 0") && printed("$3 = 12"),
+        "{outcome}"
+    );
+    Ok(())
+}
+
 /// Where a breakpoint comes first, or what is watched changes, gdb stops for that.
 #[test]
 fn a_breakpoint_before_a_caught_call_wins() -> Result<()> {

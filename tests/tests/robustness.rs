@@ -108,6 +108,28 @@ fn a_killed_supervisor_leaves_a_readable_session() -> Result<()> {
     Ok(())
 }
 
+/// A fault that nobody handles is told like any other end.
+#[test]
+fn faults_are_told() -> Result<()> {
+    const FAULTS: [(&str, &str); 3] = [
+        ("import ctypes; ctypes.string_at(0)", "SIGSEGV"),
+        ("import os; os.abort()", "SIGABRT"),
+        (
+            "import os, signal; os.kill(os.getpid(), signal.SIGFPE)",
+            "SIGFPE",
+        ),
+    ];
+    for (program, signal) in FAULTS {
+        let place = Place::new(User::Own)?;
+        let outcome = run::run(&mut place.record(&["python3", "-c", program]), LIMIT)?;
+        ensure!(outcome.code().is_some_and(|code| code > 128), "{outcome}");
+        let ls = place.read(&["ls"], LIMIT)?;
+        ensure!(ls.stdout.contains(&format!("killed by {signal}")), "{ls}");
+        place.check(LIMIT)?;
+    }
+    Ok(())
+}
+
 #[test]
 fn a_stopped_process_goes_on() -> Result<()> {
     let place = Place::new(User::Own)?;
@@ -137,8 +159,13 @@ fn a_stopped_process_goes_on() -> Result<()> {
 fn ctrl_c_leaves_a_usable_session() -> Result<()> {
     use std::os::unix::process::CommandExt as _;
     let place = Place::new(User::Own)?;
-    let mut command = place.record(&["bash", "-c", "sleep 20"]);
+    let record = place.record(&["bash", "-c", "sleep 20"]);
+    // Whoever runs the tests may ignore it.
+    let mut command = place.command("env");
     let mut orch = command
+        .arg("--default-signal=INT")
+        .arg(record.get_program())
+        .args(record.get_args())
         .stdin(Stdio::null())
         .stderr(Stdio::null())
         .process_group(0)

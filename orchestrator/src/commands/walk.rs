@@ -104,7 +104,34 @@ fn walk(travel: &mut Travel, tick: Tick, steps: u64, random: &mut Random) -> Res
         back_to_breakpoint(travel, &seen, random)?;
         back_to_change(travel, &seen, &stack, &words, random)?;
     }
+    back_from_afar(travel, &seen[0].0)?;
     Ok(xxh3_64(format!("{seen:?}").as_bytes()))
+}
+
+/// One step back from where many steps lead, as people name that place.
+fn back_from_afar(travel: &mut Travel, from: &Instant) -> Result<()> {
+    /// More than are counted one by one in a position.
+    const FAR: u64 = 1200;
+    let before = from.clone().and_steps(FAR - 1);
+    let is_end = |e: &anyhow::Error| matches!(e.downcast_ref(), Some(TravelError::End));
+    let gone = travel.go(before.clone()).and_then(|()| {
+        let state = travel.state()?;
+        travel.step()?;
+        Ok(state)
+    });
+    let state = match gone {
+        Err(e) if is_end(&e) => return Ok(()),
+        gone => gone?,
+    };
+    let position = travel.position()?;
+    travel.go_to(&position)?;
+    travel.step_back()?;
+    same(
+        &travel.state()?,
+        &state,
+        &format!("back from {position}"),
+        &before,
+    )
 }
 
 /// From the last place back to where the program was last at an address.

@@ -53,13 +53,25 @@ pub(super) enum Motion {
     StepBack(Tid),
 }
 
+/// So many words are compared at each instruction, at most.
+const MOST_WORDS: usize = 1024;
+
+/// Memory that gdb watches.
+struct Watched {
+    addr: u64,
+    len: u64,
+    kind: WatchKind,
+    /// What it is made of.
+    words: Vec<Watch>,
+}
+
 /// A recording that a debugger looks at.
 pub struct Target {
     pub(super) travel: Travel,
     interrupts: Interrupts,
     pub(super) motion: Motion,
     pub(super) breakpoints: HashMap<u64, usize>,
-    watches: Vec<(Watch, WatchKind)>,
+    watches: Vec<Watched>,
     pub(super) catches: Catches,
     /// What is caught where the process stands, and gdb was told so.
     pub(super) crossing: Option<Crossing>,
@@ -117,7 +129,12 @@ impl Target {
     fn stops(&self) -> Stops {
         Stops {
             breakpoints: self.breakpoints.keys().copied().collect(),
-            watches: self.watches.iter().map(|(w, _)| *w).collect(),
+            watches: self
+                .watches
+                .iter()
+                .flat_map(|w| &w.words)
+                .copied()
+                .collect(),
             limit: None,
         }
     }
@@ -211,10 +228,10 @@ impl Target {
         Ok(match reason {
             Reason::Breakpoint(_) => BaseStopReason::SwBreak(thread),
             Reason::Watch(watch) => {
-                let found = self.watches.iter().find(|(w, _)| *w == watch);
+                let found = self.watches.iter().find(|w| w.words.contains(&watch));
                 BaseStopReason::Watch {
                     tid: thread,
-                    kind: found.map_or(WatchKind::Write, |(_, kind)| *kind),
+                    kind: found.map_or(WatchKind::Write, |w| w.kind),
                     addr: watch.addr,
                 }
             }
@@ -600,12 +617,18 @@ impl HwWatchpoint for Target {
         len: u64,
         kind: WatchKind,
     ) -> TargetResult<bool, Self> {
-        // The debug registers: four, of a power of two, aligned; reads are not told.
-        let fits = matches!(len, 1 | 2 | 4 | 8) && addr.is_multiple_of(len);
-        if !fits || self.watches.len() == 4 || kind == WatchKind::Read {
+        // Reads are not told.
+        let all = self.watches.iter().map(|w| w.words.len()).sum::<usize>();
+        let words = Watch::words(addr, len, MOST_WORDS - all);
+        let Some(words) = words.filter(|_| kind != WatchKind::Read) else {
             return Ok(false);
-        }
-        self.watches.push((Watch { addr, len }, kind));
+        };
+        self.watches.push(Watched {
+            addr,
+            len,
+            kind,
+            words,
+        });
         Ok(true)
     }
 
@@ -615,8 +638,8 @@ impl HwWatchpoint for Target {
         len: u64,
         kind: WatchKind,
     ) -> TargetResult<bool, Self> {
-        let one = (Watch { addr, len }, kind);
-        let found = self.watches.iter().position(|w| *w == one);
+        let is_it = |w: &Watched| (w.addr, w.len, w.kind) == (addr, len, kind);
+        let found = self.watches.iter().position(is_it);
         if let Some(n) = found {
             self.watches.remove(n);
         }

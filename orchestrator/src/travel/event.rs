@@ -12,12 +12,15 @@ use std::sync::Arc;
 pub struct Event {
     /// Its tick.
     pub tick: Tick,
-    /// Offset in the stream of the first record that belongs to it.
+    /// Offset in the stream of the first record that belongs to it, or to what the same
+    /// instruction did before: there a process stops.
     pub offset: u64,
     /// Offset of the record that is itself the event, the last of these.
     pub main: u64,
     /// The signal that it delivers.
     pub signal: Option<u16>,
+    /// What the same instruction did before was not read.
+    is_cut: bool,
 }
 
 /// Whether replay passes over the record: it is only there for people.
@@ -39,28 +42,17 @@ pub fn is_ahead(record: &Record<'_>) -> bool {
     )
 }
 
-/// The event of `tick`, or the next one. That of a store is the load that the same
-/// instruction made before, if it saw news: in between no process can stand.
+/// The event of `tick`, or the next one.
 pub fn at_tick(session: &Session, id: RecordingId, tick: Tick) -> Result<Option<Event>> {
     let mut reader = session.reader(id)?;
     // What belongs to the event may precede it in the block before.
     reader.seek_tick(Tick(tick.0.saturating_sub(1)));
     let mut found = None;
-    let mut load: Option<(Event, u64)> = None;
-    find(&mut reader.records(), |event, record| {
-        // What a call stored follows the call.
-        if record.head.tick == tick.0 && is_passed_over(record) {
-            return true;
-        }
-        let stored = loads_or_stores(record, Kind::Store);
-        found = Some(match load {
-            Some((load, ip)) if stored == Some(ip) => load,
-            _ => event,
-        });
-        load = loads_or_stores(record, Kind::Shared).map(|ip| (event, ip));
+    let hit = find(&mut reader.records(), |event, record| {
+        found = Some(event);
         record.head.tick >= tick.0
-    })
-    .map(|hit| if hit { found } else { None })
+    })?;
+    whole(session, id, found.filter(|_| hit))
 }
 
 /// Whether the record is of an instruction of the program's.
@@ -72,14 +64,24 @@ fn is_instruction(record: &Record<'_>) -> bool {
     }
 }
 
-/// Address of the instruction that made the access, if the record is one of `kind`.
-fn loads_or_stores(record: &Record<'_>, kind: Kind) -> Option<u64> {
-    let no_instruction = record.head.flags & (flag::BY_CALL | flag::INTERRUPTED) != 0;
-    if record.head.kind != kind as u8 || no_instruction {
-        return None;
-    }
-    let ip = record.payload.first_chunk()?;
-    Some(u64::from_le_bytes(*ip))
+/// Whether the record is about the same instruction as the one before.
+fn is_continued(record: &Record<'_>) -> bool {
+    let kind = Kind::from_u8(record.head.kind);
+    matches!(kind, Some(Kind::Shared | Kind::Store)) && record.head.flags & flag::CONTINUED != 0
+}
+
+/// An event with all that belongs to it: what the same instruction did before may be in the
+/// block before the one where somebody began to read.
+fn whole(session: &Session, id: RecordingId, event: Option<Event>) -> Result<Option<Event>> {
+    let Some(event) = event.filter(|e| e.is_cut && e.offset > 0) else {
+        return Ok(event);
+    };
+    let before = containing(session, id, event.offset - 1)?;
+    Ok(Some(Event {
+        offset: before.map_or(event.offset, |b| b.offset),
+        is_cut: false,
+        ..event
+    }))
 }
 
 /// The event among whose bytes `offset` is.
@@ -93,7 +95,7 @@ pub fn containing(session: &Session, id: RecordingId, offset: u64) -> Result<Opt
         }
         record.offset + 16 + u64::from(record.head.len) > offset && found.is_some()
     })?;
-    Ok(found)
+    whole(session, id, found)
 }
 
 /// An event that is over.
@@ -116,7 +118,7 @@ pub fn last(session: &Session, id: RecordingId) -> Result<Option<Event>> {
         }
         false
     })?;
-    Ok(found)
+    whole(session, id, found)
 }
 
 /// The events of a recording around a place: mostly around the last one that was asked for,
@@ -160,7 +162,7 @@ impl Events {
                 found = Some(event);
                 record.offset >= offset && !is_passed_over(record)
             })?;
-            Ok(found.filter(|_| hit))
+            whole(&self.session, self.recording, found.filter(|_| hit))
         })
     }
 
@@ -199,7 +201,11 @@ impl Events {
                 }
                 false
             })?;
-            Ok(last)
+            let Some(Past { event, is_stop }) = last else {
+                return Ok(None);
+            };
+            let event = whole(&self.session, self.recording, Some(event))?;
+            Ok(event.map(|event| Past { event, is_stop }))
         })
     }
 
@@ -228,10 +234,11 @@ impl Events {
 /// Goes through the events until `stop`.
 fn find(records: &mut Records, mut stop: impl FnMut(Event, &Record<'_>) -> bool) -> Result<bool> {
     let mut ahead: Option<u64> = None;
-    let mut event = None;
+    let mut event: Option<Event> = None;
     while let Some(record) = records.next_record()? {
         if !is_passed_over(&record) {
-            let offset = ahead.unwrap_or(record.offset);
+            let begun = event.filter(|_| is_continued(&record));
+            let offset = begun.map_or_else(|| ahead.unwrap_or(record.offset), |e| e.offset);
             if is_ahead(&record) {
                 ahead = Some(offset);
                 continue;
@@ -242,6 +249,10 @@ fn find(records: &mut Records, mut stop: impl FnMut(Event, &Record<'_>) -> bool)
                 offset,
                 main: record.offset,
                 signal: (record.head.kind == Kind::Signal as u8).then_some(record.head.aux),
+                is_cut: match begun {
+                    Some(event) => event.is_cut,
+                    None => is_continued(&record),
+                },
             });
         }
         if let Some(event) = event

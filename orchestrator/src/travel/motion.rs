@@ -22,6 +22,25 @@ pub struct Watch {
     pub len: u64,
 }
 
+impl Watch {
+    /// The aligned words that `len` bytes at `addr` are made of, if they are at most `most`.
+    pub fn words(addr: u64, len: u64, most: usize) -> Option<Vec<Self>> {
+        let end = addr.checked_add(len)?;
+        let mut words = Vec::new();
+        let mut at = addr;
+        while at < end {
+            let fits = |len: &u64| at.is_multiple_of(*len) && *len <= end - at;
+            let len = [8, 4, 2, 1].into_iter().find(fits)?;
+            words.push(Self { addr: at, len });
+            at += len;
+            if words.len() > most {
+                return None;
+            }
+        }
+        Some(words)
+    }
+}
+
 /// Why a process that was running stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
@@ -40,7 +59,7 @@ pub enum Reason {
 pub struct Stops {
     /// Addresses in the program.
     pub breakpoints: Vec<u64>,
-    /// At most four.
+    /// More than four take a stop at each instruction.
     pub watches: Vec<Watch>,
     /// Where in the stream at the latest (`orch_abi::stop::Stop::at`, less 1); of a run
     /// backwards, at the earliest.
@@ -359,35 +378,42 @@ impl Travel {
         passes: &mut Passes,
         on: Option<&mut OnHit<'_>>,
     ) -> Result<Reason> {
-        if stops.limit.is_some_and(|limit| self.is_at(limit)) {
-            return Ok(Reason::Limit);
+        loop {
+            if stops.limit.is_some_and(|limit| self.is_at(limit)) {
+                return Ok(Reason::Limit);
+            }
+            // What one stands on is no hit.
+            let (before, from) = (self.watched(stops)?, self.regs()?.rip);
+            let one_on = self.here.clone().and_steps(1);
+            match self.step() {
+                Ok(()) => {}
+                Err(e) if matches!(e.downcast_ref(), Some(TravelError::End)) => {
+                    return Ok(Reason::End);
+                }
+                Err(e) => return Err(e),
+            }
+            let changes = changes(&before, &self.watched(stops)?, stops);
+            // Only the event led there: what comes next is behind the limit.
+            let at = self.process.offset()?;
+            let over = stops.limit.is_some_and(|l| at > l || self.is_at(l));
+            let mut pass = None;
+            if self.process.place() == Place::Program && !over {
+                let ip = self.regs()?.rip;
+                let again = ip == from && self.repeats(ip);
+                pass = Some(ip).filter(|ip| stops.breakpoints.contains(ip) && !again);
+            }
+            let by_event = self.here != one_on;
+            if let Some(reason) = passes.arrive(self, &changes, pass, by_event)? {
+                return Ok(reason);
+            }
+            if over {
+                return Ok(Reason::Limit);
+            }
+            // More than the processor watches: step by step.
+            if stops.watches.len() <= DEBUG_REGISTERS {
+                return self.run_free(stops, passes, on);
+            }
         }
-        // What one stands on is no hit.
-        let (before, from) = (self.watched(stops)?, self.regs()?.rip);
-        let one_on = self.here.clone().and_steps(1);
-        match self.step() {
-            Ok(()) => {}
-            Err(e) if matches!(e.downcast_ref(), Some(TravelError::End)) => return Ok(Reason::End),
-            Err(e) => return Err(e),
-        }
-        let changes = changes(&before, &self.watched(stops)?, stops);
-        // Only the event led there: what comes next is behind the limit.
-        let at = self.process.offset()?;
-        let over = stops.limit.is_some_and(|l| at > l || self.is_at(l));
-        let mut pass = None;
-        if self.process.place() == Place::Program && !over {
-            let ip = self.regs()?.rip;
-            let again = ip == from && self.repeats(ip);
-            pass = Some(ip).filter(|ip| stops.breakpoints.contains(ip) && !again);
-        }
-        let by_event = self.here != one_on;
-        if let Some(reason) = passes.arrive(self, &changes, pass, by_event)? {
-            return Ok(reason);
-        }
-        if over {
-            return Ok(Reason::Limit);
-        }
-        self.run_free(stops, passes, on)
     }
 
     /// Whether the process has come to where it stops for `at`, or further.
@@ -628,15 +654,27 @@ impl Travel {
     }
 
     fn watched(&self, stops: &Stops) -> Result<Vec<u64>> {
-        let read = |w: &Watch| {
-            let mut bytes = [0; 8];
-            let len = usize::try_from(w.len)?;
-            self.process
-                .tracee
-                .read(self.seen_at(w.addr), &mut bytes[..len]);
-            Ok(u64::from_le_bytes(bytes))
-        };
-        stops.watches.iter().map(read).collect()
+        let mut values = Vec::with_capacity(stops.watches.len());
+        let places: Vec<(u64, u64)> = stops
+            .watches
+            .iter()
+            .map(|w| (self.seen_at(w.addr), w.len))
+            .collect();
+        // What lies together is read together.
+        for run in places.chunk_by(|a, b| a.0 + a.1 == b.0) {
+            let len: u64 = run.iter().map(|(_, len)| len).sum();
+            let mut bytes = vec![0; usize::try_from(len)?];
+            self.process.tracee.read(run[0].0, &mut bytes);
+            let mut rest = &bytes[..];
+            for &(_, len) in run {
+                let (word, others) = rest.split_at(usize::try_from(len)?);
+                let mut value = [0; 8];
+                value[..word.len()].copy_from_slice(word);
+                values.push(u64::from_le_bytes(value));
+                rest = others;
+            }
+        }
+        Ok(values)
     }
 
     /// A watched place was written: goes on to where the program is about to

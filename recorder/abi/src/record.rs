@@ -121,6 +121,9 @@ pub mod flag {
     /// [`super::Kind::Shared`], [`super::Kind::Store`]: found by comparing the whole page: the
     /// instruction did not necessarily access each of the bytes.
     pub const BY_PAGE: u8 = 64;
+    /// [`super::Kind::Shared`], [`super::Kind::Store`]: the instruction that the record before is
+    /// about did this, too; no process can stand in between.
+    pub const CONTINUED: u8 = 128;
 }
 
 /// General registers of a thread, in the order of the kernel's signal frame

@@ -513,8 +513,8 @@ fn act_by_default(signal: u32) {
 /// A fault ends the process.
 fn end_by(t: &mut Thread, signal: u32) -> ! {
     match (log::recording(), t.life == Life::Vfork) {
-        (true, false) => log::close(),
-        (true, true) => {}
+        // The log stays open: how the process ended the supervisor learns from the kernel.
+        (true, _) => {}
         (false, false) => replay::dies(t, signal),
         (false, true) => thread::leave_context(t),
     }

@@ -4,7 +4,7 @@ use super::bytes::Input;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Version of the file format that is written and read.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 /// First bytes of a recording file.
 const FILE_MAGIC: [u8; 8] = *b"orchrec\n";

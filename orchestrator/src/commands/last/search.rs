@@ -152,19 +152,7 @@ impl<'s> Search<'s> {
 
 /// The aligned words that `len` bytes at `addr` are made of, if there are few enough.
 pub fn watches(addr: u64, len: u64) -> Option<Vec<Watch>> {
-    let end = addr.checked_add(len)?;
-    let mut watches = Vec::new();
-    let mut at = addr;
-    while at < end {
-        let fits = |len: &u64| at.is_multiple_of(*len) && *len <= end - at;
-        let len = [8, 4, 2, 1].into_iter().find(fits)?;
-        watches.push(Watch { addr: at, len });
-        at += len;
-        if watches.len() > WATCHES {
-            return None;
-        }
-    }
-    Some(watches)
+    Watch::words(addr, len, WATCHES)
 }
 
 #[cfg(test)]

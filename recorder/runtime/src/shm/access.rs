@@ -322,9 +322,9 @@ pub fn see_again(t: &mut Thread, r: &Region, ordinal: u64) -> bool {
 }
 
 /// A page, of which all lines are locked, is about to be opened to an instruction.
-pub fn see_page(t: &mut Thread, r: &Region, ip: u64, page: u64) {
+pub fn see_page(t: &mut Thread, r: &Region, ip: u64, page: u64, flags: u8) {
     let span = lock::Span::page(r.object, r.object_offset(page));
-    see(t, r, page, PAGE, span, flag::BY_PAGE, ip);
+    see(t, r, page, PAGE, span, flags, ip);
 }
 
 /// The kernel is about to read shared memory for the thread.

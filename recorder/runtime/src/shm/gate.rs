@@ -231,7 +231,12 @@ fn finish(t: &mut Thread, s: &Site) {
         len: size as u64,
         caller,
     };
-    let flags = if p.unseen { flag::UNSEEN } else { 0 };
+    let flags = match (p.unseen, p.news) {
+        (true, _) => flag::UNSEEN,
+        // It has logged what it loaded.
+        (false, true) => flag::CONTINUED,
+        (false, false) => 0,
+    };
     let sides = 1 + usize::from(p.unseen);
     let len = size_of::<Store>() + sides * pad8(size);
     let mut record = stage::begin(Kind::Store, flags, p.site, p.held.tick(), len);

@@ -28,6 +28,8 @@ struct Step {
     mask: u64,
     /// Address of the instruction in the program.
     ip: u64,
+    /// Recording: where the log was before it.
+    began: u64,
     /// A `rep` instruction runs to a breakpoint behind it: address, byte that belongs there.
     behind: Option<(u64, u8)>,
     /// The access whose page is being opened, and the program's registers.
@@ -40,6 +42,7 @@ static mut STEP: Step = Step {
     count: 0,
     mask: 0,
     ip: 0,
+    began: 0,
     behind: None,
     opening: None,
 };
@@ -158,6 +161,8 @@ fn begin(t: &mut Thread, c: &mut Context, ip: u64) {
     let s = step();
     if log::recording() {
         lock::pages(t.tid);
+        log::unstage();
+        s.began = log::cursor();
     }
     s.mask = c.mask();
     s.ip = ip;
@@ -171,6 +176,15 @@ fn begin(t: &mut Thread, c: &mut Context, ip: u64) {
             s.behind = Some((at, preempt::poke(at, preempt::INT3)));
         }
         None => c.regs.rflags |= TF,
+    }
+}
+
+/// Those of the next record of the instruction.
+fn flags() -> u8 {
+    if log::cursor() == step().began {
+        flag::BY_PAGE
+    } else {
+        flag::BY_PAGE | flag::CONTINUED
     }
 }
 
@@ -190,7 +204,7 @@ fn open_page(t: &mut Thread, r: &Region, page: u64) {
     if log::recording() && s.locked[s.count] {
         own.lock(t.tid);
     }
-    access::see_page(t, r, s.ip, page);
+    access::see_page(t, r, s.ip, page, flags());
     crate::sys::map_anonymous(page, PAGE, mm::READ | mm::WRITE);
     bytes::copy_bytes(r.copy(page), page, PAGE);
     call(nr::MPROTECT, &[page, PAGE, r.prot & (mm::READ | mm::WRITE)]);
@@ -247,7 +261,7 @@ fn close_page(t: &mut Thread, page: u64) {
         } else {
             0
         };
-        access::stored_at(t, &r, ip, at, span.len, tick, flag::BY_PAGE);
+        access::stored_at(t, &r, ip, at, span.len, tick, flags());
     }
     // The shared page again, closed (old length 0: mremap(2)).
     let flags = mm::MREMAP_MAYMOVE | mm::MREMAP_FIXED;
