@@ -133,25 +133,32 @@ impl<'a> Builder<'a> {
 
     /// Notes who the recordings are.
     fn recordings(&mut self, session: &Session, ids: &[RecordingId]) {
-        let mut programs: HashMap<RecordingId, String> = HashMap::new();
+        let mut programs: HashMap<RecordingId, [String; 2]> = HashMap::new();
         for &id in ids {
             let Ok(summary) = session.summary(id) else {
                 continue;
             };
-            let (forked, pid, program) = match summary.origin {
-                Some(Began::Exec { pid, program, .. }) => (None, pid, program),
-                Some(Began::Fork { parent, pid, tick }) => {
-                    let program = programs.get(&parent).cloned().unwrap_or_default();
-                    (Some((parent, tick)), pid, program)
+            let (forked, pid, named) = match summary.origin {
+                Some(Began::Exec {
+                    pid, program, args, ..
+                }) => {
+                    let name = Began::name(&program, &args).to_owned();
+                    (None, pid, [program, name])
                 }
-                None => (None, 0, String::new()),
+                Some(Began::Fork { parent, pid, tick }) => {
+                    let named = programs.get(&parent).cloned().unwrap_or_default();
+                    (Some((parent, tick)), pid, named)
+                }
+                None => (None, 0, Default::default()),
             };
-            programs.insert(id, program.clone());
+            programs.insert(id, named.clone());
+            let [program, name] = named;
             self.catalog.recordings.push(RecordingInfo {
                 id,
                 forked,
                 pid,
                 program,
+                name,
                 first: summary.first_tick,
                 last: summary.last_tick,
             });

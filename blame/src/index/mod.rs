@@ -19,7 +19,7 @@ pub type Progress<'a> = dyn FnMut(f64) -> bool + 'a;
 /// Name of the file in the session's directory.
 pub const INDEX_FILE: &str = "blame.index";
 /// Version of its format.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Accesses to one window of one object, of a span of time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

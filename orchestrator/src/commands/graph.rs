@@ -178,8 +178,7 @@ fn dot(out: &mut Output, catalog: &Catalog, edges: &[Edge]) -> io::Result<()> {
     for (id, positions) in &mut events {
         positions.sort_unstable();
         positions.dedup();
-        let program = catalog.recording(*id).map_or("", |r| &r.program);
-        let program = program.rsplit('/').next().unwrap_or_default();
+        let program = catalog.recording(*id).map_or("", |r| &r.name);
         writeln!(
             out,
             "  subgraph cluster_{id} {{ label={};",

@@ -134,8 +134,7 @@ fn print(out: &mut Output, catalog: &Catalog, info: &ObjectInfo) -> io::Result<(
         lines.entry(t.recording).or_default().1 = Some(t);
     }
     for (id, (mapped, traffic)) in lines {
-        let program = catalog.recording(id).map_or("?", |r| &r.program);
-        let program = program.rsplit('/').next().unwrap_or("?");
+        let program = catalog.recording(id).map_or("?", |r| &r.name);
         let done = match traffic {
             Some(t) => counts(t.stores, t.stored, t.loads),
             None => "no access seen".to_owned(),

@@ -299,6 +299,10 @@ impl Process {
     /// Makes a copy in slot `index`, which stands where this one does.
     pub fn copy(&mut self, index: u32) -> Result<Self> {
         if self.attached || self.place != Place::Event {
+            // It came to what cannot be read.
+            if let Some(e) = self.feeder.as_ref().and_then(Feeder::error) {
+                return Err(TravelError::Gone(e).into());
+            }
             bail!("only a process that waits at an event can be copied");
         }
         let pid = duplicate(&self.arena, self.index, index, self.recording)?;

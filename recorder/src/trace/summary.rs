@@ -108,6 +108,20 @@ pub enum Origin {
     },
 }
 
+impl Origin {
+    /// What a program is called that was executed as `program` with these arguments: as by who
+    /// started it, since the file may be behind links (`python3`, not `python3.11`).
+    #[must_use]
+    pub fn name<'a>(program: &'a str, args: &'a [String]) -> &'a str {
+        let last = |path: &'a str| path.rsplit('/').next().filter(|name| !name.is_empty());
+        let called = args.first().and_then(|own| last(own));
+        // A login shell has a dash in front (bash(1), INVOCATION).
+        let called = called.map(|name| name.strip_prefix('-').unwrap_or(name));
+        let called = called.filter(|name| !name.is_empty() && !name.contains(char::is_whitespace));
+        called.or_else(|| last(program)).unwrap_or("?")
+    }
+}
+
 /// How a recording ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -186,4 +200,24 @@ fn end(record: &Record<'_>) -> Option<End> {
         ended::EXECED => End::Execed(RecordingId(ended.value)),
         _ => End::Unknown,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_called_as_who_started_them_called_them() {
+        let name = |program: &str, own: &[&str]| {
+            let args: Vec<String> = own.iter().map(ToString::to_string).collect();
+            Origin::name(program, &args).to_owned()
+        };
+        let redis = "/usr/bin/redis-check-rdb";
+        assert_eq!(name(redis, &["redis-server", "--port"]), "redis-server");
+        assert_eq!(name("/bin/bash", &["-bash"]), "bash");
+        assert_eq!(name("/bin/x", &["./dir/x"]), "x");
+        for unfit in [&[][..], &[""], &["/"], &["-"], &["two words"]] {
+            assert_eq!(name("/bin/x", unfit), "x");
+        }
+    }
 }

@@ -94,8 +94,8 @@ impl<'c> Rows<'c> {
     }
 
     pub fn program(&self, id: RecordingId) -> Option<&'c str> {
-        let program = &self.catalog.recording(id)?.program;
-        program.rsplit('/').next().filter(|name| !name.is_empty())
+        let name = &self.catalog.recording(id)?.name;
+        Some(name.as_str()).filter(|name| !name.is_empty())
     }
 
     pub fn object(&self, id: u64) -> String {
