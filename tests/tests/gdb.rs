@@ -30,7 +30,7 @@ def all_caught(command):
             return found
         register = lambda name: int(gdb.parse_and_eval("$" + name)) & (1 << 64) - 1
         thread = gdb.selected_thread().ptid[1]
-        found.append([when(), thread, register("rax"), register("rip")])
+        found.append([orch.when(), thread, register("rax"), register("rip")])
 there = all_caught("continue")
 back = all_caught("reverse-continue")
 print("STOPS " + json.dumps(there))
@@ -204,8 +204,8 @@ fn processes_in_the_same_memory_are_caught() -> Result<()> {
 python
 for command in ("continue", "reverse-continue"):
     before = None
-    while when() != before:
-        before = when()
+    while orch.when() != before:
+        before = orch.when()
         gdb.execute(command)
 end"#;
     let outcome = gdb(&place, "p1@start", &["catch vfork", "catch exec", all])?;
@@ -609,7 +609,7 @@ def go(command, n):
 for n in range(1, 4):
     for command in ("continue", "continue", "reverse-stepi", "stepi"):
         go(command, n)
-print("HERE", when())
+print("HERE", orch.when())
 gdb.execute("print (int)abs(-5)")
 check(3)
 for n in range(3, 0, -1):

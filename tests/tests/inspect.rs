@@ -199,3 +199,32 @@ fn an_access_is_where_its_instruction_is() -> Result<()> {
     }
     Ok(())
 }
+
+/// Between events a process stands at the next one, which is said.
+#[test]
+fn an_event_that_is_not_there_is_told() -> Result<()> {
+    let place = Place::new(User::Own)?;
+    let recorded = run::run(&mut place.record(&["sh", "-c", "(exit 3); :"]), LIMIT)?;
+    ensure!(recorded.code() == Some(0), "{recorded}");
+    let ticks = |id: &str| -> Result<Vec<u64>> {
+        let events = place.read(&["events", "-p", id, "--json"], LIMIT)?;
+        let tick = |line| -> Result<u64> {
+            let event: serde_json::Value = serde_json::from_str(line)?;
+            event["tick"].as_u64().context("no tick")
+        };
+        events.stdout.lines().map(tick).collect()
+    };
+    // The child's are none of its parent's.
+    let missing = *ticks("p2")?.last().context("no events")?;
+    let after = ticks("p1")?.into_iter().find(|&tick| tick > missing);
+    let after = after.context("the child ended last")?;
+    let seen = place.read(&["inspect", &format!("p1@{missing}"), "--threads"], LIMIT)?;
+    let said = format!("p1 has no event {missing}; this is the next, p1@{after}");
+    ensure!(
+        seen.code() == Some(0) && seen.stderr.contains(&said),
+        "{said}: {seen}"
+    );
+    let there = place.read(&["inspect", &format!("p1@{after}"), "--threads"], LIMIT)?;
+    ensure!(!there.stderr.contains("has no event"), "{there}");
+    Ok(())
+}

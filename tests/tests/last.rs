@@ -188,3 +188,14 @@ fn what_changes_often() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn no_changes_are_not_asked_for() -> Result<()> {
+    let outcome = recorded()?.read(&["last", "p1:value", "-n", "0"], LIMIT)?;
+    let why = "write a number of changes, 1 or more";
+    ensure!(
+        outcome.code() == Some(2) && outcome.stderr.contains(why),
+        "{outcome}"
+    );
+    Ok(())
+}

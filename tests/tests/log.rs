@@ -245,6 +245,23 @@ fn what_is_not_there_is_told() -> Result<()> {
     Ok(())
 }
 
+/// A gdb that does nothing is told of in words.
+#[test]
+fn a_broken_gdb_is_told_of() -> Result<()> {
+    let (place, _) = recorded()?;
+    let bin = without_gdb(&place)?;
+    std::os::unix::fs::symlink("/bin/false", format!("{bin}/gdb"))?;
+    let mut command = place.command(place.orch());
+    command.arg("-s").arg(place.session()).args(["log", "turn"]);
+    let outcome = run::run(command.env("PATH", bin), LIMIT)?;
+    let why = "gdb does not look for turn: it ended (exit status: 1) and said nothing";
+    ensure!(
+        outcome.code() == Some(1) && outcome.stderr.contains(why),
+        "{outcome}"
+    );
+    Ok(())
+}
+
 /// A directory in which there are only the programs that are named.
 fn without_gdb(place: &Place) -> Result<String> {
     let bin = place.path().join("bin");

@@ -23,7 +23,7 @@ def searching():
     names = []
     for path in glob.glob("/proc/[0-9]*/task/*/comm"):
         try:
-            if os.readlink("/proc/" + path.split("/")[2] + "/exe") == ORCH:
+            if os.readlink("/proc/" + path.split("/")[2] + "/exe") == orch.ORCH:
                 names.append(open(path).read().strip())
         except OSError:
             pass
@@ -37,7 +37,7 @@ def interrupt():
             break
     os.kill(os.getpid(), signal.SIGINT)
 def interrupted(command):
-    before = when()
+    before = orch.when()
     waiting = threading.Thread(target=interrupt)
     waiting.start()
     try:
@@ -46,7 +46,7 @@ def interrupted(command):
         said = "KeyboardInterrupt"
     waiting.join()
     print("SAID", said)
-    print("SAME", before == when(), searching())
+    print("SAME", before == orch.when(), searching())
 end"#;
 
 /// A recording of two threads that compute for `rounds`, which has checkpoints all along.

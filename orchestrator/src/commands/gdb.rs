@@ -1,5 +1,8 @@
 //! `orch gdb`: gdb at a position of a recording.
 
+use super::directory::Directory;
+use super::tether::NOT_FOUND;
+use crate::dap::tethered;
 use crate::gdb::Sysroot;
 use crate::position::Position;
 use anyhow::{Result, bail};
@@ -7,13 +10,17 @@ use clap::Parser;
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
-/// Commands for gdb's own command line.
-pub const SCRIPT: &str = concat!(
-    include_str!("../gdb/printers.py"),
-    include_str!("../gdb/orch.py")
-);
+/// Python that gdb executes.
+const PRINTERS: &str = include_str!("../gdb/printers.py");
+/// A module for it: commands for gdb's own command line.
+const MODULE: &str = include_str!("../gdb/orch.py");
+/// How gdb begins: in the directory that [`DIR`] names. [`scripts`] puts there what it takes.
+pub const BEGIN: [&str; 2] = [
+    "python import os, sys; sys.path.insert(0, os.environ['ORCH_GDB_DIR'])",
+    "python import orch_printers, orch",
+];
 /// Where the directories of a debugging session are: gdb's `orch jump` makes more.
 pub const DIR: &str = "ORCH_GDB_DIR";
 
@@ -24,8 +31,8 @@ Examples:
   orch gdb p3@end -- -ex backtrace        with more arguments for gdb
 
 In gdb, besides its own commands (reverse-step, reverse-continue, watch …):
-  ublame EXPR              who wrote that memory, in all recordings
-  ublame EXPR -jump N      go to where row N of that list happened
+  ublame EXPR              who wrote that memory until now, in all recordings
+  ublame EXPR -jump N      go to where row N of that list happened; -all: also what came later
   orch when                the present position
   orch jump p5@20000       go there, in this recording or another
   orch mark NOTE           remember this position; orch marks lists, orch go N goes there
@@ -54,14 +61,14 @@ pub fn run(session: Option<&Path>, args: &Args) -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let dir = tempfile::Builder::new().prefix("orch-gdb-").tempdir()?;
-    let script = dir.path().join("orch.py");
-    std::fs::write(&script, SCRIPT)?;
-    let mut gdb = Command::new("gdb");
-    gdb.arg("-q")
-        .arg("-ex")
-        .arg(format!("source {}", script.display()));
-    for command in commands(dir.path(), &session, &args.position)? {
+    args.position.tell_next(&session)?;
+    let dir = Directory::make()?;
+    scripts(dir.path())?;
+    // Whoever kills this process has not ended gdb otherwise, nor what it has started.
+    let mut gdb = tethered("gdb")?;
+    gdb.arg("-q");
+    let begin = BEGIN.map(str::to_owned).into_iter();
+    for command in begin.chain(commands(dir.path(), &session, &args.position)?) {
         gdb.arg("-ex").arg(command);
     }
     gdb.args(&args.gdb)
@@ -70,16 +77,19 @@ pub fn run(session: Option<&Path>, args: &Args) -> Result<ExitCode> {
         .env("ORCH_BIN", std::env::current_exe()?);
     // Ctrl-C is gdb's.
     crate::supervisor::watch::signals();
-    let status = gdb.status().map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => {
-            anyhow::anyhow!(
-                "gdb is not installed; `apt install gdb`, or `orch serve` for another debugger"
-            )
-        }
-        _ => e.into(),
-    })?;
+    let status = gdb.status()?;
+    if status.code() == Some(NOT_FOUND.into()) {
+        bail!("is gdb installed? `apt install gdb`, or `orch serve` for another debugger");
+    }
     let code = status.code().unwrap_or(128 + status.signal().unwrap_or(0));
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+}
+
+/// Puts the scripts into gdb's directory.
+pub fn scripts(dir: &Path) -> Result<()> {
+    std::fs::write(dir.join("orch_printers.py"), PRINTERS)?;
+    std::fs::write(dir.join("orch.py"), MODULE)?;
+    Ok(())
 }
 
 /// What gdb is to do to be there.

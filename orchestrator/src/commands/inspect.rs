@@ -1,6 +1,6 @@
 //! `orch inspect`.
 
-pub(super) mod picture;
+pub mod picture;
 pub(super) mod text;
 
 #[cfg(test)]
@@ -120,6 +120,7 @@ fn look(out: &mut Output, session: &Session, position: Position, args: &Args) ->
     let mut travel = Travel::open(session.clone(), position.recording)?;
     let there = travel.go_to(&position);
     there.with_context(|| format!("cannot go to {position}"))?;
+    position.tell_next(session)?;
     let picture = Picture::take(session, position, &mut travel, args)?;
     if args.json {
         out.json(&picture)?;

@@ -52,7 +52,7 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = super::ublame::length)]
     len: Option<u64>,
     /// So many changes, if there are.
-    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 1)]
+    #[arg(short = 'n', long, value_name = "COUNT", default_value = "1", value_parser = count)]
     count: usize,
     /// The functions that had not returned.
     #[arg(short, long)]
@@ -66,6 +66,11 @@ pub struct Args {
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    let n = text.parse().ok().filter(|&n| n > 0);
+    n.ok_or_else(|| "write a number of changes, 1 or more".to_owned())
 }
 
 /// Runs it.

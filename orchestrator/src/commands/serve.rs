@@ -5,10 +5,16 @@ use crate::position::Position;
 use crate::travel::Travel;
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+/// A debugger that is told that it is disconnected comes back sooner than the server knows.
+const GOING: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Parser)]
 #[command(after_help = "\
@@ -62,20 +68,47 @@ pub fn run(session: Option<&Path>, args: &Args) -> Result<ExitCode> {
     }
     let listener = TcpListener::bind(address(&args.listen)?)
         .with_context(|| format!("cannot listen at {}", args.listen))?;
+    let at = listener.local_addr()?;
+    let (busy, from) = accept(listener);
     loop {
         // There before anybody waits for it.
         let travel = open(Arc::default())?;
-        let at = listener.local_addr()?;
         eprintln!(
             "orch: {} at {at}; in gdb: target remote {at}",
             args.position
         );
-        let (stream, _) = listener.accept()?;
-        serve(travel, stream.try_into()?)?;
+        let stream = from.recv().context("nobody listens any more")?;
+        let served = serve(travel, stream.try_into()?);
+        busy.store(false, Ordering::Relaxed);
+        served?;
         if !args.keep {
             return Ok(ExitCode::SUCCESS);
         }
     }
+}
+
+/// Takes one debugger after the other; those that come while one is there are refused.
+fn accept(listener: TcpListener) -> (Arc<AtomicBool>, Receiver<TcpStream>) {
+    let (to, from) = channel();
+    let busy = Arc::new(AtomicBool::new(false));
+    let is_busy = Arc::clone(&busy);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            // The last one may be about to go.
+            let since = Instant::now();
+            while is_busy.load(Ordering::Relaxed) && since.elapsed() < GOING {
+                std::thread::sleep(GOING / 50);
+            }
+            if is_busy.swap(true, Ordering::Relaxed) {
+                let who = stream.peer_addr().map(|a| a.to_string());
+                let who = who.unwrap_or_else(|_| "somebody".to_owned());
+                eprintln!("orch: {who} is refused: another debugger is here");
+            } else if to.send(stream).is_err() {
+                return;
+            }
+        }
+    });
+    (busy, from)
 }
 
 pub(super) fn address(text: &str) -> Result<SocketAddr> {

@@ -17,7 +17,7 @@ use orch_blame::graph::order::{self as races, MOST_ACCESSES, MOST_BYTES, Orders}
 use orch_blame::index::{Index, Query};
 use orch_blame::place::{self, Place};
 use orch_recorder::session::Session;
-use orch_recorder::trace::RecordingId;
+use orch_recorder::trace::{RecordingId, Tick};
 use row::Rows;
 use std::io::Write as _;
 use std::path::Path;
@@ -107,8 +107,8 @@ pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
     for &id in &args.process {
         super::recordings(&session, Some(id))?;
     }
-    let tick = |when: Option<When>| when.map(|when| when.tick(&session)).transpose();
-    let (after, before) = (tick(args.after)?, tick(args.before)?);
+    let after = args.after.map(|when| when.tick(&session)).transpose()?;
+    let before = args.before.map(|when| until(&session, when)).transpose()?;
     let index = super::index::open(&session)?;
     let mut rows = Rows::new(&session, index.catalog());
     let found = match find(&session, &mut rows, &args.place, before)? {
@@ -165,6 +165,15 @@ pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
         eprintln!("orch: {}", nothing(&rows, &query, args));
     }
     Ok(super::found(any))
+}
+
+/// The tick before which all that is over has its own: behind an event, so is that.
+fn until(session: &Session, when: When) -> Result<Tick> {
+    let behind = match when {
+        When::At(position) => position.resolve(session)?.at.is_behind(),
+        When::Everywhere(_) => false,
+    };
+    Ok(Tick(when.tick(session)?.0 + u64::from(behind)))
 }
 
 /// What orders the accesses that are asked for, whoever else made the ones before them.

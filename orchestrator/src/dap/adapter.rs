@@ -7,6 +7,7 @@ use super::mi::{Record, quoted};
 use super::protocol::{Client, Request};
 use super::stack::Frames;
 use super::variables::Variables;
+use crate::commands::directory::Directory;
 use anyhow::{Result, anyhow, bail};
 use orch_recorder::session::Session;
 use orch_recorder::trace::RecordingId;
@@ -14,7 +15,6 @@ use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender};
-use tempfile::TempDir;
 
 /// Of what a command prints, so much is kept.
 const CONSOLE: usize = 1 << 20;
@@ -50,7 +50,7 @@ pub struct Target {
     /// How gdb is called.
     pub(super) program: String,
     /// Where its files are, until it ends.
-    pub(super) dir: TempDir,
+    pub(super) dir: Directory,
     pub(super) session: Session,
     pub(super) recording: RecordingId,
     /// Where it began.

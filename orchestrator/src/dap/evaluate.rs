@@ -41,6 +41,18 @@ impl Adapter {
             },
             Err(e) => return Err(e),
         };
+        // A variable object of what cannot be had is empty, and does not say why.
+        if object["value"].as_str().is_none_or(str::is_empty)
+            && let Err(e) = self.value(frame, expression)
+        {
+            if !e.to_string().contains("may-call-functions") {
+                return Err(e);
+            }
+            let result = self.called(frame, expression)?;
+            return Ok(json!({
+                "result": result, "type": object["type"], "variablesReference": 0,
+            }));
+        }
         let mut shown = self.shown(0, frame, &object, expression, None)?;
         shown["result"] = shown["value"].take();
         if shown["memoryReference"].is_null()
@@ -61,6 +73,21 @@ impl Adapter {
             .map(|f| ((*f).to_owned(), shown[*f].clone()))
             .collect::<serde_json::Map<_, _>>()
             .into())
+    }
+
+    /// The value of what calls functions: on a copy of the process, of which nothing is left.
+    fn called(&mut self, frame: Frame, expression: &str) -> Result<String> {
+        let here = self.when()?;
+        self.gdb("-gdb-set may-call-functions on")?;
+        let value = self.value(frame, expression);
+        self.gdb("-gdb-set may-call-functions off")?;
+        // One that came to a breakpoint is in the function still.
+        if self.console("monitor settle")?.trim() == "calling" {
+            self.console(&format!("orch jump {here}"))?;
+        }
+        self.console("maintenance flush dcache")?;
+        self.take_stops();
+        value
     }
 
     /// A line for gdb. It may move, which is told when it has, or jump.

@@ -6,7 +6,8 @@ use super::gdb::Gdb;
 use super::mi::quoted;
 use super::stack::Frames;
 use super::variables::Variables;
-use crate::commands::gdb::{DIR, SCRIPT};
+use crate::commands::directory::Directory;
+use crate::commands::gdb::{BEGIN, DIR, scripts};
 use crate::commands::{self, sessions};
 use crate::position::{At, Position};
 use anyhow::{Context as _, Result, bail};
@@ -80,7 +81,7 @@ impl Adapter {
         let session = self.session_of(arguments)?;
         let position = position_of(&session, arguments)?;
         let program = text(arguments, "gdb")?.unwrap_or("gdb").to_owned();
-        let dir = tempfile::Builder::new().prefix("orch-gdb-").tempdir()?;
+        let dir = Directory::make()?;
         let root = std::fs::canonicalize(session.dir())?;
         let orch = std::env::current_exe()?;
         let environment = [
@@ -131,8 +132,7 @@ impl Adapter {
 
     fn connect(&mut self, position: Position, arguments: &Value) -> Result<()> {
         let target = self.target()?;
-        let script = target.dir.path().join("orch.py");
-        std::fs::write(&script, SCRIPT)?;
+        scripts(target.dir.path())?;
         let there = commands::gdb::commands(target.dir.path(), &target.session, &position)?;
         for setting in SETTINGS {
             // What an older gdb has not is not needed.
@@ -142,7 +142,9 @@ impl Adapter {
                 return Err(e);
             }
         }
-        self.console(&format!("source {}", script.display()))?;
+        for command in BEGIN {
+            self.console(command)?;
+        }
         if let Some(map) = arguments["sourceMap"].as_object() {
             for (from, to) in map {
                 let to = to

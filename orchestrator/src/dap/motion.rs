@@ -205,7 +205,9 @@ impl Adapter {
             let id: i64 = thread["id"].as_str().unwrap_or_default().parse()?;
             let target = thread["target-id"].as_str().unwrap_or_default();
             let details = thread["details"].as_str().unwrap_or_default();
-            let name = format!("{details} ({target})");
+            // What the thread is called, if it is known.
+            let name = thread["name"].as_str().map(|name| format!("{name}, "));
+            let name = format!("{}{details} ({target})", name.unwrap_or_default());
             let one = json!({ "id": id, "name": name });
             if details.ends_with("runs") {
                 threads.insert(0, one);

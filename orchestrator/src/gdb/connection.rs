@@ -1,7 +1,7 @@
 //! Bytes to and from the debugger. They are read by a thread of their own, so
 //! that an interrupt is seen while the recording runs.
 
-use super::signals::{Incoming, announce};
+use super::packets::{Incoming, announce};
 use gdbstub::conn::{Connection, ConnectionExt};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;

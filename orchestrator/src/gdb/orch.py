@@ -1,7 +1,9 @@
-"""gdb commands for recordings of orch (sourced by `orch gdb`)."""
+"""gdb commands for recordings of orch. A module of its own: names that users give to functions
+of theirs are gdb's `__main__`."""
 
 import json
 import os
+import re
 import subprocess
 
 import gdb
@@ -13,16 +15,36 @@ MARKS = []
 CALLED = False
 
 
+def plain(said):
+    """What orch's command line said, without what only a shell's user needs."""
+    said = re.sub(r"^error: (invalid value '.*?' for '.*?': )?", "", said.strip(), flags=re.DOTALL)
+    return said.split("\n\n")[0].strip()
+
+
 def run(*arguments):
     """Output of an orch command about this session."""
     done = subprocess.run([ORCH, *arguments], capture_output=True, text=True)
     if done.returncode != 0 and not done.stdout:
-        raise gdb.GdbError(done.stderr.strip() or "orch failed")
+        raise gdb.GdbError(plain(done.stderr) or "orch failed")
     return done.stdout
 
 
+def is_connected():
+    try:
+        return monitor("recording").startswith("p")
+    except (gdb.error, gdb.GdbError):
+        return False
+
+
 def monitor(command):
-    return gdb.execute("monitor " + command, to_string=True).strip()
+    try:
+        return gdb.execute("monitor " + command, to_string=True).strip()
+    except gdb.error as e:
+        if "not supported by this target" not in str(e):
+            raise
+        raise gdb.GdbError(
+            "no recording is looked at any more; `orch jump p1@start` goes to one"
+        ) from None
 
 
 def called(event):
@@ -39,7 +61,7 @@ def settle():
         CALLED = monitor("settle") == "calling"
         # What the stack held in the copy.
         gdb.execute("maintenance flush dcache", to_string=True)
-    except gdb.error:
+    except (gdb.error, gdb.GdbError):
         # Nothing is connected any more.
         CALLED = False
 
@@ -50,19 +72,32 @@ def recording():
 
 def jump(position):
     """Goes to a position, of this recording or another."""
-    if position.split("@")[0] == recording():
+    connected = is_connected()
+    if connected and position.split("@")[0] == recording():
         answer = monitor("jump " + position)
         if answer.startswith("orch:"):
             raise gdb.GdbError(answer)
-        # gdb does not know that the world has changed.
-        gdb.execute("maintenance flush register-cache", to_string=True)
-        gdb.execute("maintenance flush dcache", to_string=True)
-        gdb.execute("frame", to_string=False)
+        arrive()
         return
     commands = run("gdb", position, "--commands").splitlines()
-    gdb.execute("disconnect", to_string=True)
+    if connected:
+        gdb.execute("disconnect", to_string=True)
     for command in commands:
         gdb.execute(command, to_string=not command.startswith("target"))
+
+
+def arrive():
+    """gdb does not know that the world has changed: threads, memory, and libraries."""
+    running = int(monitor("thread"))
+    # The one that is selected may not be there any more, and so have no registers.
+    for thread in gdb.selected_inferior().threads():
+        if thread.ptid[1] == running:
+            thread.switch()
+    gdb.execute("maintenance flush register-cache", to_string=True)
+    gdb.execute("maintenance flush dcache", to_string=True)
+    if gdb.parameter("auto-solib-add"):
+        gdb.execute("sharedlibrary", to_string=True)
+    gdb.execute("frame", to_string=False)
 
 
 def when():
@@ -182,30 +217,30 @@ class Console(gdb.Command):
 
 
 class Ublame(gdb.Command):
-    """Who wrote memory: ublame EXPR [-jump N].
+    """Who wrote memory: ublame EXPR [-all] [-jump N].
 
-EXPR is an lvalue, or a number: an address of 8 bytes. -jump N goes to where
-row N happened, in this recording or another."""
+EXPR is an lvalue, or a number: an address of 8 bytes. Rows are those up to the present
+position; with -all, also those behind it. -jump N goes to where row N happened, in this
+recording or another."""
 
     def __init__(self):
         super().__init__("ublame", gdb.COMMAND_DATA, gdb.COMPLETE_EXPRESSION)
 
     def invoke(self, argument, from_tty):
-        words = argument.split(" -jump ")
-        if not words[0].strip():
-            raise gdb.GdbError("say what: ublame EXPR [-jump N]")
-        value = gdb.parse_and_eval(words[0])
+        expression, everything, n = blamed(argument)
+        value = gdb.parse_and_eval(expression)
         if value.address is not None:
             address, size = int(value.address), value.type.sizeof
         else:
             address, size = int(value), 8
         where = "%s:%#x" % (recording(), address)
         arguments = ["ublame", where, "--len", str(size)]
+        if not everything:
+            arguments += ["--before", when()]
         rows = [json.loads(line) for line in run(*arguments, "--json").splitlines()]
-        if len(words) == 2:
-            n = int(words[1])
+        if n is not None:
             if not 1 <= n <= len(rows):
-                raise gdb.GdbError("there are %d rows" % len(rows))
+                raise gdb.GdbError("there is no row %d; ublame lists them" % n)
             jump(rows[n - 1]["position"])
             return
         table = run(*arguments).splitlines()
@@ -214,6 +249,23 @@ row N happened, in this recording or another."""
         for n, line in enumerate(table):
             number = "" if n < heading else str(n - heading + 1)
             print("%4s %s" % (number, line))
+
+
+def blamed(argument):
+    """What ublame is asked for: the expression, whether all rows are meant, and which one."""
+    rest, everything, n = argument.strip(), False, None
+    while True:
+        words = rest.split()
+        if words[-1:] == ["-all"]:
+            everything, rest = True, rest.rsplit(None, 1)[0] if len(words) > 1 else ""
+        elif "-jump" in words[-2:]:
+            if words[-1] == "-jump" or not words[-1].isdecimal():
+                raise gdb.GdbError("-jump goes to a row by its number: ublame EXPR -jump 2")
+            n, rest = int(words[-1]), rest.rsplit(None, 2)[0] if len(words) > 2 else ""
+        elif rest:
+            return rest, everything, n
+        else:
+            raise gdb.GdbError("say what: ublame EXPR [-all] [-jump N]")
 
 
 # What catches what another recording goes on with, and the calls that may do that.

@@ -4,13 +4,15 @@ use super::arch::{AllRegisters, X86_64};
 use super::call::Call;
 use super::catch::{self, CameTo, Catches};
 use super::connection::{Interrupts, Wire};
+use super::files::Files;
 use super::hits::Search;
+use super::process::Known;
 use super::registers::Register;
 use super::signals;
 use crate::position::Position;
 use crate::travel::{Crossing, Instant, Reason, Stops, Travel, TravelError, Watch, What};
 use anyhow::{Error, Result};
-use gdbstub::common::{Pid, Signal, Tid};
+use gdbstub::common::{Signal, Tid};
 use gdbstub::conn::ConnectionExt as _;
 use gdbstub::stub::run_blocking::{BlockingEventLoop, Event, WaitForStopReasonError};
 use gdbstub::stub::{BaseStopReason, MultiThreadStopReason};
@@ -32,9 +34,11 @@ use gdbstub::target::ext::breakpoints::{
     SwBreakpoint, SwBreakpointOps, WatchKind,
 };
 use gdbstub::target::ext::catch_syscalls::CatchSyscallsOps;
-use gdbstub::target::ext::exec_file::{ExecFile, ExecFileOps};
+use gdbstub::target::ext::exec_file::ExecFileOps;
+use gdbstub::target::ext::extended_mode::ExtendedModeOps;
+use gdbstub::target::ext::host_io::HostIoOps;
 use gdbstub::target::ext::monitor_cmd::{ConsoleOutput, MonitorCmd, MonitorCmdOps, outputln};
-use gdbstub::target::ext::thread_extra_info::{ThreadExtraInfo, ThreadExtraInfoOps};
+use gdbstub::target::ext::thread_extra_info::ThreadExtraInfoOps;
 use gdbstub::target::{Target as GdbTarget, TargetError, TargetResult};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -77,6 +81,10 @@ pub struct Target {
     pub(super) crossing: Option<Crossing>,
     /// Where the record is of the signal that gdb was told of, while the process is there.
     told: Option<u64>,
+    /// Where the record is of the signal that is delivered here.
+    pub(super) signal: Option<u64>,
+    pub(super) names: Known,
+    pub(super) files: Files,
     pub(super) call: Option<Call>,
     search: Option<Search>,
 }
@@ -93,13 +101,15 @@ fn is_interrupted(error: &Error) -> bool {
 }
 
 /// An error that the debugger hears of, and survives.
-fn refused<T>(error: &Error) -> TargetResult<T, Target> {
+pub(super) fn refused<T>(error: &Error) -> TargetResult<T, Target> {
     eprintln!("orch: {error:#}");
     Err(TargetError::NonFatal)
 }
 
 impl Target {
-    pub fn new(travel: Travel, interrupts: Interrupts) -> Self {
+    pub fn new(mut travel: Travel, interrupts: Interrupts) -> Self {
+        // Where it cannot be told, nothing else can.
+        let signal = travel.signal_here().ok().flatten();
         Self {
             travel,
             interrupts,
@@ -109,6 +119,9 @@ impl Target {
             catches: Catches::default(),
             crossing: None,
             told: None,
+            signal: signal.map(|(_, at)| at),
+            names: Known::default(),
+            files: Files::default(),
             call: None,
             search: None,
         }
@@ -175,8 +188,9 @@ impl Target {
         }
         self.crossing = None;
         let reason = self.go_in_recording()?;
+        self.signal = self.travel.signal_here()?.map(|(_, at)| at);
         // Who comes to a signal again hears of it again.
-        if self.told.is_some() && self.told != self.travel.signal_here()?.map(|(_, at)| at) {
+        if self.told.is_some() && self.told != self.signal {
             self.told = None;
         }
         Ok(reason)
@@ -393,6 +407,14 @@ impl GdbTarget for Target {
     fn support_exec_file(&mut self) -> Option<ExecFileOps<'_, Self>> {
         Some(self)
     }
+
+    fn support_extended_mode(&mut self) -> Option<ExtendedModeOps<'_, Self>> {
+        Some(self)
+    }
+
+    fn support_host_io(&mut self) -> Option<HostIoOps<'_, Self>> {
+        Some(self)
+    }
 }
 
 impl MultiThreadBase for Target {
@@ -469,21 +491,6 @@ impl SingleRegisterAccess<Tid> for Target {
         value: &[u8],
     ) -> TargetResult<(), Self> {
         self.write_one(register, value, id).or_else(|e| refused(&e))
-    }
-}
-
-impl ThreadExtraInfo for Target {
-    fn thread_extra_info(&self, id: Tid, to: &mut [u8]) -> Result<usize> {
-        let threads = self.travel.threads()?;
-        let thread = threads.iter().find(|t| tid(t.tid) == id);
-        let text = match thread {
-            Some(t) if t.running => format!("thread {}, runs", t.index),
-            Some(t) => format!("thread {}, waits", t.index),
-            None => String::new(),
-        };
-        let n = text.len().min(to.len());
-        to[..n].copy_from_slice(&text.as_bytes()[..n]);
-        Ok(n)
     }
 }
 
@@ -648,7 +655,7 @@ impl HwWatchpoint for Target {
 }
 
 /// A part of an object that gdb reads piece by piece.
-fn piece(whole: &[u8], offset: u64, length: usize, to: &mut [u8]) -> usize {
+pub(super) fn piece(whole: &[u8], offset: u64, length: usize, to: &mut [u8]) -> usize {
     let from = usize::try_from(offset)
         .unwrap_or(usize::MAX)
         .min(whole.len());
@@ -661,21 +668,6 @@ impl Auxv for Target {
     fn get_auxv(&self, offset: u64, length: usize, to: &mut [u8]) -> TargetResult<usize, Self> {
         match self.travel.auxv() {
             Ok(auxv) => Ok(piece(&auxv, offset, length, to)),
-            Err(e) => refused(&e),
-        }
-    }
-}
-
-impl ExecFile for Target {
-    fn get_exec_file(
-        &self,
-        _: Option<Pid>,
-        offset: u64,
-        length: usize,
-        to: &mut [u8],
-    ) -> TargetResult<usize, Self> {
-        match self.travel.program() {
-            Ok(path) => Ok(piece(path.as_bytes(), offset, length, to)),
             Err(e) => refused(&e),
         }
     }
@@ -696,6 +688,7 @@ impl MonitorCmd for Target {
             (Some("settle"), None) => self.settle(),
             (Some("made"), None) => self.made(),
             (Some("when"), None) => self.when(),
+            (Some("thread"), None) => self.current().map(|tid| tid.to_string()),
             (Some("recording"), None) => Ok(self.travel.recording().to_string()),
             (Some("jump"), Some(to)) => self.jump(to),
             (Some("hit"), None) if self.search.is_some() => self.hit(),
@@ -744,7 +737,10 @@ impl Target {
         }
         self.leave_call()?;
         (self.crossing, self.told) = (None, None);
-        self.interruptible(|s| s.travel.go_to(&position))?;
+        let went = self.interruptible(|s| s.travel.go_to(&position));
+        self.signal = self.travel.signal_here()?.map(|(_, at)| at);
+        went?;
+        position.tell_next(self.travel.session())?;
         Ok(self.travel.position()?.to_string())
     }
 }

@@ -10,6 +10,7 @@ pub mod code;
 mod guess;
 pub mod known;
 pub mod memory;
+pub mod names;
 pub mod registers;
 mod replayed;
 pub mod source;

@@ -21,7 +21,8 @@ the session began) or p3@50% (of its events)";
 /// What else is understood where every recording may be meant.
 const ANYWHERE: &str = "\
 a tick (18402), @18402, @start, @end, @~12.5s or @50% for all recordings; \
-p3@18402, p3@start, p3@end, p3@exit, p3@~12.5s or p3@50% for one";
+p3@18402, p3@18402+57 (57 instructions behind it), p3@18402:0x401136#3 (the third time that this \
+address is reached behind it), p3@start, p3@end, p3@exit, p3@~12.5s or p3@50% for one";
 
 /// Digits only: `u64::from_str` would also take a sign.
 fn number(text: &str) -> Option<u64> {

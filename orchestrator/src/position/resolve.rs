@@ -60,6 +60,27 @@ impl Position {
         Ok(summary)
     }
 
+    /// The next event, if it names one that its recording does not have: a process stops there.
+    fn next(self, session: &Session) -> Result<Option<Self>> {
+        let At::Tick { tick, .. } = self.at else {
+            return Ok(None);
+        };
+        let mut records = session.reader(self.recording)?.records();
+        records.seek_tick(tick)?;
+        let next = records.next_record()?.map(|r| r.head.tick);
+        let next = next.filter(|&next| next != tick.0);
+        Ok(next.map(|next| Self::event(self.recording, next)))
+    }
+
+    /// Says on standard error that the event is another one, if that is so.
+    pub fn tell_next(self, session: &Session) -> Result<()> {
+        if let (At::Tick { tick, .. }, Some(next)) = (self.at, self.next(session)?) {
+            let id = self.recording;
+            eprintln!("orch: {id} has no event {tick}; this is the next, {next}");
+        }
+        Ok(())
+    }
+
     fn outside(self, summary: &Summary) -> Usage {
         let [first, last] = [summary.first_tick, summary.last_tick];
         let id = self.recording;
@@ -271,6 +292,23 @@ mod tests {
         }
         let error = resolved(&session, "p3@1").expect_err("there is no p3");
         assert!(error.contains("orch ls"), "{error}");
+    }
+
+    #[test]
+    fn between_events() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let session = session(&dir.path().join("s"));
+        for (text, next) in [
+            ("p1@33+4", Some("p1@40")),
+            ("p1@40", None),
+            ("p1@1001", None),
+            ("p1@start", None),
+            ("p2@506", Some("p2@515")),
+        ] {
+            let position: Position = text.parse().expect("it is one");
+            let found = position.next(&session).expect("it is there");
+            assert_eq!(found.map(|p| p.to_string()).as_deref(), next, "{text}");
+        }
     }
 
     #[test]

@@ -181,7 +181,9 @@ fn threads_step() -> Result<()> {
     let name = |t: &Value| t["name"].as_str().unwrap_or_default().to_owned();
     ensure!(name(&threads[0]).contains("runs"), "{threads:?}");
     // The first one waits for the others to end.
-    let waits = threads.iter().find(|t| name(t).starts_with("thread 0,"));
+    let waits = threads
+        .iter()
+        .find(|t| name(t).starts_with("sync, thread 0,"));
     let waits = waits.with_context(|| format!("{threads:?}"))?;
     for thread in [&threads[0], waits] {
         client.ask("next", json!({ "threadId": thread["id"] }))?;
@@ -391,6 +393,83 @@ fn gdb_vanishes() -> Result<()> {
     kill(Pid::from_raw(*gdb), Signal::SIGKILL)?;
     client.event("terminated")?;
     client.refused("stackTrace", json!({ "threadId": 1 }), "no recording")?;
+    client.ask("disconnect", json!({}))?;
+    ensure!(adapter.end(&place)? == Some(0));
+    Ok(())
+}
+
+/// A jump to where the selected thread is not there yet, and back; threads have their names.
+#[test]
+fn jumps_find_the_thread_that_runs() -> Result<()> {
+    let (place, _) = fixture::recorded("debugging/named.c", "named", &[])?;
+    let mut adapter = Adapter::start(&place)?;
+    let client = &mut adapter.client;
+    let quiet = "handle SIGUSR1 nostop noprint";
+    client.launch(json!({ "position": "p1@start", "setup": [quiet] }))?;
+    client.ask(
+        "setFunctionBreakpoints",
+        json!({ "breakpoints": [{ "name": "pause_here" }] }),
+    )?;
+    let there = client.go("continue", "function breakpoint")?;
+    let names = |client: &mut Client| -> Result<Vec<String>> {
+        let threads = client.ask("threads", json!({}))?;
+        let threads = threads["threads"].as_array().context("no threads")?.clone();
+        let name = |t: &Value| t["name"].as_str().unwrap_or_default().to_owned();
+        Ok(threads.iter().map(name).collect())
+    };
+    let all = names(client)?;
+    let begins = |text: &str| all.iter().any(|name| name.starts_with(text));
+    ensure!(begins("chief, thread 0, waits"), "{all:?}");
+    ensure!(begins("work <&>, thread 1, runs"), "{all:?}");
+    ensure!(begins("thread 2, waits"), "{all:?}");
+    client.ask("orch/jump", json!({ "position": "p1@start" }))?;
+    client.stop("goto")?;
+    let first = names(client)?;
+    ensure!(
+        first.len() == 1 && first[0].starts_with("named, thread 0, runs"),
+        "{first:?}"
+    );
+    client.ask("orch/jump", json!({ "position": there }))?;
+    let stopped = client.event("stopped")?;
+    let of = json!({ "threadId": stopped["threadId"] });
+    let stack = client.ask("stackTrace", of)?;
+    ensure!(stack["stackFrames"][0]["name"] == "pause_here", "{stack}");
+    ensure!(names(client)? == all, "{all:?}");
+    client.ask("disconnect", json!({}))?;
+    ensure!(adapter.end(&place)? == Some(0));
+    Ok(())
+}
+
+/// Functions in expressions run on a copy, of which nothing is left.
+#[test]
+fn functions_are_called() -> Result<()> {
+    let (place, _) = fixture::recorded("debugging/named.c", "named", &[])?;
+    let mut adapter = Adapter::start(&place)?;
+    let client = &mut adapter.client;
+    let quiet = "handle SIGUSR1 nostop noprint";
+    client.launch(json!({ "position": "p1@start", "setup": [quiet] }))?;
+    client.ask(
+        "setFunctionBreakpoints",
+        json!({ "breakpoints": [{ "name": "stand" }] }),
+    )?;
+    let here = client.go("continue", "function breakpoint")?;
+    for context in ["watch", "repl"] {
+        let of = |expression: &str| json!({ "expression": expression, "context": context });
+        for _ in 0..2 {
+            let value = client.ask("evaluate", of("counted(4) + 1"))?;
+            ensure!(value["result"] == "9" && value["type"] == "int", "{value}");
+        }
+        client.refused("evaluate", of("speak()"), "signaled while in a function")?;
+        let calls = client.ask("evaluate", of("calls"))?;
+        ensure!(calls["result"] == "0", "{calls}");
+    }
+    // One that comes to a breakpoint is left.
+    let both = json!({ "breakpoints": [{ "name": "stand" }, { "name": "counted" }] });
+    client.ask("setFunctionBreakpoints", both)?;
+    let stops = json!({ "expression": "counted(4)", "context": "watch" });
+    client.refused("evaluate", stops, "stopped while in a function")?;
+    ensure!(client.ask("orch/when", json!({}))?["position"] == here);
+    client.go("continue", "function breakpoint")?;
     client.ask("disconnect", json!({}))?;
     ensure!(adapter.end(&place)? == Some(0));
     Ok(())

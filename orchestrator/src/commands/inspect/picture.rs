@@ -5,6 +5,7 @@ use crate::commands::Usage;
 use crate::describe::{self, Line};
 use crate::inspect::backtrace::{Backtrace, Call, backtrace};
 use crate::inspect::code::{self, around};
+use crate::inspect::names::Names;
 use crate::inspect::registers::{self, Registers, flags};
 use crate::inspect::source::{self, Source};
 use crate::inspect::unwind::{By, Unwinder};
@@ -137,6 +138,7 @@ pub struct Local {
 pub struct ThreadRow {
     pub thread: u32,
     pub tid: u32,
+    pub name: Option<String>,
     pub running: bool,
     pub pc: String,
     pub fs_base: String,
@@ -176,16 +178,7 @@ impl Picture {
         let mut maps = still.maps()?;
         // Names of memory cost reading the recording up to here.
         if args.maps || args.regs || !args.mem.is_empty() {
-            let at = (position.recording, position.tick(session)?);
-            maps = match place::shared(session, position.recording)? {
-                Some(catalog) if !Index::is_kept(session) => {
-                    known::name(session, &catalog, at, maps)?
-                }
-                _ => {
-                    let index = crate::commands::index::open(session)?;
-                    known::name(session, index.catalog(), at, maps)?
-                }
-            };
+            maps = named(session, position, maps)?;
         }
         let extended = match args.regs && args.json && thread.running {
             true => still.extended()?,
@@ -240,9 +233,10 @@ impl Picture {
                 .iter()
                 .map(|range| look.memory(&general, range))
                 .collect::<Result<_>>()?,
-            thread_list: args
-                .threads
-                .then(|| threads.iter().map(|t| look.thread(t)).collect()),
+            thread_list: match args.threads {
+                true => Some(look.threads(session, position, &threads)?),
+                false => None,
+            },
             maps: args.maps.then(|| look.maps()),
             with_meaning: args.regs,
         })
@@ -251,6 +245,18 @@ impl Picture {
     /// Whether all that was asked for could be read.
     pub fn is_whole(&self) -> bool {
         self.memory.iter().all(|memory| memory.problem.is_none())
+    }
+}
+
+/// Mappings of a position with the names of what is there.
+pub fn named(session: &Session, position: Position, maps: Vec<Mapping>) -> Result<Vec<Mapping>> {
+    let at = (position.recording, position.tick(session)?);
+    match place::shared(session, position.recording)? {
+        Some(catalog) if !Index::is_kept(session) => known::name(session, &catalog, at, maps),
+        _ => {
+            let index = crate::commands::index::open(session)?;
+            known::name(session, index.catalog(), at, maps)
+        }
     }
 }
 
@@ -390,6 +396,22 @@ impl<S: Still> Look<'_, S> {
         })
     }
 
+    fn threads(
+        &mut self,
+        session: &Session,
+        position: Position,
+        threads: &[Thread],
+    ) -> Result<Vec<ThreadRow>> {
+        let names = Names::read(session, position.recording)?;
+        let (tick, over) = (position.tick(session)?, position.at.is_behind());
+        let names = names.at_tick(tick.0, over);
+        let mut row = |thread: &Thread| ThreadRow {
+            name: names.get(&thread.index).map(|&name| name.to_owned()),
+            ..self.thread(thread)
+        };
+        Ok(threads.iter().map(&mut row).collect())
+    }
+
     fn thread(&mut self, thread: &Thread) -> ThreadRow {
         const SHOWN: usize = 4;
         let stack = self.stack(&thread.regs, SHOWN);
@@ -398,6 +420,7 @@ impl<S: Still> Look<'_, S> {
         ThreadRow {
             thread: thread.index,
             tid: thread.tid,
+            name: None,
             running: thread.running,
             pc: format!("{:#x}", thread.regs.rip),
             fs_base: format!("{:#x}", thread.fs_base),

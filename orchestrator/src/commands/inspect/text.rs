@@ -48,10 +48,20 @@ pub fn print(out: &mut Output, picture: &Picture) -> io::Result<()> {
     }
     if let Some(threads) = &picture.thread_list {
         writeln!(out)?;
+        let lens = threads
+            .iter()
+            .filter_map(|t| t.name.as_ref())
+            .map(String::len);
+        let width = lens.max().unwrap_or(0);
         for t in threads {
             let mark = if t.running { "=>" } else { "  " };
             let place = safe(t.place.as_bytes());
-            writeln!(out, "{mark} [{}] {} {:<14} {place}", t.thread, t.tid, t.pc)?;
+            let name = safe(t.name.as_deref().unwrap_or_default().as_bytes());
+            let (thread, tid, pc) = (t.thread, t.tid, &t.pc);
+            writeln!(
+                out,
+                "{mark} [{thread}] {tid} {name:<width$} {pc:<14} {place}"
+            )?;
         }
     }
     if let Some(maps) = &picture.maps {

@@ -169,12 +169,15 @@ pub fn locate(
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    let mut found: Found = serde_json::from_slice(&fs::read(&answer)?).with_context(|| {
+    let answer = serde_json::from_slice(&fs::read(&answer)?);
+    let Ok(mut found): serde_json::Result<Found> = answer else {
         let said = fs::read(&errors).unwrap_or_default();
         let said = String::from_utf8_lossy(&said);
-        let last = said.lines().last().unwrap_or("nothing");
-        format!("{GDB} does not look for {location}; it said: {last}")
-    })?;
+        let last = said.lines().rfind(|line| !line.trim().is_empty());
+        let said = last.map_or("said nothing".to_owned(), |last| format!("said: {last}"));
+        let status = child.wait()?;
+        bail!("{GDB} does not look for {location}: it ended ({status}) and {said}");
+    };
     if let Location::Function(name) = location {
         for image in &mut found.images {
             let bytes = fs::read(store.path(FileId(image.file)))?;

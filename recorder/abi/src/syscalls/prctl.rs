@@ -14,7 +14,7 @@ pub(super) const OPTIONS: &[Variant] = variants! { 0 & 0xffff_ffff;
     8 PR_SET_KEEPCAPS => 1: Int;
     13 PR_GET_TIMING => 1: Hex;
     14 PR_SET_TIMING => 1: Int;
-    15 PR_SET_NAME => 1: In(Buf::CStr);
+    15 PR_SET_NAME => 1: Path;
     16 PR_GET_NAME => 1: out(16);
     21 PR_GET_SECCOMP => 1: Hex;
     // Filters of the program's own would see the runtime's calls.
