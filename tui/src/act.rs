@@ -62,10 +62,7 @@ fn escape(state: &mut State) -> Vec<Effect> {
     if state.busy().is_some() {
         return state.cancel();
     }
-    if let Some(rows) = state.list() {
-        rows.filter.clear();
-    }
-    Vec::new()
+    state.refilter(String::new())
 }
 
 fn quit(state: &mut State) -> Vec<Effect> {
@@ -90,7 +87,10 @@ pub fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::Back => back(state),
         Action::Filter => {
             let filter = state.list().map(|rows| rows.filter.clone());
-            state.prompt = filter.map(|text| Prompt::new(Ask::Filter, &text));
+            state.prompt = filter.map(|text| Prompt {
+                about: text.clone(),
+                ..Prompt::new(Ask::Filter, &text)
+            });
             Vec::new()
         }
         Action::Format => {
@@ -146,6 +146,7 @@ pub fn act(state: &mut State, action: Action) -> Vec<Effect> {
         }
         Action::Only => {
             state.only = !state.only;
+            state.aim_at_event();
             state.load_view()
         }
         Action::Help => {
@@ -450,10 +451,10 @@ fn in_prompt(state: &mut State, key: Key) -> Vec<Effect> {
     if leaves {
         let filter = prompt.ask == Ask::Filter;
         state.prompt = None;
-        if let Some(rows) = state.list().filter(|_| filter) {
-            rows.filter.clear();
-        }
-        return Vec::new();
+        return match filter {
+            true => state.refilter(String::new()),
+            false => Vec::new(),
+        };
     }
     if key != Key::Enter {
         let text = prompt.text.clone();
@@ -471,11 +472,7 @@ fn in_prompt(state: &mut State, key: Key) -> Vec<Effect> {
                         prompt.choices = choices;
                     }
                 }
-                Ask::Filter => {
-                    if let Some(rows) = state.list() {
-                        rows.filter = text;
-                    }
-                }
+                Ask::Filter => return state.refilter(text),
                 Ask::Bookmarks => {
                     let choices = bookmarks::choices(state, &text);
                     if let Some(prompt) = &mut state.prompt {
@@ -494,13 +491,13 @@ fn in_prompt(state: &mut State, key: Key) -> Vec<Effect> {
     state.prompt = None;
     match ask {
         Ask::Note => bookmarks::add(state, about, value),
+        Ask::Filter => state.seek(about.trim() == value),
         _ => answer(state, ask, value),
     }
 }
 
 fn answer(state: &mut State, ask: Ask, value: String) -> Vec<Effect> {
     match ask {
-        Ask::Filter => Vec::new(),
         Ask::Blame if !value.is_empty() => search(state, value),
         Ask::Position | Ask::Bookmarks | Ask::Peer if !value.is_empty() => visit(state, value),
         Ask::Memory => {

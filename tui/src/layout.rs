@@ -12,6 +12,12 @@ use std::ops::Range;
 /// The smallest screen that shows something.
 pub const LEAST: (u16, u16) = (40, 10);
 
+/// Lines below a history, for what its columns have no room for.
+pub const DETAIL: u16 = 2;
+
+/// From so many lines on there are these.
+const HIGH: u16 = 14;
+
 /// Between the first line and the last two.
 #[must_use]
 pub const fn body(state: &State) -> Rect {
@@ -90,8 +96,11 @@ pub fn list(state: &State) -> Rect {
         }
         View::Recording if state.pane == Pane::Source => return below(recording(state).source, 1),
         View::Recording => return below(recording(state).stack, 1),
-        View::History => 3,
-        View::System => 3,
+        View::History if all.height >= HIGH => {
+            let height = all.height - DETAIL;
+            return below(Rect { height, ..all }, 3);
+        }
+        View::History | View::System => 3,
         View::Console | View::Events => 1,
     };
     below(all, head)

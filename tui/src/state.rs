@@ -5,11 +5,12 @@ use crate::act;
 use crate::arrows::Arrows;
 use crate::data::{
     Access, Bookmark, Change, End, History, Lanes, Line, Lines, Overview, Picture, Process, Stop,
+    Value,
 };
 use crate::event::{Effect, Event, Loaded, Request, Way, Worker};
 use crate::keymap::Keymap;
 use crate::layout;
-use crate::list::{List, matches};
+use crate::list::{List, filtered};
 use crate::panes::Pane;
 use crate::prompt::{Ask, Choice, Prompt};
 use crate::split::{Border, Split};
@@ -43,6 +44,13 @@ fn worst(processes: &[Process]) -> usize {
     };
     let failed = rows.filter(|&(n, p)| p.end == End::Failed && is_lowest(n, p));
     failed.max_by_key(|(_, p)| p.span.1).map_or(0, |(n, _)| n)
+}
+
+/// What a filter looks at of a process.
+fn searched(process: &Process) -> String {
+    let pid = process.pid.map_or_else(String::new, |pid| pid.to_string());
+    let (id, program, command) = (process.id, &process.program, &process.command);
+    format!("p{id} {pid} {program} {command} {}", process.ending)
 }
 
 /// A screen.
@@ -122,6 +130,8 @@ pub struct Rows {
     pub list: List,
     /// What rows must have.
     pub filter: String,
+    /// Which of all rows was selected before the filter left none.
+    pub lost: Option<usize>,
 }
 
 /// Where one was.
@@ -222,6 +232,10 @@ pub struct State {
     pub only: bool,
     /// For which recording and tick they were read.
     pub events_of: Option<(Option<u32>, u64)>,
+    /// They are all that have this, wherever they are.
+    pub sought: Option<String>,
+    /// The event (recording and tick) that is to be selected when they come.
+    pub event: Option<(u32, u64)>,
     /// Whether the session was still being recorded at first.
     pub was_live: bool,
     /// Whether it is over.
@@ -417,8 +431,10 @@ impl State {
                     self.happened.list.selected = lines.lines.len().saturating_sub(1);
                 }
                 self.events = Some(lines);
+                self.sought = None;
                 self.follow();
             }
+            Loaded::Sought(Ok(lines)) => self.set_sought(&asked, lines),
             Loaded::Overview(Err(e))
             | Loaded::Lanes(Err(e))
             | Loaded::History(Err(e))
@@ -429,7 +445,8 @@ impl State {
             | Loaded::Messages(Err(e))
             | Loaded::Picture(Err(e))
             | Loaded::Console(Err(e))
-            | Loaded::Events(Err(e)) => {
+            | Loaded::Events(Err(e))
+            | Loaded::Sought(Err(e)) => {
                 if quiet && asked.worker() == Worker::Read {
                     self.freeze();
                 }
@@ -478,6 +495,7 @@ impl State {
                     return Vec::new();
                 }
                 self.events_of = Some((recording, tick));
+                let tick = self.event.map_or(tick, |(_, tick)| tick);
                 self.ask(Request::Events(recording, tick))
             }
             _ => Vec::new(),
@@ -495,25 +513,6 @@ impl State {
         (None, last.unwrap_or(0))
     }
 
-    /// Selects the event at the cursor.
-    fn follow(&mut self) {
-        if let Some(events) = &self.events {
-            let at = self.picture.as_ref().and_then(|p| {
-                let lines = events.lines.iter();
-                lines
-                    .enumerate()
-                    .filter(|(_, l)| l.recording == p.recording && l.tick <= p.tick)
-                    .map(|(n, _)| n)
-                    .next_back()
-            });
-            if let Some(at) = at
-                && self.happened.filter.is_empty()
-            {
-                self.happened.list.selected = at;
-            }
-        }
-    }
-
     /// The last line that is not behind the cursor; without one, the last.
     fn until_cursor(&self, lines: &[Line]) -> usize {
         let tick = self.picture.as_ref().map_or(u64::MAX, |p| p.tick);
@@ -524,43 +523,27 @@ impl State {
     /// Processes that the filter lets through.
     #[must_use]
     pub fn processes(&self) -> Vec<&Process> {
-        let filter = &self.system.filter;
         let all = self.overview.iter().flat_map(|o| &o.processes);
-        all.filter(|p| {
-            let pid = || p.pid.map_or_else(String::new, |pid| pid.to_string());
-            let row = || {
-                format!(
-                    "p{} {} {} {} {}",
-                    p.id,
-                    pid(),
-                    p.program,
-                    p.command,
-                    p.ending
-                )
-            };
-            filter.is_empty() || matches(filter, &row())
-        })
-        .collect()
+        filtered(&self.system.filter, all, |p| searched(p))
     }
 
     /// Accesses that the filter lets through.
     #[must_use]
     pub fn rows(&self) -> Vec<&Access> {
-        let filter = &self.accesses.filter;
         let all = self.history.iter().flat_map(|h| &h.rows);
-        all.filter(|r| {
-            let value = r.values.get(self.format).map_or("", String::as_str);
-            let row = || {
-                let order = r.order.as_ref().map_or("", |order| &order.text);
-                let (place, code) = (&r.place, format!("{} {}", r.function, r.file));
-                format!(
-                    "{} {} {} {place} {code} {value} {order}",
-                    r.position, r.program, r.kind
-                )
-            };
-            filter.is_empty() || matches(filter, &row())
-        })
-        .collect()
+        filtered(&self.accesses.filter, all, |r| self.searched(r))
+    }
+
+    /// What a filter looks at of an access.
+    fn searched(&self, row: &Access) -> String {
+        let value = row.values.get(self.format).map(Value::to_string);
+        let value = value.unwrap_or_default();
+        let order = row.order.as_ref().map_or("", |order| &order.text);
+        let (place, code) = (&row.place, format!("{} {}", row.function, row.file));
+        format!(
+            "{} {} {} {place} {code} {value} {order}",
+            row.position, row.program, row.kind
+        )
     }
 
     /// Lines of the console or of the events that the filter lets through.
@@ -571,7 +554,7 @@ impl State {
             _ => (&self.events, &self.happened.filter),
         };
         let all = lines.iter().flat_map(|l| &l.lines);
-        all.filter(|l| l.passes(filter)).collect()
+        filtered(filter, all, |l| l.searched())
     }
 
     /// How many rows the view's list has.

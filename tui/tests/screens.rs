@@ -199,6 +199,90 @@ fn histories_get_wider_and_narrower() {
     assert!(asked(&"+ ".repeat(30)).contains("+0x0 (4096 bytes)"));
 }
 
+/// Values have the room that there is; the selected one is seen in full below the rows.
+#[test]
+fn long_values_are_seen() {
+    let history = |place: &str, size| {
+        let state = State::new(size, Theme::default());
+        script::text(&screens(state, Some(place), "show k")[1])
+    };
+    for size in [(80, 24), (120, 36), (220, 50)] {
+        let screen = history("long 40", size);
+        let row = screen.lines().find(|l| l.starts_with('▶')).expect("a row");
+        let values = row.split_once(" → ").expect("a change");
+        let last = |text: &str| text.split_whitespace().next_back().map(str::to_owned);
+        let (old, new) = (last(values.0), values.1.split_whitespace().next());
+        assert_ne!(old.as_deref(), new, "{screen}");
+        let lines: Vec<&str> = screen.lines().rev().skip(2).take(2).collect();
+        let is_there = |n: usize, name: &str| lines[n].contains(name) && lines[n].contains("ab");
+        let whole = size.0 == 220;
+        assert_eq!(
+            is_there(1, " before ") && is_there(0, " now "),
+            !whole,
+            "{screen}"
+        );
+    }
+    // Rows that differ in their places are told apart at any width.
+    for width in [60, 80, 100, 120] {
+        let screen = history("long 40", (width, 24));
+        assert!(screen.contains("+0x90/32"), "{screen}");
+    }
+    let screen = history("short 4", (80, 24));
+    let head = screen.lines().find(|l| l.contains("POSITION"));
+    assert!(head.is_some_and(|l| !l.contains("PLACE")), "{screen}");
+}
+
+/// What is selected stays so when a filter comes and goes.
+#[test]
+fn filters_keep_the_row() {
+    for (view, filter, row) in [
+        ("1", "report", "p6 "),
+        ("4", "photo", "p3@500"),
+        ("4", "compact", "p6@945"),
+        ("5", "n: 17", "p6@917"),
+        ("Enter b Enter", "submit", "p4@800"),
+    ] {
+        // From the first row on, the next that has it; where none has, where one was.
+        for end in ["Enter Esc", "Esc", "Bksp Bksp Bksp Bksp Bksp Bksp Bksp Esc"] {
+            let filter = filter.replace("n: ", "");
+            let keys = format!("{view} Home / '{filter}' {end}");
+            let screen = text(&keys, (160, 36), Theme::default());
+            let selected = screen.lines().find(|l| l.starts_with('▶'));
+            let wanted = if filter == "photo" { "p3@500" } else { row };
+            let is_it = selected.is_some_and(|l| l.contains(wanted));
+            assert!(is_it, "{keys}: {screen}");
+            assert!(!screen.contains("filter “"), "{keys}: {screen}");
+        }
+    }
+}
+
+/// Where no event near has it, all are searched; Esc shows those around it.
+#[test]
+fn all_events_are_searched() {
+    let drawn = |keys: &str| text(keys, (120, 36), Theme::default());
+    let typed = drawn("Enter 5 / 'openat'");
+    assert!(
+        typed.contains("0 of 60") && typed.contains("none of these has that; Enter searches all"),
+        "{typed}"
+    );
+    let found = drawn("Enter 5 / 'openat' Enter");
+    assert!(found.contains("▶ p2@7  openat(AT_FDCWD"), "{found}");
+    assert!(found.contains("filter “openat”: 1 of all"), "{found}");
+    let none = drawn("Enter 5 / 'nothing' Enter");
+    assert!(none.contains("no event has that; Esc shows all"), "{none}");
+    // The model has the same around any event.
+    assert!(drawn("Enter 5 / 'openat' Enter Esc").contains("60 events"));
+    assert!(
+        drawn("Enter 5 / 'wrt' Enter").contains("60 of 60"),
+        "letters"
+    );
+    // Those that are near are enough, until one asks again.
+    let near = drawn("Enter 5 / 'write' Enter");
+    assert!(near.contains("/ Enter searches all"), "{near}");
+    let again = drawn("Enter 5 / 'write' Enter / Enter");
+    assert!(again.contains("60 of all"), "{again}");
+}
+
 /// The border between two parts goes where the mouse takes it, and no further than there is
 /// room on both sides.
 #[test]

@@ -3,7 +3,7 @@
 use orch_tui::data::{
     Access, Arrow, Bookmark, Bytes, Change, End, FORMATS, Frame, History, Instruction, Lane, Lanes,
     Line, Lines, Memory, Message, Near, Ordered, Overview, Picture, Process, Source, Stop, StopAt,
-    Thread, Variable,
+    Thread, Value, Variable,
 };
 use orch_tui::event::{Loaded, Request, To, Way};
 
@@ -76,6 +76,7 @@ pub fn answer(request: &Request) -> Loaded {
         Request::Break(text, _) => Loaded::Stop(Ok(stop(text))),
         Request::Console => Loaded::Console(Ok(console())),
         Request::Events(..) => Loaded::Events(Ok(events())),
+        Request::Seek(_, _, filter) => Loaded::Sought(Ok(sought(filter))),
     }
 }
 
@@ -200,6 +201,14 @@ fn arrows(of: u32) -> Vec<Arrow> {
     all.filter(|a| a.from.0 == of || a.to.0 == of).collect()
 }
 
+/// A value, and maybe what was there before it.
+fn shown(text: &str) -> Value {
+    let split = text.split_once(" → ");
+    let (old, new) = split.map_or((None, text), |(old, new)| (Some(old.to_owned()), new));
+    let new = new.to_owned();
+    Value { old, new }
+}
+
 fn access(
     tick: u64,
     id: u32,
@@ -218,7 +227,7 @@ fn access(
         place: "+0x88/4".to_owned(),
         values: FORMATS
             .iter()
-            .map(|format| format!("{value} ({format})"))
+            .map(|format| shown(&format!("{value} ({format})")))
             .collect(),
         function: place.0.to_owned(),
         file: place.1.to_owned(),
@@ -234,6 +243,13 @@ fn history(place: &str) -> History {
     let offset = offset.trim_start_matches("0x");
     let offset = u64::from_str_radix(offset, 16).unwrap_or(0x88);
     let len = len.parse().unwrap_or(4);
+    if place.starts_with("long") {
+        let mut history = self::history("short 4");
+        let change = format!("{}01 → {}02", "ab".repeat(24), "ab".repeat(24));
+        history.rows[1].values.fill(shown(&change));
+        history.rows[1].place = "+0x90/32".to_owned();
+        return history;
+    }
     History {
         place: format!("{object}+{offset:#x} ({len} bytes)"),
         note: "mapped by p2 create, p3 work, p4 submit, p6 report".to_owned(),
@@ -446,7 +462,7 @@ fn console() -> Lines {
             .iter()
             .map(|&(tick, id, text)| line(tick, id, text, false))
             .collect(),
-        note: None,
+        ..Lines::default()
     }
 }
 
@@ -461,6 +477,18 @@ fn events() -> Lines {
     };
     Lines {
         lines: (0..60).map(call).collect(),
-        note: Some("around @946".to_owned()),
+        note: Some("2000 either side of @946".to_owned()),
+        part: true,
+    }
+}
+
+/// Of these, and one that is far from there.
+fn sought(filter: &str) -> Lines {
+    let mut all = vec![line(7, 2, "openat(AT_FDCWD, \"/far/away\")", true)];
+    all.extend(events().lines);
+    let found = all.into_iter().filter(|line| line.text.contains(filter));
+    Lines {
+        lines: found.collect(),
+        ..Lines::default()
     }
 }

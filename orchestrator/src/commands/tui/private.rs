@@ -1,7 +1,7 @@
 //! What changed memory that one process has for itself: that is found by replaying it
 //! backwards, as `orch last` does.
 
-use super::history::value_of;
+use super::history;
 use super::worker::Job;
 use crate::commands::last::search::{Change, Search};
 use crate::commands::last::show::written;
@@ -156,7 +156,7 @@ fn row(session: &Session, change: &Change) -> Result<Access> {
         },
         place: format!("+0x0/{}", change.new.len()),
         values: (0..FORMATS.len())
-            .map(|n| value_of(n, Some(&old), &change.new))
+            .map(|n| history::change(n, Some(&old), &change.new))
             .collect(),
         function: safe(function.as_bytes()),
         file: safe(file.as_bytes()),

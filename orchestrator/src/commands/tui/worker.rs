@@ -228,6 +228,7 @@ pub fn failed(request: &Request, why: String) -> Loaded {
         Request::Break(..) => Loaded::Stop(Err(why)),
         Request::Console => Loaded::Console(Err(why)),
         Request::Events(..) => Loaded::Events(Err(why)),
+        Request::Seek(..) => Loaded::Sought(Err(why)),
     }
 }
 
