@@ -11,6 +11,8 @@ pub struct Overview {
     pub note: String,
     /// Whether it is still being recorded.
     pub recording: bool,
+    /// What cannot be read of it, and what to do.
+    pub damage: Option<String>,
     /// All recordings, children below their parents.
     pub processes: Vec<Process>,
 }
@@ -52,6 +54,8 @@ pub enum End {
     Killed,
     /// By a signal for what it did itself.
     Crashed,
+    /// Its recording cannot be read, or not to its end.
+    Damaged,
 }
 
 /// What happened when, of all recordings.
@@ -223,6 +227,8 @@ pub struct Picture {
     pub hint: Option<String>,
     /// Why a run has stopped here.
     pub stopped: Option<String>,
+    /// Texts that were to be expressions, and why they are none.
+    pub refused: Vec<(String, String)>,
 }
 
 /// An event that depends on one of another recording, or has one depend on it.

@@ -140,6 +140,8 @@ pub enum Request {
 pub struct Look {
     /// Memory: an address, a register, a variable.
     pub memory: String,
+    /// The function of the stack whose variables are meant; none: the one that is shown first.
+    pub frame: Option<usize>,
     /// Expressions, of each function: `job.name`, `*p`, `a[3]`.
     pub expressions: Vec<String>,
 }

@@ -37,6 +37,17 @@ impl State {
         }
     }
 
+    /// What rows of the view's list must have.
+    pub(crate) fn filter(&self) -> &str {
+        match self.view {
+            View::System => &self.system.filter,
+            View::Recording => "",
+            View::History => &self.accesses.filter,
+            View::Console => &self.printed.filter,
+            View::Events => &self.happened.filter,
+        }
+    }
+
     /// Another filter of the view's list. The row that is selected stays so, or else the next
     /// one that the filter lets through is.
     pub(crate) fn refilter(&mut self, text: String) -> Vec<Effect> {

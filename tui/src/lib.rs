@@ -33,7 +33,7 @@ pub use draw::draw;
 pub use keymap::Keymap;
 pub use list::{Filter, List};
 pub use live::INTERVAL;
-pub use panes::Pane;
+pub use panes::{Pane, Units};
 pub use prompt::{Ask, Choice, Prompt};
 pub use ratatui::style::Color;
 pub use split::{Border, Layout, Shares, Split};

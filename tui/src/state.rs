@@ -11,7 +11,7 @@ use crate::event::{Effect, Event, Loaded, Request, Way, Worker};
 use crate::keymap::Keymap;
 use crate::layout;
 use crate::list::{List, filtered};
-use crate::panes::Pane;
+use crate::panes::{Pane, Units};
 use crate::prompt::{Ask, Choice, Prompt};
 use crate::split::{Border, Split};
 use crate::theme::Theme;
@@ -28,6 +28,10 @@ fn worst(processes: &[Process]) -> usize {
     let rows = processes.iter().enumerate();
     let crashed = rows.clone().filter(|(_, p)| p.end == End::Crashed);
     if let Some((n, _)) = crashed.min_by_key(|(_, p)| p.span.1) {
+        return n;
+    }
+    // What was lost may have been the cause.
+    if let Some(n) = processes.iter().position(|p| p.end == End::Damaged) {
         return n;
     }
     // What the first process has become by exec goes on with its number.
@@ -188,6 +192,8 @@ pub struct State {
     pub race: Option<Way>,
     /// Which of the formats.
     pub format: usize,
+    /// The view of a recording was turned to for a position that is still to come.
+    pub visits: bool,
     /// A process at a position.
     pub picture: Option<Picture>,
     /// The same before the last step: what has changed is marked.
@@ -204,6 +210,10 @@ pub struct State {
     pub memory: String,
     /// Expressions whose values are shown above the variables.
     pub expressions: Vec<String>,
+    /// The one that was added last, until its value is there.
+    pub told: Option<String>,
+    /// How it is shown.
+    pub units: Units,
     /// Where in it the cursor is.
     pub byte: usize,
     /// Who wrote it.
@@ -261,6 +271,7 @@ impl State {
         effects.extend(self.ask(Request::Bookmarks(Vec::new())));
         if let Some(position) = position {
             self.view = View::Recording;
+            self.visits = true;
             effects.extend(self.ask(Request::Visit(position.to_owned(), self.look())));
         }
         if let Some(place) = blame {
@@ -361,8 +372,17 @@ impl State {
         let tickets: Vec<u64> = given_up.map(|p| p.ticket).collect();
         // Nor does the cursor go where the answers would have led.
         (self.race, self.aim) = (None, None);
+        self.turn_back();
         self.message = Some(("cancelled".to_owned(), false));
         vec![Effect::Cancel(tickets)]
+    }
+
+    /// A position does not come: what was shown before is shown again.
+    fn turn_back(&mut self) {
+        if std::mem::take(&mut self.visits) && self.view == View::Recording {
+            let before = self.back.pop();
+            self.view = before.map_or(View::System, |place| place.view);
+        }
     }
 
     /// Whether something is being replayed.
@@ -388,6 +408,9 @@ impl State {
             Loaded::Overview(Ok(overview)) => {
                 self.was_live = overview.recording;
                 self.system.list.selected = worst(&overview.processes);
+                if let Some(damage) = &overview.damage {
+                    self.message = Some((damage.clone(), true));
+                }
                 self.overview = Some(overview);
             }
             Loaded::Lanes(Ok(lanes)) => self.lanes = Some(lanes),
@@ -450,6 +473,9 @@ impl State {
                 if quiet && asked.worker() == Worker::Read {
                     self.freeze();
                 }
+                if matches!(asked, Request::Visit(..)) {
+                    self.turn_back();
+                }
                 self.message = Some((e, true));
             }
         }
@@ -458,6 +484,12 @@ impl State {
 
     fn show_picture(&mut self, picture: Picture, asked: &Request) -> Vec<Effect> {
         let moved = matches!(asked, Request::Move(..) | Request::Run(..));
+        self.visits = false;
+        self.expressions
+            .retain(|text| picture.refused.iter().all(|(refused, _)| refused != text));
+        if let Some((text, why)) = picture.refused.first() {
+            self.message = Some((format!("{text} is {why}"), true));
+        }
         let old = self.picture.take();
         let here = |old: &Picture| old.position == picture.position;
         if !old.as_ref().is_some_and(here) {
@@ -479,6 +511,14 @@ impl State {
             self.message = Some((why.clone(), false));
         }
         self.picture = Some(picture);
+        // What is in no memory may be a reason that its row has no room for.
+        let told = self.told.take();
+        let mut added = self.variables().iter().filter(|v| v.pinned);
+        let added = added.find(|v| Some(&v.name) == told.as_ref() && v.place.is_none());
+        if let Some(added) = added {
+            let text = format!("{}: {}", added.name, added.value);
+            self.message = Some((text, false));
+        }
         self.follow();
         let mut effects = self.load_view();
         effects.extend(self.ask_for_writers());
@@ -594,8 +634,8 @@ impl State {
         self.variable.settle(variables, height.into());
         let rows = self.source_rows().0;
         self.cursor = self.cursor.map(|n| n.min(rows.saturating_sub(1)));
-        if let Some(Overlay::Help(from)) = &mut self.overlay {
-            *from = (*from).min(crate::keys::COMMANDS.len());
+        if let Some(Overlay::Help(from)) = self.overlay {
+            self.overlay = Some(Overlay::Help(from.min(crate::draw::last_of_help(self))));
         }
         let bytes = self.picture.as_ref().map_or(0, |p| p.memory.bytes.len());
         self.byte = self.byte.min(bytes.saturating_sub(1));
@@ -632,6 +672,10 @@ mod tests {
         assert_eq!(worst(&all), 2);
         all[1].end = End::Crashed;
         assert_eq!(worst(&all), 1);
+        all[1].end = End::Good;
+        all[4].end = End::Damaged;
+        assert_eq!(worst(&all), 4);
+        all[4].end = End::Good;
         // Helpers that fail are no news where the whole did not.
         all[0].end = End::Good;
         all[1].end = End::Failed;

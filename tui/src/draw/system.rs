@@ -109,7 +109,7 @@ pub fn draw(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
         canvas.row((2, y), &COLUMNS, &widths, cells, |column| {
             match (column, process.end) {
                 (0 | 1, _) => theme.recording(process.id),
-                (4, End::Crashed) => theme.bad(),
+                (4, End::Crashed | End::Damaged) => theme.bad(),
                 (4, End::Failed | End::Killed) => theme.warn(),
                 (4, End::Good) => Style::new(),
                 _ => theme.dim(),
@@ -125,6 +125,10 @@ pub fn draw(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
             canvas.fill(Rect::new(0, y, body.width, 1), theme.selected());
             canvas.text(0, y, 1, "▶", theme.key());
         }
+    }
+    if count == 0 && all > 0 {
+        let text = "no process has that; Esc shows all";
+        canvas.text(2, area.y + 1, body.width, text, theme.dim());
     }
     super::arrows::draw(state, canvas, lanes);
     let last = area.y + u16::try_from(cells.len()).unwrap_or(area.height);

@@ -20,16 +20,26 @@ pub fn answer(request: &Request) -> Loaded {
         Request::Order((place, _), false) if place.contains("large") => Loaded::Order(Ok(None)),
         Request::Order(..) => Loaded::Order(Ok(Some(order()))),
         Request::Near(..) => Loaded::Near(Ok(near())),
+        Request::Visit(position, _) if position.contains("nowhere") => {
+            Loaded::Picture(Err("nothing runs at nowhere".to_owned()))
+        }
         Request::Visit(position, look) => {
             let mut picture = picture(position, &look.memory, 0);
+            let none = look.expressions.iter().filter(|text| text.ends_with('+'));
+            let none = none.map(|text| (text.clone(), "no expression".to_owned()));
+            picture.refused = none.collect();
             for frame in &mut picture.frames {
                 let pinned = |text: &String| Variable {
                     name: text.clone(),
-                    value: "17".to_owned(),
-                    place: Some((0x7f00_0000_2000, 4)),
+                    value: match &text[..] {
+                        "lost" => "no variable lost is known in this function".to_owned(),
+                        _ => "17".to_owned(),
+                    },
+                    place: Some((0x7f00_0000_2000, 4)).filter(|_| text != "lost"),
                     pinned: true,
                 };
-                let pinned = look.expressions.iter().map(pinned);
+                let sound = look.expressions.iter().filter(|text| !text.ends_with('+'));
+                let pinned = sound.map(pinned);
                 frame.variables.splice(..0, pinned);
             }
             Loaded::Picture(Ok(Box::new(picture)))
@@ -148,6 +158,7 @@ fn overview() -> Overview {
         command: "./launch.sh".to_owned(),
         note: "2026-03-04 10:20:30, took 0.053 s, exit 134".to_owned(),
         recording: false,
+        damage: None,
         processes: vec![
             process(1, "", "bash", (0, 999), "exit 134", End::Failed),
             process(2, "├─", "create", (60, 300), "exit 0", End::Good),
@@ -428,6 +439,7 @@ fn picture(position: &str, memory: &str, step: u64) -> Picture {
         },
         hint: None,
         stopped: None,
+        refused: Vec::new(),
     }
 }
 

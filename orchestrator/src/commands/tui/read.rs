@@ -18,10 +18,11 @@ pub fn overview(session: &Session) -> Result<Overview> {
     let meta = session.meta();
     let state = ls::state(meta);
     let rows = tree::rows(session)?;
-    let processes = rows
+    let processes: Vec<Process> = rows
         .iter()
         .map(|row| process(row, state, session))
         .collect();
+    let damage = damage(&rows, &processes);
     let mut note = output::date(meta.started);
     if let Some(end) = meta.ended {
         note += &format!(
@@ -41,7 +42,43 @@ pub fn overview(session: &Session) -> Result<Overview> {
         command: tree::shell_words("", &meta.command),
         note,
         recording: state == State::Running,
+        damage,
         processes,
+    })
+}
+
+/// What cannot be read, and what to do.
+fn damage(rows: &[tree::Row], processes: &[Process]) -> Option<String> {
+    let bad = rows.iter().zip(processes);
+    let bad = bad.filter(|(_, process)| process.end == End::Damaged);
+    let mut what: Vec<String> = bad
+        .map(|(row, _)| match &row.summary {
+            Err(why) => format!("{} cannot be read: {}", row.id, safe(why.as_bytes())),
+            Ok(_) => format!("the end of {} is missing in its file", row.id),
+        })
+        .collect();
+    // Whoever became another program by exec tells which recording that has.
+    let gone = rows
+        .iter()
+        .filter_map(|row| match row.summary.as_ref().ok()?.end {
+            Some(Ending::Execed(next)) if rows.iter().all(|row| row.id != next) => Some(format!(
+                "{next}, which goes on where {} ends, is missing: there is no file of it",
+                row.id
+            )),
+            _ => None,
+        });
+    what.extend(gone);
+    let more = what.len().saturating_sub(3);
+    what.truncate(3);
+    if more > 0 {
+        what.push(format!("and so on ({more} more)"));
+    }
+    (!what.is_empty()).then(|| {
+        format!(
+            "{}. All else is as it was recorded; copy the session again from where it was whole, \
+             or record again",
+            what.join("; ")
+        )
     })
 }
 
@@ -68,12 +105,17 @@ fn process(row: &tree::Row, state: State, session: &Session) -> Process {
                 Some(Ending::Exited(_) | Ending::Unknown) => End::Failed,
                 Some(Ending::Execed(_)) => End::Exec,
                 None if state == State::Running => End::Good,
+                // Of a session that was ended as it should, each recording has an end.
+                None if state == State::Ended => End::Damaged,
                 None => End::Failed,
             };
+            if process.end == End::Damaged {
+                "damaged".clone_into(&mut process.ending);
+            }
         }
-        Err(e) => {
-            process.ending = safe(e.as_bytes());
-            process.end = End::Failed;
+        Err(_) => {
+            "damaged".clone_into(&mut process.ending);
+            process.end = End::Damaged;
         }
     }
     process
