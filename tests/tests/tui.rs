@@ -6,7 +6,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use orch_tests::fixture;
 use orch_tests::orch::{Place, User};
-use orch_tests::run::Outcome;
+use orch_tests::run::{self, Outcome};
 use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -266,7 +266,6 @@ fn expressions_stay_in_sight() -> Result<()> {
         "queue.jobs[16].failures",
         "nothing",
         "job->title",
-        "1+1",
     ];
     let typed: String = all
         .iter()
@@ -281,7 +280,6 @@ fn expressions_stay_in_sight() -> Result<()> {
         ("queue.jobs[16].failures", "queue.jobs has 16 elements only"),
         ("nothing", "no variable nothing is known"),
         ("job->title", "job is no pointer"),
-        ("1+1", "no expression"),
     ] {
         let is_it = |l: &str| l.contains(&format!("={name} ")) && l.contains(value);
         ensure!(screen.lines().any(is_it), "{name} is {value}: {screen}");
@@ -388,6 +386,7 @@ fn bad_input_is_explained() -> Result<()> {
         ("@ 'rubbish' Enter", "rubbish"),
         ("b 'nowhere+8' Enter", "nowhere"),
         ("Enter m 'nonsense' Enter", "nonsense"),
+        ("Enter x '1+1' Enter", "1+1 is no expression"),
         ("Enter : 'break nowhere' Enter", "no program or library"),
         (
             "Enter : 'break report.cpp:2' Enter",
@@ -402,11 +401,225 @@ fn bad_input_is_explained() -> Result<()> {
     }
     let small = render(&place, "Enter", "30x8")?.stdout;
     ensure!(small.contains("30x8 is too small"), "{small}");
-    let none = place.read(&["tui"], LIMIT)?;
+    for (args, code, text) in [
+        (&["tui"][..], 2, "--render"),
+        (
+            &["tui", "--render", "show", "--size", "3000x9"],
+            2,
+            "1000 of each at most",
+        ),
+        (
+            &["tui", "--render", "show", "--sources", "/nonexistent"],
+            2,
+            "no such directory",
+        ),
+        (
+            &["tui", "--render", "show", "--blame", "nowhere+8"],
+            1,
+            "nowhere",
+        ),
+    ] {
+        let none = place.read(args, LIMIT)?;
+        ensure!(
+            none.code() == Some(code) && none.stderr.contains(text),
+            "{none}"
+        );
+    }
+    for (dir, text) in [
+        (
+            "/nonexistent",
+            "there is no /nonexistent; `orch sessions` lists",
+        ),
+        ("/", "it has no session.json; `orch sessions` lists"),
+    ] {
+        let mut command = place.command(place.orch());
+        let none = run::run(command.args(["-s", dir, "ls"]), LIMIT)?;
+        ensure!(
+            none.code() == Some(2) && none.stderr.contains(text),
+            "{none}"
+        );
+    }
+    // A script may begin with any key.
+    render(&place, "- show", "120x36")?;
+    Ok(())
+}
+
+/// What is damaged is told at the start, with what to do, and does not hide the rest.
+#[test]
+fn damaged_recordings_are_told() -> Result<()> {
+    let (place, _) = fixture::job_queue()?;
+    let system = render(&place, "", "120x36")?.stdout;
+    let row = system.lines().find(|l| l.starts_with('▶'));
+    let words = row.unwrap_or_default().split_whitespace();
+    let id = words.clone().find(|w| w.contains("─p")).unwrap_or_default();
+    let id = id.trim_start_matches(['├', '└', '│', '─']).to_owned();
+    let file = place.session().join(format!("{id}.events"));
+    let whole = fs::read(&file)?;
+    for (part, told) in [
+        (Some(0), "cannot be read"),
+        (Some(60), "the end of"),
+        (Some(whole.len() * 2 / 3), "the end of"),
+        (None, "is missing: there is no file of it"),
+    ] {
+        match part {
+            Some(len) => fs::write(&file, &whole[..len])?,
+            None => fs::remove_file(&file)?,
+        }
+        for size in ["80x24", "140x30"] {
+            let screen = render(&place, "", size)?.stdout;
+            let words = screen.split_whitespace().collect::<Vec<_>>().join(" ");
+            ensure!(
+                words.contains(told) && words.contains("record again"),
+                "{screen}"
+            );
+            ensure!(words.contains(&id), "{screen}");
+            if part.is_some() {
+                let is_it = |l: &str| l.starts_with('▶') && l.contains("damaged");
+                ensure!(screen.lines().any(is_it), "{screen}");
+                // It is where it was in the tree.
+                ensure!(screen.contains(&format!("└─{id} ")), "{screen}");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Of no recording in particular, an instant is that of the one whose event it is; memory and
+/// blame take names of variables, and globals are known in libraries as well.
+#[test]
+fn instants_and_names_are_those_that_are_meant() -> Result<()> {
+    let (place, _) = fixture::job_queue()?;
+    let crash = render(&place, "Enter", "160x50")?.stdout;
+    let position = |screen: &str| {
+        let first = screen.lines().next().unwrap_or_default();
+        first
+            .split_whitespace()
+            .last()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let at = position(&crash);
+    let (id, tick) = at.split_once('@').context("a position")?;
+    for keys in [
+        format!("@ '{tick}' Enter"),
+        format!("Enter @ '{tick}' Enter"),
+    ] {
+        let screen = render(&place, &keys, "160x50")?.stdout;
+        ensure!(position(&screen) == at, "{keys}: {screen}");
+    }
+    let memory = render(&place, "Enter m 'job.title' Enter", "160x50")?.stdout;
     ensure!(
-        none.code() == Some(2) && none.stderr.contains("--render"),
-        "{none}"
+        memory.contains("|compact the") || memory.contains("compact the data"),
+        "{memory}"
     );
+    ensure!(memory.contains("Memory job.title"), "{memory}");
+    for name in [format!("{id}:queue.done"), "job.failures".to_owned()] {
+        let history = render(&place, &format!("Enter b '{name}' Enter"), "160x50")?.stdout;
+        ensure!(
+            history.contains("Accesses to /dev/shm/") && history.contains("(4 bytes)"),
+            "{history}"
+        );
+    }
+    Ok(())
+}
+
+/// A function of a library knows the variables of the program that called it.
+#[test]
+fn globals_are_known_in_libraries() -> Result<()> {
+    let (place, _) = fixture::recorded("debugging/called.c", "called", &[])?;
+    let screen = render(&place, "4 G Enter Home x 'counter' Enter", "160x50")?.stdout;
+    ensure!(screen.contains("=counter "), "{screen}");
+    ensure!(
+        !screen.contains("no variable") && !screen.contains("▶ main"),
+        "{screen}"
+    );
+    let none = render(&place, "4 G Enter Home x 'count' Enter", "160x50")?.stdout;
+    ensure!(none.contains("count: no variable"), "{none}");
+    Ok(())
+}
+
+/// Where its source is gone, what was written here is chosen all the same, and told is where the
+/// source was looked for, and how to name another place.
+#[test]
+fn missing_sources_are_told() -> Result<()> {
+    let (place, _) = fixture::job_queue()?;
+    let source = place.path().join("job-queue/report.cpp");
+    let elsewhere = place.path().join("elsewhere");
+    fs::create_dir(&elsewhere)?;
+    fs::rename(&source, elsewhere.join("report.cpp"))?;
+    let screen = render(&place, "Enter", "160x50")?.stdout;
+    let is_main = |l: &str| l.contains("▶ ") && l.contains(" main ");
+    ensure!(
+        screen.contains("── report.cpp:15 ") && screen.lines().any(is_main),
+        "{screen}"
+    );
+    ensure!(
+        screen.contains("report.cpp cannot be read") && screen.contains("--sources DIR"),
+        "{screen}"
+    );
+    let dir = elsewhere.display().to_string();
+    let arguments = [
+        "tui",
+        "--render",
+        "Enter",
+        "--size",
+        "160x50",
+        "--sources",
+        &dir,
+    ];
+    let found = place.read(&arguments, LIMIT)?.stdout;
+    ensure!(found.lines().any(|l| l.contains("▶ 15 ")), "{found}");
+    Ok(())
+}
+
+/// A range of bytes that others were stored with: the values are of those that were asked for.
+#[test]
+fn histories_have_the_values_of_what_was_asked_for() -> Result<()> {
+    let (place, _) = fixture::job_queue()?;
+    let screen = render(&place, "Enter b Down Enter", "120x36")?.stdout;
+    let store = screen.lines().find(|l| l.contains("submit.cpp:16"));
+    ensure!(
+        store.is_some_and(|l| l.contains("0 → 2594104980")),
+        "{screen}"
+    );
+    for (presses, format) in [(1, "int"), (5, "hex"), (6, "text"), (7, "float")] {
+        let keys = format!("Enter b Down Enter Up{}", " f".repeat(presses));
+        let screen = render(&place, &keys, "120x36")?.stdout;
+        ensure!(screen.contains(&format!("shown as {format} ")), "{screen}");
+        let row = screen
+            .lines()
+            .find(|l| l.starts_with('▶'))
+            .unwrap_or_default();
+        let values = row.split_once(" → ").context("a change")?;
+        let old = values.0.split_whitespace().last().unwrap_or_default();
+        let zero = ["0", "00000000", "\"\"", "0.0"];
+        ensure!(zero.contains(&old), "{format}: {screen}");
+    }
+    Ok(())
+}
+
+/// Events far from the cursor are found, and stay selected without the filter.
+#[test]
+fn all_events_are_searched() -> Result<()> {
+    let place = Place::new(User::Own)?;
+    let script = "i=0; while [ $i -lt 1500 ]; do i=$((i+1)); read x </dev/null; done; printf 'hello-%s\\n' unix; \
+                  i=0; while [ $i -lt 1500 ]; do i=$((i+1)); read x </dev/null; done; true";
+    let recorded = place.record(&["sh", "-c", script]).output()?;
+    ensure!(recorded.status.success(), "{recorded:?}");
+    let near = render(&place, "5 / 'hello-unix'", "120x36")?.stdout;
+    let is_found = |s: &str| {
+        s.lines()
+            .any(|l| l.starts_with('▶') && l.contains("hello-unix"))
+    };
+    ensure!(
+        near.contains("none of these has that; Enter searches all") && !is_found(&near),
+        "{near}"
+    );
+    for keys in ["", "Esc"] {
+        let keys = format!("5 / 'hello-unix' Enter {keys}");
+        let found = render(&place, &keys, "120x36")?.stdout;
+        ensure!(is_found(&found), "{keys}: {found}");
+    }
     Ok(())
 }
 
@@ -582,6 +795,29 @@ fn what_is_being_recorded_grows() -> Result<()> {
         s.contains("ready>") && !s.contains("2 Recording")
     })?;
     ensure!(!place.session().join("watched").exists(), "a file is left");
+    Ok(())
+}
+
+/// Signals that a crash is told by end it, and leave the terminal as it was.
+#[test]
+fn crashes_give_the_terminal_back() -> Result<()> {
+    let (place, _) = fixture::job_queue()?;
+    let terminal = Terminal::open(&place)?;
+    let (orch, session) = (place.orch(), place.session());
+    terminal.command("stty -g >before")?;
+    for signal in [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGABRT] {
+        let command = format!("{} -s {} tui", orch.display(), session.display());
+        terminal.command(&command)?;
+        terminal.wait("the processes", |s| s.contains("killed by SIGABRT"))?;
+        kill(terminal.child()?, signal)?;
+        terminal.wait("the shell", |s| {
+            s.contains("ready>") && !s.contains("2 Recording")
+        })?;
+        terminal.command("echo code $?")?;
+        let code = format!("code {}", 128 + signal as i32);
+        terminal.wait("its exit code", |s| s.contains(&code))?;
+        terminal.is_as_before()?;
+    }
     Ok(())
 }
 

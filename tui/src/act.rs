@@ -3,7 +3,7 @@
 use crate::bookmarks;
 use crate::data::{FORMATS, Message};
 use crate::event::{Effect, Key, Request, To};
-use crate::keys::{self, Action, COMMANDS, fuzzy};
+use crate::keys::{self, Action, COMMANDS};
 use crate::layout;
 use crate::panes::{self, Pane};
 use crate::prompt::{Ask, Choice, Prompt};
@@ -28,15 +28,19 @@ pub fn key(state: &mut State, key: Key) -> Vec<Effect> {
     if state.prompt.is_some() {
         return in_prompt(state, key);
     }
-    if let Some(overlay) = state.overlay {
-        state.overlay = match (overlay, key) {
-            (Overlay::Help(n), Key::Down | Key::Char('j')) => Some(Overlay::Help(n + 1)),
-            (Overlay::Help(n), Key::Up | Key::Char('k')) => {
-                Some(Overlay::Help(n.saturating_sub(1)))
+    match state.overlay {
+        Some(Overlay::Help(from)) => {
+            state.overlay = in_help(state, from, key).map(Overlay::Help);
+            return Vec::new();
+        }
+        Some(Overlay::Tour) => {
+            state.overlay = None;
+            // The other keys do what they do without it.
+            if matches!(key, Key::Esc | Key::Char(' ')) {
+                return Vec::new();
             }
-            _ => None,
-        };
-        return Vec::new();
+        }
+        None => {}
     }
     if key == Key::Esc {
         return escape(state);
@@ -57,15 +61,27 @@ pub fn key(state: &mut State, key: Key) -> Vec<Effect> {
     }
 }
 
+/// The row from which on help is shown then; none if the key closes it.
+fn in_help(state: &State, from: usize, key: Key) -> Option<usize> {
+    let page = usize::from(layout::body(state).height).max(3) - 2;
+    Some(match key {
+        Key::Down | Key::Char('j') => from + 1,
+        Key::Up | Key::Char('k') => from.saturating_sub(1),
+        Key::PageDown | Key::Ctrl('d') | Key::Char(' ') => from + page,
+        Key::PageUp | Key::Ctrl('u') => from.saturating_sub(page),
+        Key::Home | Key::Char('g') => 0,
+        // What is too far is the last page.
+        Key::End | Key::Char('G') => usize::MAX,
+        _ => return None,
+    })
+}
+
 /// What is being worked at is given up; else a filter.
 fn escape(state: &mut State) -> Vec<Effect> {
     if state.busy().is_some() {
         return state.cancel();
     }
-    if let Some(rows) = state.list() {
-        rows.filter.clear();
-    }
-    Vec::new()
+    state.refilter(String::new())
 }
 
 fn quit(state: &mut State) -> Vec<Effect> {
@@ -90,18 +106,27 @@ pub fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::Back => back(state),
         Action::Filter => {
             let filter = state.list().map(|rows| rows.filter.clone());
-            state.prompt = filter.map(|text| Prompt::new(Ask::Filter, &text));
+            state.prompt = filter.map(|text| Prompt {
+                about: text.clone(),
+                ..Prompt::new(Ask::Filter, &text)
+            });
             Vec::new()
         }
         Action::Format => {
-            state.format = (state.format + 1) % FORMATS.len();
+            match state.view {
+                View::Recording => state.units = state.units.next(),
+                _ => state.format = (state.format + 1) % FORMATS.len(),
+            }
             Vec::new()
         }
         Action::Blame => blame(state),
         Action::Goto => prompt(state, Ask::Position, ""),
         Action::Memory => {
-            let text = state.memory.clone();
-            prompt(state, Ask::Memory, &text)
+            state.prompt = Some(Prompt {
+                proposed: true,
+                ..Prompt::new(Ask::Memory, &state.memory)
+            });
+            Vec::new()
         }
         Action::Code => {
             state.code = !state.code;
@@ -146,6 +171,7 @@ pub fn act(state: &mut State, action: Action) -> Vec<Effect> {
         }
         Action::Only => {
             state.only = !state.only;
+            state.aim_at_event();
             state.load_view()
         }
         Action::Help => {
@@ -245,7 +271,8 @@ fn expressions(state: &mut State) -> Vec<Effect> {
 
 /// Asks for a place; what the recording has just accessed is there to choose.
 fn blame(state: &mut State) -> Vec<Effect> {
-    if state.view == View::Recording && state.pane != Pane::Stack {
+    let in_memory = matches!(state.pane, Pane::Variables | Pane::Memory);
+    if state.view == View::Recording && in_memory {
         return match state.pointed() {
             Some(place) => search(state, place),
             None => {
@@ -388,6 +415,7 @@ fn enter(state: &mut State) -> Vec<Effect> {
 pub fn visit(state: &mut State, position: String) -> Vec<Effect> {
     remember(state);
     state.view = View::Recording;
+    state.visits = true;
     state.ask(Request::Visit(position, state.look()))
 }
 
@@ -430,7 +458,7 @@ fn commands(state: &State, pattern: &str) -> Vec<Choice> {
         .enumerate()
         .filter(|(_, c)| c.works_in(state.view) && c.action != Action::Palette);
     let mut found: Vec<(i32, usize)> = here
-        .filter_map(|(n, c)| Some((fuzzy(pattern, c.help)?, n)))
+        .filter_map(|(n, c)| Some((c.fits(pattern)?, n)))
         .collect();
     found.sort_by_key(|&(score, n)| (-score, n));
     let choice = |&(_, n): &(i32, usize)| Choice {
@@ -450,10 +478,10 @@ fn in_prompt(state: &mut State, key: Key) -> Vec<Effect> {
     if leaves {
         let filter = prompt.ask == Ask::Filter;
         state.prompt = None;
-        if let Some(rows) = state.list().filter(|_| filter) {
-            rows.filter.clear();
-        }
-        return Vec::new();
+        return match filter {
+            true => state.refilter(String::new()),
+            false => Vec::new(),
+        };
     }
     if key != Key::Enter {
         let text = prompt.text.clone();
@@ -471,11 +499,7 @@ fn in_prompt(state: &mut State, key: Key) -> Vec<Effect> {
                         prompt.choices = choices;
                     }
                 }
-                Ask::Filter => {
-                    if let Some(rows) = state.list() {
-                        rows.filter = text;
-                    }
-                }
+                Ask::Filter => return state.refilter(text),
                 Ask::Bookmarks => {
                     let choices = bookmarks::choices(state, &text);
                     if let Some(prompt) = &mut state.prompt {
@@ -494,14 +518,17 @@ fn in_prompt(state: &mut State, key: Key) -> Vec<Effect> {
     state.prompt = None;
     match ask {
         Ask::Note => bookmarks::add(state, about, value),
+        Ask::Filter => state.seek(about.trim() == value),
         _ => answer(state, ask, value),
     }
 }
 
 fn answer(state: &mut State, ask: Ask, value: String) -> Vec<Effect> {
     match ask {
-        Ask::Filter => Vec::new(),
-        Ask::Blame if !value.is_empty() => search(state, value),
+        Ask::Blame if !value.is_empty() => {
+            let place = state.variable_at(&value).unwrap_or(value);
+            search(state, place)
+        }
         Ask::Position | Ask::Bookmarks | Ask::Peer if !value.is_empty() => visit(state, value),
         Ask::Memory => {
             if state.picture.is_none() {
@@ -520,6 +547,7 @@ fn answer(state: &mut State, ask: Ask, value: String) -> Vec<Effect> {
             let old = state.expressions.len();
             state.expressions.retain(|text| *text != value);
             if state.expressions.len() == old {
+                state.told = Some(value.clone());
                 state.expressions.push(value);
             }
             state.variable = crate::list::List::default();
@@ -636,8 +664,8 @@ fn in_recording(state: &mut State, x: u16, y: u16) -> Vec<Effect> {
     } else if panes.memory.contains(at) {
         state.pane = Pane::Memory;
         let top = layout::memory_top(state);
-        if let Some(column) = layout::byte_at(x.saturating_sub(panes.memory.x)) {
-            state.byte = (top + row(panes.memory)) * panes::ROW as usize + column;
+        if let Some(column) = layout::byte_at(state.units, x.saturating_sub(panes.memory.x)) {
+            state.byte = (top + row(panes.memory)) * state.units.row() as usize + column;
         }
     }
     Vec::new()
@@ -671,7 +699,11 @@ fn in_source(state: &mut State, area: ratatui::layout::Rect, y: u16) -> Vec<Effe
 /// The wheel moves by three rows.
 pub fn scroll(state: &mut State, by: i8) -> Vec<Effect> {
     if let Some(Overlay::Help(n)) = state.overlay {
-        let to = if by < 0 { n.saturating_sub(3) } else { n + 3 };
+        let to = if by < 0 {
+            n.saturating_sub(3)
+        } else {
+            n.saturating_add(3)
+        };
         state.overlay = Some(Overlay::Help(to));
         return Vec::new();
     }

@@ -3,7 +3,7 @@
 use crate::act;
 use crate::data::{Bookmark, Change};
 use crate::event::{Effect, Request};
-use crate::list::matches;
+use crate::list::filtered;
 use crate::prompt::{Ask, Choice, Prompt};
 use crate::state::State;
 
@@ -78,7 +78,7 @@ pub fn choices(state: &State, filter: &str) -> Vec<Choice> {
         }
     };
     let all = state.bookmarks.iter().map(choice);
-    all.filter(|choice| matches(filter, &choice.text)).collect()
+    filtered(filter, all, |choice| choice.text.clone())
 }
 
 /// Removes the one that is chosen in the list.

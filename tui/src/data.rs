@@ -1,6 +1,6 @@
 //! What the screens show, as plain data: whoever reads recordings fills it.
 
-use crate::list::matches;
+use std::fmt;
 
 /// The session in a few lines, and its processes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub struct Overview {
     pub note: String,
     /// Whether it is still being recorded.
     pub recording: bool,
+    /// What cannot be read of it, and what to do.
+    pub damage: Option<String>,
     /// All recordings, children below their parents.
     pub processes: Vec<Process>,
 }
@@ -52,6 +54,8 @@ pub enum End {
     Killed,
     /// By a signal for what it did itself.
     Crashed,
+    /// Its recording cannot be read, or not to its end.
+    Damaged,
 }
 
 /// What happened when, of all recordings.
@@ -154,13 +158,31 @@ pub struct Access {
     /// Offset in the object.
     pub offset: u64,
     /// By [`FORMATS`].
-    pub values: Vec<String>,
+    pub values: Vec<Value>,
     /// Function.
     pub function: String,
     /// File and line.
     pub file: String,
     /// What orders it, once that is known.
     pub order: Option<Ordered>,
+}
+
+/// The bytes of an access as they are shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Value {
+    /// What was there before, of what changed them.
+    pub old: Option<String>,
+    /// What is there then.
+    pub new: String,
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.old {
+            Some(old) => write!(f, "{old} → {}", self.new),
+            None => f.write_str(&self.new),
+        }
+    }
 }
 
 /// A shared access that a recording has just made: what may be asked for.
@@ -205,6 +227,8 @@ pub struct Picture {
     pub hint: Option<String>,
     /// Why a run has stopped here.
     pub stopped: Option<String>,
+    /// Texts that were to be expressions, and why they are none.
+    pub refused: Vec<(String, String)>,
 }
 
 /// An event that depends on one of another recording, or has one depend on it.
@@ -387,10 +411,10 @@ pub struct Line {
 }
 
 impl Line {
-    /// Whether a filter lets it through.
+    /// What a filter looks at.
     #[must_use]
-    pub fn passes(&self, filter: &str) -> bool {
-        filter.is_empty() || matches(filter, &format!("{} {}", self.position, self.text))
+    pub fn searched(&self) -> String {
+        format!("{} {}", self.position, self.text)
     }
 }
 
@@ -401,4 +425,6 @@ pub struct Lines {
     pub lines: Vec<Line>,
     /// What is missing.
     pub note: Option<String>,
+    /// Whether there are others before or behind them, that can be searched.
+    pub part: bool,
 }

@@ -94,6 +94,8 @@ pub enum Loaded {
     Console(Result<Lines, String>),
     /// To [`Request::Events`].
     Events(Result<Lines, String>),
+    /// To [`Request::Seek`].
+    Sought(Result<Lines, String>),
 }
 
 /// What the state wants to know. Those of a lane are done one after another.
@@ -129,6 +131,8 @@ pub enum Request {
     Console,
     /// Events around a tick, of one recording or of all.
     Events(Option<u32>, u64),
+    /// Those of them that a filter lets through, wherever they are.
+    Seek(Option<u32>, u64, String),
 }
 
 /// What is to be seen of a process beside what always is.
@@ -136,6 +140,8 @@ pub enum Request {
 pub struct Look {
     /// Memory: an address, a register, a variable.
     pub memory: String,
+    /// The function of the stack whose variables are meant; none: the one that is shown first.
+    pub frame: Option<usize>,
     /// Expressions, of each function: `job.name`, `*p`, `a[3]`.
     pub expressions: Vec<String>,
 }
@@ -199,7 +205,8 @@ impl Request {
     pub const fn worker(&self) -> Worker {
         match self {
             Self::Visit(..) | Self::Move(..) | Self::Run(..) => Worker::Travel,
-            Self::Overview | Self::Lanes | Self::Console | Self::Events(..) => Worker::Read,
+            Self::Overview | Self::Lanes | Self::Console => Worker::Read,
+            Self::Events(..) | Self::Seek(..) => Worker::Read,
             _ => Worker::Search,
         }
     }
@@ -225,6 +232,7 @@ impl Request {
             Self::Break(text, _) => format!("searching {text} in all programs"),
             Self::Console => "reading what was printed".to_owned(),
             Self::Events(..) => "reading events".to_owned(),
+            Self::Seek(_, _, filter) => format!("searching all events for {filter}"),
         }
     }
 }

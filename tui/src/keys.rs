@@ -228,20 +228,20 @@ pub const COMMANDS: &[Command] = &[
         views: &[],
     },
     Command {
-        action: Action::Back,
-        keys: &[Key::Backspace],
-        shown: "Bksp",
-        label: "return",
-        help: "Return to where you were before",
-        views: &[],
-    },
-    Command {
         action: Action::Filter,
         keys: &[Char('/')],
         shown: "/",
         label: "filter",
         help: "Show only rows with some text, while you type",
         views: LISTS,
+    },
+    Command {
+        action: Action::Back,
+        keys: &[Key::Backspace],
+        shown: "Bksp",
+        label: "return",
+        help: "Return to where you were before",
+        views: &[],
     },
     Command {
         action: Action::Format,
@@ -328,7 +328,15 @@ pub const COMMANDS: &[Command] = &[
         keys: &[Char('m')],
         shown: "m",
         label: "memory",
-        help: "Show memory: an address, a register ($rsp) or a variable",
+        help: "Show memory: an address, a register ($rsp), a variable or an expression (job.name)",
+        views: RECORDING,
+    },
+    Command {
+        action: Action::Format,
+        keys: &[Char('f')],
+        shown: "f",
+        label: "",
+        help: "Show memory as bytes and text, as integers of 1, 2, 4 or 8 bytes, or as text alone",
         views: RECORDING,
     },
     Command {
@@ -627,6 +635,36 @@ impl Command {
     pub fn works_in(&self, view: View) -> bool {
         self.views.is_empty() || self.views.contains(&view)
     }
+
+    /// How well it fits to what the user types: its name before the words of its help, and these
+    /// before mere letters. `None` if it does not.
+    #[must_use]
+    pub fn fits(&self, pattern: &str) -> Option<i32> {
+        /// More than letters can come to.
+        const WORDS: i32 = 10_000;
+        let pattern = pattern.trim().to_lowercase();
+        let help = self.help.to_lowercase();
+        let is_word = |c: char| c.is_alphanumeric();
+        let begins = |rest: &str| {
+            let whole = !rest[pattern.len()..].starts_with(is_word);
+            if whole { 2 } else { 1 }
+        };
+        let in_help = help.match_indices(&pattern);
+        let in_help = in_help.filter(|&(at, _)| !help[..at].ends_with(is_word));
+        let rank = match () {
+            () if pattern.is_empty() => 0,
+            () if self.label == pattern => 6,
+            () if self.label.starts_with(&pattern) => 5,
+            () if help.starts_with(&pattern) => 2 + begins(&help),
+            () => in_help
+                .map(|(at, _)| begins(&help[at..]))
+                .max()
+                .unwrap_or(0),
+        };
+        let letters = fuzzy(&pattern, self.help);
+        let score = letters.or_else(|| (rank > 0).then_some(0))?;
+        Some(rank * WORDS + score)
+    }
 }
 
 /// What a key does in a view.
@@ -671,6 +709,30 @@ mod tests {
             keys.dedup();
             assert_eq!(keys.len(), all, "{view:?}");
         }
+    }
+
+    #[test]
+    fn names_of_commands_come_first() {
+        let best = |view: View, pattern: &str| {
+            let here = COMMANDS.iter().filter(|c| c.works_in(view));
+            let all = here.filter_map(|c| Some((c.fits(pattern)?, c)));
+            // Of those that fit alike, the first.
+            let best = all.rev().max_by_key(|(score, _)| *score);
+            best.map(|(_, c)| c.action)
+        };
+        let recording = |pattern| best(View::Recording, pattern);
+        assert_eq!(recording("break"), Some(Action::Break));
+        assert_eq!(recording("memory"), Some(Action::Memory));
+        assert_eq!(recording("mem"), Some(Action::Memory));
+        assert_eq!(recording("disasm"), Some(Action::Code));
+        assert_eq!(recording("show memory"), Some(Action::Memory));
+        assert_eq!(recording("code only"), Some(Action::Arrange(Layout::Code)));
+        assert_eq!(recording("panes of"), Some(Action::Unsplit));
+        assert_eq!(recording("pnssz"), Some(Action::Unsplit));
+        assert_eq!(recording("zoom"), None);
+        assert_eq!(best(View::System, "zoom"), Some(Action::ZoomIn));
+        assert_eq!(best(View::System, "light"), Some(Action::Theme));
+        assert_eq!(best(View::System, "quit"), Some(Action::Quit));
     }
 
     #[test]

@@ -4,13 +4,19 @@ mod recording;
 
 pub use recording::{NARROW, Recording, recording};
 
-use crate::panes::{Pane, ROW};
+use crate::panes::{Pane, Units};
 use crate::state::{State, View};
 use ratatui::layout::Rect;
 use std::ops::Range;
 
 /// The smallest screen that shows something.
 pub const LEAST: (u16, u16) = (40, 10);
+
+/// Lines below a history, for what its columns have no room for.
+pub const DETAIL: u16 = 2;
+
+/// From so many lines on there are these.
+const HIGH: u16 = 14;
 
 /// Between the first line and the last two.
 #[must_use]
@@ -60,24 +66,35 @@ pub fn memory_top(state: &State) -> usize {
     let height = usize::from(recording(state).memory.height)
         .saturating_sub(1)
         .max(1);
-    (state.byte / ROW as usize + 1).saturating_sub(height)
+    (state.byte / state.units.row() as usize + 1).saturating_sub(height)
 }
 
-/// Where a byte of a row of memory is shown: in hexadecimal, and as text.
+/// Where the unit is shown that has a byte of a row of memory: its first column, how many it
+/// has; and the column of the byte as text, if that is beside it.
 #[must_use]
-pub const fn byte_columns(n: u16) -> (u16, u16) {
+pub const fn unit_columns(units: Units, n: u16) -> (u16, u16, Option<u16>) {
+    const FIRST: u16 = 14;
+    const TEXT: u16 = 63;
     let gap = if n >= 8 { 1 } else { 0 };
-    (14 + 3 * n + gap, 63 + n)
+    match units {
+        Units::Hex => (FIRST + 3 * n + gap, 2, Some(TEXT + n)),
+        Units::Int8 => (FIRST + 4 * n, 3, None),
+        Units::Int16 => (FIRST + 7 * (n / 2), 6, None),
+        Units::Int32 => (FIRST + 12 * (n / 4), 11, Some(TEXT + n)),
+        Units::Int64 => (FIRST + 21 * (n / 8), 20, Some(TEXT + n)),
+        Units::Text => (FIRST + n, 1, None),
+    }
 }
 
 /// The byte of a row that is shown in a column.
 #[must_use]
-pub fn byte_at(column: u16) -> Option<usize> {
+pub fn byte_at(units: Units, column: u16) -> Option<usize> {
     let shown = |&n: &u16| {
-        let (hex, text) = byte_columns(n);
-        (hex..hex + 2).contains(&column) || text == column
+        let (first, wide, text) = unit_columns(units, n);
+        (first..first + wide).contains(&column) || text == Some(column)
     };
-    (0..16).find(shown).map(usize::from)
+    let row = u16::try_from(units.row()).unwrap_or(16);
+    (0..row).find(shown).map(usize::from)
 }
 
 /// Where the view's list is, without its head.
@@ -90,8 +107,11 @@ pub fn list(state: &State) -> Rect {
         }
         View::Recording if state.pane == Pane::Source => return below(recording(state).source, 1),
         View::Recording => return below(recording(state).stack, 1),
-        View::History => 3,
-        View::System => 3,
+        View::History if all.height >= HIGH => {
+            let height = all.height - DETAIL;
+            return below(Rect { height, ..all }, 3);
+        }
+        View::History | View::System => 3,
         View::Console | View::Events => 1,
     };
     below(all, head)

@@ -3,6 +3,7 @@
 
 use crate::data::{Line, Lines, Overview};
 use crate::event::{Effect, Request};
+use crate::list::filtered;
 use crate::state::{Rows, State, View};
 use std::time::Duration;
 
@@ -44,7 +45,8 @@ impl State {
         if self.console.is_some() {
             effects.extend(self.ask_quietly(Request::Console));
         }
-        if self.events_of.take().is_some() && self.view == View::Events {
+        // What was found in all events stays.
+        if self.sought.is_none() && self.events_of.take().is_some() && self.view == View::Events {
             let (recording, tick) = self.events_wanted();
             self.events_of = Some((recording, tick));
             effects.extend(self.ask_quietly(Request::Events(recording, tick)));
@@ -85,8 +87,8 @@ fn grow(shown: &mut Option<Lines>, rows: &mut Rows, lines: Lines) {
 
 /// Where the selected line is among others, of those that a filter lets through.
 fn found_again(old: Option<&Lines>, new: Option<&Lines>, filter: &str, selected: usize) -> usize {
-    let old = filtered(old, filter);
-    let new = filtered(new, filter);
+    let old = passing(old, filter);
+    let new = passing(new, filter);
     let last = new.len().saturating_sub(1);
     let Some(line) = old.get(selected).filter(|_| selected + 1 < old.len()) else {
         return last;
@@ -99,7 +101,7 @@ fn found_again(old: Option<&Lines>, new: Option<&Lines>, filter: &str, selected:
     again.unwrap_or_else(|| new.partition_point(|l| l.tick < line.tick).min(last))
 }
 
-fn filtered<'l>(lines: Option<&'l Lines>, filter: &str) -> Vec<&'l Line> {
+fn passing<'l>(lines: Option<&'l Lines>, filter: &str) -> Vec<&'l Line> {
     let all = lines.iter().flat_map(|l| &l.lines);
-    all.filter(|l| l.passes(filter)).collect()
+    filtered(filter, all, |l| l.searched())
 }

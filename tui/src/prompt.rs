@@ -57,6 +57,8 @@ pub struct Prompt {
     pub about: String,
     /// Which one is: none if what is typed counts.
     pub chosen: Option<usize>,
+    /// The text is a proposal: what is typed takes its place.
+    pub proposed: bool,
 }
 
 impl Prompt {
@@ -71,6 +73,7 @@ impl Prompt {
             note: String::new(),
             about: String::new(),
             chosen: None,
+            proposed: false,
         }
     }
 
@@ -81,7 +84,7 @@ impl Prompt {
             Ask::Blame => "who wrote (OBJECT+OFFSET, p3:VARIABLE or p3:0xADDRESS, then bytes): ",
             Ask::Filter => "filter: ",
             Ask::Position => "position (p3@18402, p3@exit, p3@50%): ",
-            Ask::Memory => "memory ($rsp:64, counters, 0x7f0012345678:16): ",
+            Ask::Memory => "memory ($rsp:64, job.name, 0x7f0012345678:16): ",
             Ask::Stops => "breakpoint (FILE:LINE, FUNCTION, 0xADDRESS; Enter on one removes it): ",
             Ask::Expression => {
                 "expression (job.name, *p, a[3], p->next->x; Enter on one removes it): "
@@ -99,6 +102,10 @@ impl Prompt {
             let mut all = text.char_indices();
             all.nth(at).map_or(text.len(), |(n, _)| n)
         };
+        if std::mem::take(&mut self.proposed) && matches!(key, Key::Char(c) if !c.is_control()) {
+            self.text.clear();
+            self.at = 0;
+        }
         let len = self.text.chars().count();
         match key {
             Key::Char(c) if !c.is_control() => {

@@ -180,6 +180,19 @@ pub fn text(buffer: &Buffer) -> String {
     text
 }
 
+/// Has done what is to be read at first.
+///
+/// # Errors
+/// If an answer does not come in time.
+pub fn begin(
+    state: &mut State,
+    backend: &mut dyn Backend,
+    first: Vec<Effect>,
+    limit: Duration,
+) -> Result<(), String> {
+    act(state, backend, first, limit)
+}
+
 /// Runs a script; each screen that it shows, and the last one.
 ///
 /// # Errors

@@ -5,12 +5,13 @@ use crate::act;
 use crate::arrows::Arrows;
 use crate::data::{
     Access, Bookmark, Change, End, History, Lanes, Line, Lines, Overview, Picture, Process, Stop,
+    Value,
 };
 use crate::event::{Effect, Event, Loaded, Request, Way, Worker};
 use crate::keymap::Keymap;
 use crate::layout;
-use crate::list::{List, matches};
-use crate::panes::Pane;
+use crate::list::{List, filtered};
+use crate::panes::{Pane, Units};
 use crate::prompt::{Ask, Choice, Prompt};
 use crate::split::{Border, Split};
 use crate::theme::Theme;
@@ -29,6 +30,10 @@ fn worst(processes: &[Process]) -> usize {
     if let Some((n, _)) = crashed.min_by_key(|(_, p)| p.span.1) {
         return n;
     }
+    // What was lost may have been the cause.
+    if let Some(n) = processes.iter().position(|p| p.end == End::Damaged) {
+        return n;
+    }
     // What the first process has become by exec goes on with its number.
     let whole = processes.iter().rfind(|p| p.pid == processes[0].pid);
     if whole.is_none_or(|p| p.end != End::Failed) {
@@ -43,6 +48,13 @@ fn worst(processes: &[Process]) -> usize {
     };
     let failed = rows.filter(|&(n, p)| p.end == End::Failed && is_lowest(n, p));
     failed.max_by_key(|(_, p)| p.span.1).map_or(0, |(n, _)| n)
+}
+
+/// What a filter looks at of a process.
+fn searched(process: &Process) -> String {
+    let pid = process.pid.map_or_else(String::new, |pid| pid.to_string());
+    let (id, program, command) = (process.id, &process.program, &process.command);
+    format!("p{id} {pid} {program} {command} {}", process.ending)
 }
 
 /// A screen.
@@ -122,6 +134,8 @@ pub struct Rows {
     pub list: List,
     /// What rows must have.
     pub filter: String,
+    /// Which of all rows was selected before the filter left none.
+    pub lost: Option<usize>,
 }
 
 /// Where one was.
@@ -178,6 +192,8 @@ pub struct State {
     pub race: Option<Way>,
     /// Which of the formats.
     pub format: usize,
+    /// The view of a recording was turned to for a position that is still to come.
+    pub visits: bool,
     /// A process at a position.
     pub picture: Option<Picture>,
     /// The same before the last step: what has changed is marked.
@@ -194,6 +210,10 @@ pub struct State {
     pub memory: String,
     /// Expressions whose values are shown above the variables.
     pub expressions: Vec<String>,
+    /// The one that was added last, until its value is there.
+    pub told: Option<String>,
+    /// How it is shown.
+    pub units: Units,
     /// Where in it the cursor is.
     pub byte: usize,
     /// Who wrote it.
@@ -222,6 +242,10 @@ pub struct State {
     pub only: bool,
     /// For which recording and tick they were read.
     pub events_of: Option<(Option<u32>, u64)>,
+    /// They are all that have this, wherever they are.
+    pub sought: Option<String>,
+    /// The event (recording and tick) that is to be selected when they come.
+    pub event: Option<(u32, u64)>,
     /// Whether the session was still being recorded at first.
     pub was_live: bool,
     /// Whether it is over.
@@ -247,6 +271,7 @@ impl State {
         effects.extend(self.ask(Request::Bookmarks(Vec::new())));
         if let Some(position) = position {
             self.view = View::Recording;
+            self.visits = true;
             effects.extend(self.ask(Request::Visit(position.to_owned(), self.look())));
         }
         if let Some(place) = blame {
@@ -347,8 +372,17 @@ impl State {
         let tickets: Vec<u64> = given_up.map(|p| p.ticket).collect();
         // Nor does the cursor go where the answers would have led.
         (self.race, self.aim) = (None, None);
+        self.turn_back();
         self.message = Some(("cancelled".to_owned(), false));
         vec![Effect::Cancel(tickets)]
+    }
+
+    /// A position does not come: what was shown before is shown again.
+    fn turn_back(&mut self) {
+        if std::mem::take(&mut self.visits) && self.view == View::Recording {
+            let before = self.back.pop();
+            self.view = before.map_or(View::System, |place| place.view);
+        }
     }
 
     /// Whether something is being replayed.
@@ -374,6 +408,9 @@ impl State {
             Loaded::Overview(Ok(overview)) => {
                 self.was_live = overview.recording;
                 self.system.list.selected = worst(&overview.processes);
+                if let Some(damage) = &overview.damage {
+                    self.message = Some((damage.clone(), true));
+                }
                 self.overview = Some(overview);
             }
             Loaded::Lanes(Ok(lanes)) => self.lanes = Some(lanes),
@@ -417,8 +454,10 @@ impl State {
                     self.happened.list.selected = lines.lines.len().saturating_sub(1);
                 }
                 self.events = Some(lines);
+                self.sought = None;
                 self.follow();
             }
+            Loaded::Sought(Ok(lines)) => self.set_sought(&asked, lines),
             Loaded::Overview(Err(e))
             | Loaded::Lanes(Err(e))
             | Loaded::History(Err(e))
@@ -429,9 +468,13 @@ impl State {
             | Loaded::Messages(Err(e))
             | Loaded::Picture(Err(e))
             | Loaded::Console(Err(e))
-            | Loaded::Events(Err(e)) => {
+            | Loaded::Events(Err(e))
+            | Loaded::Sought(Err(e)) => {
                 if quiet && asked.worker() == Worker::Read {
                     self.freeze();
+                }
+                if matches!(asked, Request::Visit(..)) {
+                    self.turn_back();
                 }
                 self.message = Some((e, true));
             }
@@ -441,6 +484,12 @@ impl State {
 
     fn show_picture(&mut self, picture: Picture, asked: &Request) -> Vec<Effect> {
         let moved = matches!(asked, Request::Move(..) | Request::Run(..));
+        self.visits = false;
+        self.expressions
+            .retain(|text| picture.refused.iter().all(|(refused, _)| refused != text));
+        if let Some((text, why)) = picture.refused.first() {
+            self.message = Some((format!("{text} is {why}"), true));
+        }
         let old = self.picture.take();
         let here = |old: &Picture| old.position == picture.position;
         if !old.as_ref().is_some_and(here) {
@@ -462,6 +511,14 @@ impl State {
             self.message = Some((why.clone(), false));
         }
         self.picture = Some(picture);
+        // What is in no memory may be a reason that its row has no room for.
+        let told = self.told.take();
+        let mut added = self.variables().iter().filter(|v| v.pinned);
+        let added = added.find(|v| Some(&v.name) == told.as_ref() && v.place.is_none());
+        if let Some(added) = added {
+            let text = format!("{}: {}", added.name, added.value);
+            self.message = Some((text, false));
+        }
         self.follow();
         let mut effects = self.load_view();
         effects.extend(self.ask_for_writers());
@@ -478,6 +535,7 @@ impl State {
                     return Vec::new();
                 }
                 self.events_of = Some((recording, tick));
+                let tick = self.event.map_or(tick, |(_, tick)| tick);
                 self.ask(Request::Events(recording, tick))
             }
             _ => Vec::new(),
@@ -495,25 +553,6 @@ impl State {
         (None, last.unwrap_or(0))
     }
 
-    /// Selects the event at the cursor.
-    fn follow(&mut self) {
-        if let Some(events) = &self.events {
-            let at = self.picture.as_ref().and_then(|p| {
-                let lines = events.lines.iter();
-                lines
-                    .enumerate()
-                    .filter(|(_, l)| l.recording == p.recording && l.tick <= p.tick)
-                    .map(|(n, _)| n)
-                    .next_back()
-            });
-            if let Some(at) = at
-                && self.happened.filter.is_empty()
-            {
-                self.happened.list.selected = at;
-            }
-        }
-    }
-
     /// The last line that is not behind the cursor; without one, the last.
     fn until_cursor(&self, lines: &[Line]) -> usize {
         let tick = self.picture.as_ref().map_or(u64::MAX, |p| p.tick);
@@ -524,43 +563,27 @@ impl State {
     /// Processes that the filter lets through.
     #[must_use]
     pub fn processes(&self) -> Vec<&Process> {
-        let filter = &self.system.filter;
         let all = self.overview.iter().flat_map(|o| &o.processes);
-        all.filter(|p| {
-            let pid = || p.pid.map_or_else(String::new, |pid| pid.to_string());
-            let row = || {
-                format!(
-                    "p{} {} {} {} {}",
-                    p.id,
-                    pid(),
-                    p.program,
-                    p.command,
-                    p.ending
-                )
-            };
-            filter.is_empty() || matches(filter, &row())
-        })
-        .collect()
+        filtered(&self.system.filter, all, |p| searched(p))
     }
 
     /// Accesses that the filter lets through.
     #[must_use]
     pub fn rows(&self) -> Vec<&Access> {
-        let filter = &self.accesses.filter;
         let all = self.history.iter().flat_map(|h| &h.rows);
-        all.filter(|r| {
-            let value = r.values.get(self.format).map_or("", String::as_str);
-            let row = || {
-                let order = r.order.as_ref().map_or("", |order| &order.text);
-                let (place, code) = (&r.place, format!("{} {}", r.function, r.file));
-                format!(
-                    "{} {} {} {place} {code} {value} {order}",
-                    r.position, r.program, r.kind
-                )
-            };
-            filter.is_empty() || matches(filter, &row())
-        })
-        .collect()
+        filtered(&self.accesses.filter, all, |r| self.searched(r))
+    }
+
+    /// What a filter looks at of an access.
+    fn searched(&self, row: &Access) -> String {
+        let value = row.values.get(self.format).map(Value::to_string);
+        let value = value.unwrap_or_default();
+        let order = row.order.as_ref().map_or("", |order| &order.text);
+        let (place, code) = (&row.place, format!("{} {}", row.function, row.file));
+        format!(
+            "{} {} {} {place} {code} {value} {order}",
+            row.position, row.program, row.kind
+        )
     }
 
     /// Lines of the console or of the events that the filter lets through.
@@ -571,7 +594,7 @@ impl State {
             _ => (&self.events, &self.happened.filter),
         };
         let all = lines.iter().flat_map(|l| &l.lines);
-        all.filter(|l| l.passes(filter)).collect()
+        filtered(filter, all, |l| l.searched())
     }
 
     /// How many rows the view's list has.
@@ -611,8 +634,8 @@ impl State {
         self.variable.settle(variables, height.into());
         let rows = self.source_rows().0;
         self.cursor = self.cursor.map(|n| n.min(rows.saturating_sub(1)));
-        if let Some(Overlay::Help(from)) = &mut self.overlay {
-            *from = (*from).min(crate::keys::COMMANDS.len());
+        if let Some(Overlay::Help(from)) = self.overlay {
+            self.overlay = Some(Overlay::Help(from.min(crate::draw::last_of_help(self))));
         }
         let bytes = self.picture.as_ref().map_or(0, |p| p.memory.bytes.len());
         self.byte = self.byte.min(bytes.saturating_sub(1));
@@ -649,6 +672,10 @@ mod tests {
         assert_eq!(worst(&all), 2);
         all[1].end = End::Crashed;
         assert_eq!(worst(&all), 1);
+        all[1].end = End::Good;
+        all[4].end = End::Damaged;
+        assert_eq!(worst(&all), 4);
+        all[4].end = End::Good;
         // Helpers that fail are no news where the whole did not.
         all[0].end = End::Good;
         all[1].end = End::Failed;

@@ -31,15 +31,24 @@ fn all(state: &State) -> (u64, u64) {
     all.unwrap_or((0, 1))
 }
 
-/// Shows a time that is so many times as long, around the cursor.
+/// Shows a time that is so many times as long, around the cursor; without one, around the end of
+/// the process that is selected.
 pub fn zoom(state: &mut State, times: u64, of: u64) -> Vec<Effect> {
     let (from, to) = shown(state);
     let all = all(state);
     let len = ((to - from) / of).saturating_mul(times).max(10);
     let tick = state.picture.as_ref().map(|p| p.tick);
+    // Enter goes to the end of what is selected.
+    let selected = || {
+        let processes = state.processes();
+        let process = processes.get(state.system.list.selected);
+        process.map(|process| process.span.1)
+    };
+    let is_shown = |t: &u64| (from..=to).contains(t);
     let middle = tick
-        .filter(|t| (from..=to).contains(t))
-        .unwrap_or(from.midpoint(to));
+        .filter(is_shown)
+        .or_else(|| selected().filter(is_shown));
+    let middle = middle.unwrap_or(from.midpoint(to));
     state.zoom = None;
     if len < all.1.saturating_sub(all.0) {
         let from = middle.saturating_sub(len / 2).max(all.0).min(all.1 - len);

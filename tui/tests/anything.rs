@@ -90,6 +90,7 @@ fn empty(request: &Request) -> Loaded {
         })),
         Request::Console => Loaded::Console(Ok(Default::default())),
         Request::Events(..) => Loaded::Events(Ok(Default::default())),
+        Request::Seek(..) => Loaded::Sought(Ok(Default::default())),
     }
 }
 
@@ -123,6 +124,7 @@ fn error(request: &Request) -> Loaded {
         Request::Break(..) => Loaded::Stop(Err(why())),
         Request::Console => Loaded::Console(Err(why())),
         Request::Events(..) => Loaded::Events(Err(why())),
+        Request::Seek(..) => Loaded::Sought(Err(why())),
     }
 }
 

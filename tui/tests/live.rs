@@ -51,7 +51,7 @@ impl Live {
         let lines = || {
             Ok(Lines {
                 lines: self.printed.clone(),
-                note: None,
+                ..Lines::default()
             })
         };
         match request {

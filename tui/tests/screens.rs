@@ -199,6 +199,330 @@ fn histories_get_wider_and_narrower() {
     assert!(asked(&"+ ".repeat(30)).contains("+0x0 (4096 bytes)"));
 }
 
+/// Values have the room that there is; the selected one is seen in full below the rows.
+#[test]
+fn long_values_are_seen() {
+    let history = |place: &str, size| {
+        let state = State::new(size, Theme::default());
+        script::text(&screens(state, Some(place), "show k")[1])
+    };
+    for size in [(80, 24), (120, 36), (220, 50)] {
+        let screen = history("long 40", size);
+        let row = screen.lines().find(|l| l.starts_with('▶')).expect("a row");
+        let values = row.split_once(" → ").expect("a change");
+        let last = |text: &str| text.split_whitespace().next_back().map(str::to_owned);
+        let (old, new) = (last(values.0), values.1.split_whitespace().next());
+        assert_ne!(old.as_deref(), new, "{screen}");
+        let lines: Vec<&str> = screen.lines().rev().skip(2).take(2).collect();
+        let is_there = |n: usize, name: &str| lines[n].contains(name) && lines[n].contains("ab");
+        let whole = size.0 == 220;
+        assert_eq!(
+            is_there(1, " before ") && is_there(0, " now "),
+            !whole,
+            "{screen}"
+        );
+    }
+    // Rows that differ in their places are told apart at any width.
+    for width in [60, 80, 100, 120] {
+        let screen = history("long 40", (width, 24));
+        assert!(screen.contains("+0x90/32"), "{screen}");
+    }
+    let screen = history("short 4", (80, 24));
+    let head = screen.lines().find(|l| l.contains("POSITION"));
+    assert!(head.is_some_and(|l| !l.contains("PLACE")), "{screen}");
+}
+
+/// What is selected stays so when a filter comes and goes.
+#[test]
+fn filters_keep_the_row() {
+    for (view, filter, row) in [
+        ("1", "report", "p6 "),
+        ("4", "photo", "p3@500"),
+        ("4", "compact", "p6@945"),
+        ("5", "n: 17", "p6@917"),
+        ("Enter b Enter", "submit", "p4@800"),
+    ] {
+        // From the first row on, the next that has it; where none has, where one was.
+        for end in ["Enter Esc", "Esc", "Bksp Bksp Bksp Bksp Bksp Bksp Bksp Esc"] {
+            let filter = filter.replace("n: ", "");
+            let keys = format!("{view} Home / '{filter}' {end}");
+            let screen = text(&keys, (160, 36), Theme::default());
+            let selected = screen.lines().find(|l| l.starts_with('▶'));
+            let wanted = if filter == "photo" { "p3@500" } else { row };
+            let is_it = selected.is_some_and(|l| l.contains(wanted));
+            assert!(is_it, "{keys}: {screen}");
+            assert!(!screen.contains("filter “"), "{keys}: {screen}");
+        }
+    }
+}
+
+/// Where no event near has it, all are searched; Esc shows those around it.
+#[test]
+fn all_events_are_searched() {
+    let drawn = |keys: &str| text(keys, (120, 36), Theme::default());
+    let typed = drawn("Enter 5 / 'openat'");
+    assert!(
+        typed.contains("0 of 60") && typed.contains("none of these has that; Enter searches all"),
+        "{typed}"
+    );
+    let found = drawn("Enter 5 / 'openat' Enter");
+    assert!(found.contains("▶ p2@7  openat(AT_FDCWD"), "{found}");
+    assert!(found.contains("filter “openat”: 1 of all"), "{found}");
+    let none = drawn("Enter 5 / 'nothing' Enter");
+    assert!(none.contains("no event has that; Esc shows all"), "{none}");
+    // The model has the same around any event.
+    assert!(drawn("Enter 5 / 'openat' Enter Esc").contains("60 events"));
+    assert!(
+        drawn("Enter 5 / 'wrt' Enter").contains("60 of 60"),
+        "letters"
+    );
+    // Those that are near are enough, until one asks again.
+    let near = drawn("Enter 5 / 'write' Enter");
+    assert!(near.contains("/ Enter searches all"), "{near}");
+    let again = drawn("Enter 5 / 'write' Enter / Enter");
+    assert!(again.contains("60 of all"), "{again}");
+}
+
+/// Memory is seen as bytes, as integers and as text; the cursor goes by what is shown.
+#[test]
+fn memory_in_units() {
+    let drawn = |keys: &str| text(keys, (200, 50), Theme::default());
+    let row = |screen: &str| {
+        let row = screen.lines().find(|l| l.contains("7ffc12345678 "));
+        row.expect("memory").to_owned()
+    };
+    assert!(row(&drawn("Enter")).contains("00 07 0e 15"));
+    for (keys, name, shown) in [
+        ("f", "int8", "  0   7  14  21"),
+        ("f f", "int16", "  1792   5390"),
+        ("f f f", "int32", "  353240832   824845084"),
+        ("f f f f", "int64", " 3542682660399613696 "),
+        ("f f f f f", "text", " .....#*18?FMT[bipw~...."),
+    ] {
+        let screen = drawn(&format!("Enter {keys}"));
+        assert!(
+            screen.contains(&format!("Memory $rsp as {name}")),
+            "{screen}"
+        );
+        assert!(row(&screen).contains(shown), "{screen}");
+    }
+    assert!(row(&drawn("Enter f f f f f f")).contains("00 07 0e 15"));
+    // Two integers on, and who wrote that one.
+    let screen = drawn("Enter w w f f f l l b");
+    assert!(screen.contains("Accesses to p6:0x7ffc12345680"), "{screen}");
+}
+
+/// What is typed takes the place of what was proposed; what is edited stays.
+#[test]
+fn memory_is_asked_for() {
+    let title = |keys: &str| {
+        let screen = text(keys, (120, 36), Theme::default());
+        let title = screen
+            .lines()
+            .find_map(|l| l.split("Memory ").nth(1).map(str::to_owned));
+        let what = title.and_then(|t| t.split_whitespace().next().map(str::to_owned));
+        what.unwrap_or(screen)
+    };
+    assert_eq!(title("Enter m 'job' Enter"), "job");
+    assert_eq!(title("Enter m Enter"), "$rsp");
+    assert_eq!(title("Enter m End ':8' Enter"), "$rsp:8");
+    assert_eq!(title("Enter m Bksp Bksp 'ip' Enter"), "$rip");
+}
+
+/// A variable that is shown is blamed by its name, with that of its recording or without.
+#[test]
+fn variables_are_blamed_by_name() {
+    for (typed, place) in [
+        ("p6:job.failures", "Accesses to p6:0x7f0000001088"),
+        ("job.failures", "Accesses to p6:0x7f0000001088"),
+        ("p6:queue 8", "Accesses to p6:0x7f0000001000"),
+    ] {
+        let keys = format!("Enter b '{typed}' Enter");
+        let screen = text(&keys, (160, 36), Theme::default());
+        let title = screen.lines().find(|l| l.contains("Accesses to"));
+        assert!(title.is_some_and(|t| t.contains(place)), "{keys}: {screen}");
+    }
+    let other = text(
+        "Enter b 'p3:job.failures' Enter",
+        (160, 36),
+        Theme::default(),
+    );
+    assert!(other.contains("Accesses to p3:job.failures"), "{other}");
+    // Where source is, a place is asked for.
+    let source = text("Enter w w w b", (160, 36), Theme::default());
+    assert!(source.contains("What it accessed last"), "{source}");
+}
+
+/// A position that cannot be shown leaves what was there before.
+#[test]
+fn positions_that_are_none_lead_nowhere() {
+    for (keys, view) in [
+        ("@ 'nowhere' Enter", "RECORDING"),
+        ("4 @ 'nowhere' Enter", "Printed by all"),
+        ("Enter 4 @ 'nowhere' Enter", "Printed by all"),
+    ] {
+        let screen = text(keys, (120, 36), Theme::default());
+        assert!(
+            screen.contains(view) && screen.contains("nothing runs at nowhere"),
+            "{screen}"
+        );
+        let back = text(&format!("{keys} Bksp"), (120, 36), Theme::default());
+        let first = keys.starts_with("Enter");
+        assert_eq!(back.contains("this is where you began"), !first, "{back}");
+    }
+    let mut state = State::new((120, 36), Theme::default());
+    let first = state.start(None, Some("nowhere"));
+    let steps = script::parse("show").expect("a script");
+    let limit = Duration::from_secs(5);
+    let screens = script::run(&mut state, &mut Model::new(), first, &steps, limit);
+    let screen = script::text(&screens.expect("the model answers")[0]);
+    assert!(screen.contains("RECORDING"), "{screen}");
+    // Where nothing is shown, no key is that would need something.
+    let screen = text("2", (120, 36), Theme::default());
+    let keys = screen.lines().last().unwrap_or_default();
+    assert!(
+        !keys.contains("instr") && keys.contains("@ position"),
+        "{screen}"
+    );
+    assert!(!keys.contains("Bksp"), "{screen}");
+}
+
+/// Without a position, what is selected stays in sight.
+#[test]
+fn zooming_stays_at_what_is_selected() {
+    for keys in ["+", "+ +", "+ + +", "+ + + + + -"] {
+        let screen = text(keys, (120, 36), Theme::default());
+        let row = screen.lines().find(|l| l.starts_with('▶'));
+        assert!(row.is_some_and(|l| l.contains('✗')), "{keys}: {screen}");
+    }
+}
+
+/// A value that a row has no room for is seen in full where the cursor is.
+#[test]
+fn values_are_seen_in_full() {
+    let drawn = |keys: &str| text(keys, (120, 36), Theme::default());
+    let line = |screen: &str| screen.lines().rev().nth(1).unwrap_or_default().to_owned();
+    let screen = drawn("Enter w j j j");
+    assert_eq!(line(&screen), "", "it fits: {screen}");
+    // A narrow column.
+    let screen = drawn("Enter drag:72,9-90,9 w j j j");
+    assert_eq!(
+        line(&screen).trim(),
+        "i: not kept here (optimized out)",
+        "{screen}"
+    );
+    let screen = drawn("Enter x 'lost' Enter");
+    assert_eq!(
+        line(&screen).trim(),
+        "lost: no variable lost is known in this function"
+    );
+    let screen = drawn("Enter x '1+' Enter");
+    assert_eq!(line(&screen).trim(), "1+ is no expression");
+    assert!(!screen.contains("=1+"), "{screen}");
+}
+
+/// Help is read to its end, by pages too, at any width.
+#[test]
+fn help_is_read_to_its_end() {
+    let drawn = |keys: &str| text(&format!("Enter ? {keys}"), (80, 24), Theme::default());
+    for keys in [
+        "G",
+        "End",
+        "PgDn PgDn PgDn PgDn PgDn",
+        "C-d C-d C-d C-d C-d C-d",
+    ] {
+        let screen = drawn(keys);
+        assert!(screen.contains("q          Quit"), "{keys}: {screen}");
+        assert!(
+            drawn(&format!("{keys} g")).contains("Step one instruction back"),
+            "{keys}"
+        );
+        assert!(
+            drawn(&format!("{keys} PgUp")).contains("Keys: Recording"),
+            "{keys}"
+        );
+    }
+    for keys in ["", "PgDn", "G"] {
+        let screen = drawn(keys);
+        let lines = screen.lines().skip(2);
+        assert!(lines.clone().all(|l| !l.contains('…')), "{keys}: {screen}");
+    }
+    assert!(!drawn("Esc").contains("Keys: Recording"));
+    assert_eq!(drawn("G"), drawn("G j j j"));
+}
+
+/// The tour is read at 80 columns, and gives way to keys that do something.
+#[test]
+fn the_tour_swallows_no_key() {
+    let drawn = |keys: &str| {
+        let mut state = State::new((80, 24), Theme::default());
+        state.overlay = Some(orch_tui::Overlay::Tour);
+        script::text(&last(state, keys))
+    };
+    let screen = drawn("");
+    let tour = screen.split("A tour in five lines").nth(1);
+    assert!(tour.is_some_and(|tour| !tour.contains('…')), "{screen}");
+    assert!(drawn("Enter").contains("report.cpp:15"));
+    assert!(drawn("4").contains("Printed by all"));
+    let system = drawn("Space");
+    assert!(!system.contains("A tour") && !system.contains("this key does nothing"));
+}
+
+/// The last line tells of a filter, and a list without rows why it has none.
+#[test]
+fn filters_are_told_of() {
+    for view in ["1", "3", "4", "5"] {
+        let begin = if view == "3" { "Enter b Enter" } else { view };
+        for size in [(80, 24), (120, 36)] {
+            let keys = format!("{begin} / 'xyzzy' Enter");
+            let screen = text(&keys, size, Theme::default());
+            let last = screen.lines().last().unwrap_or_default();
+            assert!(last.contains("Esc show all"), "{screen}");
+            assert!(screen.contains("has that; Esc shows all"), "{screen}");
+        }
+    }
+    // The list of keys at 80 columns.
+    let screen = text("", (80, 24), Theme::default());
+    let last = screen.lines().last().unwrap_or_default();
+    assert!(last.contains("/ filter +/- zoom"), "{screen}");
+}
+
+/// What cannot be read is told at the start, in as many lines as that takes.
+#[test]
+fn damage_is_told() {
+    struct Damaged(Model);
+    impl Backend for Damaged {
+        fn ask(&mut self, ticket: u64, request: Request) {
+            let mut answer = model::answer(&request);
+            if let orch_tui::event::Loaded::Overview(Ok(overview)) = &mut answer {
+                let why = "p3 cannot be read: p3.events is not a recording of orch (or its first \
+                           bytes are damaged). All else is as it was recorded";
+                overview.damage = Some(why.to_owned());
+                overview.processes[2].end = orch_tui::data::End::Damaged;
+                overview.processes[4].end = orch_tui::data::End::Good;
+            }
+            let sent = self.0.send.send(Event::Loaded(ticket, Box::new(answer)));
+            sent.expect("we hold the other end");
+        }
+        fn cancel(&mut self, _: &[u64]) {}
+        fn answers(&self) -> &Receiver<Event> {
+            &self.0.answers
+        }
+    }
+    let mut state = State::new((80, 24), Theme::default());
+    let first = state.start(None, None);
+    let steps = script::parse("show").expect("a script");
+    let limit = Duration::from_secs(5);
+    let screens = script::run(&mut state, &mut Damaged(Model::new()), first, &steps, limit);
+    let screen = script::text(&screens.expect("the model answers")[0]);
+    assert!(
+        screen.contains("p3 cannot be read") && screen.contains("as it was recorded"),
+        "{screen}"
+    );
+    let row = screen.lines().find(|l| l.starts_with('▶'));
+    assert!(row.is_some_and(|l| l.contains("p3 ")), "{screen}");
+}
+
 /// The border between two parts goes where the mouse takes it, and no further than there is
 /// room on both sides.
 #[test]

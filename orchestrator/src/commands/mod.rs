@@ -137,8 +137,20 @@ fn found(something: bool) -> ExitCode {
 /// The session to read.
 pub fn locate(dir: Option<&Path>) -> Result<Session> {
     let dir = dir.filter(|dir| !dir.as_os_str().is_empty());
+    if let Some(dir) = dir.filter(|dir| !dir.exists()) {
+        let text = format!(
+            "there is no {}; `orch sessions` lists what was recorded, `orch record -- COMMAND` \
+             records",
+            dir.display()
+        );
+        return Err(Usage(text).into());
+    }
     let mut session = session::locate(dir).map_err(|e| match e {
-        SessionError::NotASession { .. } | SessionError::None { .. } | SessionError::NoHome => {
+        SessionError::NotASession { .. } => {
+            let text = format!("{e}; `orch sessions` lists what was recorded");
+            anyhow::Error::from(Usage(text))
+        }
+        SessionError::None { .. } | SessionError::NoHome => {
             anyhow::Error::from(Usage(e.to_string()))
         }
         e => e.into(),

@@ -5,6 +5,7 @@ mod bookmarks;
 mod breakpoint;
 mod config;
 mod counts;
+mod crash;
 mod history;
 mod lines;
 mod live;
@@ -19,12 +20,13 @@ mod read;
 mod reader;
 mod run;
 mod searcher;
+mod terminfo;
 mod worker;
 mod writers;
 
 use super::Usage;
 use crate::position::When;
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use config::Config;
 use orch_recorder::session;
 use orch_tui::script::{self, Step};
@@ -68,7 +70,7 @@ pub struct Args {
     #[arg(long, value_name = "WHERE")]
     blame: Option<String>,
     /// Press these keys, without a terminal, and print the screens.
-    #[arg(long, value_name = "SCRIPT", value_parser = steps)]
+    #[arg(long, value_name = "SCRIPT", value_parser = steps, allow_hyphen_values = true)]
     render: Option<Script>,
     /// Columns and rows of these screens.
     #[arg(long, value_name = "WxH", value_parser = size, default_value = "120x36", requires = "render")]
@@ -96,7 +98,8 @@ fn steps(text: &str) -> Result<Script, String> {
 }
 
 fn size(text: &str) -> Result<(u16, u16), String> {
-    script::size(text).ok_or_else(|| "write columns and rows: 120x36".to_owned())
+    script::size(text)
+        .ok_or_else(|| "write columns and rows, 1000 of each at most: 120x36".to_owned())
 }
 
 /// An answer that takes longer is no answer.
@@ -119,13 +122,21 @@ pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
     if let Some(When::At(position)) = args.position {
         position.tick(&session)?;
     }
-    let config = config::read()?;
-    let mut state = State::new(args.size, theme(args, &config));
-    state.keymap = config.keymap;
-    // A script's screens are not to depend on what was dragged before.
-    if args.render.is_none() {
-        state.split = panes::kept();
+    for dir in &args.sources {
+        if !dir.is_dir() {
+            let text = format!("--sources {}: there is no such directory", dir.display());
+            return Err(Usage(text).into());
+        }
     }
+    let config = config::read()?;
+    // A script's screens are not to depend on what was dragged or chosen before.
+    let (split, kept) = match &args.render {
+        None => panes::kept(),
+        Some(_) => Default::default(),
+    };
+    let mut state = State::new(args.size, theme(args, &config, kept));
+    state.keymap = config.keymap;
+    state.split = split;
     if let Some(layout) = config.layout {
         state.split.layout = layout;
     }
@@ -136,34 +147,50 @@ pub fn run(dir: Option<&Path>, args: &Args) -> Result<ExitCode> {
         if is_first() {
             state.overlay = Some(Overlay::Tour);
         }
-        let before = state.split;
+        let before = (state.split, state.theme.light);
+        crash::prepare().context("the terminal cannot be asked for its modes")?;
         let end = terminal::run(&mut state, &mut workers, first)?;
-        if state.split != before
-            && let Err(e) = panes::keep(state.split)
+        let light = match state.theme.light == before.1 {
+            true => kept,
+            false => Some(state.theme.light),
+        };
+        if (state.split, state.theme.light) != before
+            && let Err(e) = panes::keep(state.split, light)
         {
-            eprintln!("orch: layout and sizes of panes are not kept: {e:#}");
+            eprintln!("orch: layout, sizes of panes and colours are not kept: {e:#}");
         }
         return Ok(match end {
             End::Quit => ExitCode::SUCCESS,
             End::Signal(signal) => ExitCode::from(128 + u8::try_from(signal).unwrap_or(0)),
         });
     };
-    let screens = script::run(&mut state, &mut workers, first, steps, LIMIT);
+    script::begin(&mut state, &mut workers, first, LIMIT).map_err(anyhow::Error::msg)?;
+    // What the command line asks for and cannot be is an error, whatever the keys do.
+    let asked = args.blame.is_some() || args.position.is_some();
+    let failed = state.message.clone().filter(|(_, bad)| asked && *bad);
+    let screens = script::run(&mut state, &mut workers, Vec::new(), steps, LIMIT);
     let screens = screens.map_err(anyhow::Error::msg)?;
+    let code = match failed {
+        Some((why, _)) => {
+            eprintln!("orch: {why}");
+            super::found(false)
+        }
+        None => ExitCode::SUCCESS,
+    };
     let mut out = stdout().lock();
     if args.svg {
         let last = screens.last();
         let picture = last.map_or_else(String::new, |s| svg::svg(s, state.theme.light));
         out.write_all(picture.as_bytes())?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(code);
     }
     for screen in &screens {
         out.write_all(script::text(screen).as_bytes())?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }
 
-fn theme(args: &Args, config: &Config) -> Theme {
+fn theme(args: &Args, config: &Config, kept: Option<bool>) -> Theme {
     let set = |name| env::var(name).ok().filter(|value| !value.is_empty());
     // The first of these that is set counts (locale(7)).
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
@@ -171,10 +198,14 @@ fn theme(args: &Args, config: &Config) -> Theme {
     // The last part is the ground's colour: 7 and 15 are white (rxvt's convention).
     let ground = set("COLORFGBG").and_then(|c| c.rsplit(';').next()?.parse::<u8>().ok());
     Theme {
-        light: args.light || config.light.unwrap_or(matches!(ground, Some(7 | 15))),
+        light: args.light
+            || config
+                .light
+                .or(kept)
+                .unwrap_or(matches!(ground, Some(7 | 15))),
         colours: config.colours,
         colour: set("NO_COLOR").is_none()
-            && (args.render.is_some() || set("TERM").as_deref() != Some("dumb")),
+            && (args.render.is_some() || terminfo::has_colours(set("TERM").as_deref())),
         ascii: args.ascii || config.ascii.unwrap_or(!utf8 && args.render.is_none()),
     }
 }

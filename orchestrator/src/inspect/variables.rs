@@ -17,7 +17,7 @@ use object::read::elf::ElfFile64;
 use object::{Endianness, Object as _, ObjectSection as _, ReadCache};
 use orch_blame::symbols::Symbols;
 use orch_recorder::files::FileId;
-use path::Path as Way;
+use path::{Path as Way, Unfound};
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -120,7 +120,20 @@ impl Variables {
                     Some(there.follow(&info, scopes, level, &way, text))
                 })
             });
-            found.unwrap_or_else(|| Err("no variables are known in this function".to_owned()))
+            let found = found.unwrap_or_else(|| {
+                Err(Unfound::Unknown(
+                    "no variables are known in this function".to_owned(),
+                ))
+            });
+            match found {
+                Ok(found) => Ok(found),
+                Err(Unfound::Other(why)) => Err(why),
+                // A library does not know the program's.
+                Err(Unfound::Unknown(why)) => {
+                    let global = self.global(still, symbols, calls, n, (&way, text));
+                    global.unwrap_or(Err(why))
+                }
+            }
         });
         found.unwrap_or_else(|why| {
             vec![Variable {
@@ -129,6 +142,36 @@ impl Variables {
                 place: None,
             }]
         })
+    }
+
+    /// Whether a text is an expression; why not.
+    pub fn parse(text: &str) -> Result<(), String> {
+        text.parse::<Way>().map(drop)
+    }
+
+    /// What a global variable of another file means, of those that functions of the stack are in.
+    fn global(
+        &mut self,
+        still: &dyn Still,
+        symbols: &mut Symbols,
+        calls: &[Call],
+        n: usize,
+        (way, text): (&Way, &str),
+    ) -> Option<Result<Vec<Variable>, String>> {
+        let file = |call: &Call| call.module.as_ref().map(|m| m.file);
+        let mut seen = vec![file(calls.get(n)?)];
+        for (other, call) in calls.iter().enumerate() {
+            if seen.contains(&file(call)) {
+                continue;
+            }
+            seen.push(file(call));
+            let frame = self.frame(still, symbols, calls, other);
+            let found = frame.and_then(|(info, frame, _)| info.global(&frame, way, text));
+            if found.is_some() {
+                return found;
+            }
+        }
+        None
     }
 
     /// What is known of `calls[n]`, and how many functions are inlined around it.

@@ -56,6 +56,23 @@ pub fn cut_front(text: &str, most: u16) -> String {
     }
 }
 
+/// Lines of text of at most so many columns, if its words have no more.
+pub fn wrap(text: &str, most: u16) -> Vec<String> {
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        let mut rest = String::new();
+        for word in line.split_inclusive(' ') {
+            if width(&rest) + width(word.trim_end()) > most && !rest.is_empty() {
+                lines.push(rest.trim_end().to_owned());
+                rest.clear();
+            }
+            rest.push_str(word);
+        }
+        lines.push(rest.trim_end().to_owned());
+    }
+    lines
+}
+
 impl<'b> Canvas<'b> {
     /// On this buffer.
     pub fn new(buffer: &'b mut Buffer, theme: Theme) -> Self {
@@ -142,40 +159,27 @@ impl<'b> Canvas<'b> {
 
     /// Lines of text, wrapped between words; tells how many.
     pub fn wrapped(&mut self, area: Rect, text: &str, style: Style) -> u16 {
-        let mut y = area.y;
-        for line in text.lines() {
-            let mut rest = String::new();
-            for word in line.split_inclusive(' ') {
-                if width(&rest) + width(word.trim_end()) > area.width && !rest.is_empty() {
-                    if y < area.bottom() {
-                        self.text(area.x, y, area.width, rest.trim_end(), style);
-                    }
-                    y += 1;
-                    rest.clear();
-                }
-                rest.push_str(word);
-            }
-            if y < area.bottom() {
-                self.text(area.x, y, area.width, rest.trim_end(), style);
-            }
-            y += 1;
+        let lines = wrap(text, area.width);
+        for (line, y) in lines.iter().zip(area.y..area.bottom()) {
+            self.text(area.x, y, area.width, line, style);
         }
-        y - area.y
+        u16::try_from(lines.len()).unwrap_or(u16::MAX)
     }
 
-    /// Keys and what they do, as many as fit; the last three always.
-    pub fn keys(&mut self, y: u16, all: &[(&str, &str)]) {
-        let len = |(key, label): &(&str, &str)| width(key) + width(label) + 3;
-        let kept = all.len().saturating_sub(3);
-        let (first, last) = all.split_at(if all.len() > 5 { kept } else { all.len() });
-        let mut room = self.width().saturating_sub(last.iter().map(len).sum());
+    /// Keys and what they do, as many as fit; the last so many always.
+    pub fn keys(&mut self, y: u16, all: &[(&str, &str)], always: usize) {
+        let len = |(key, label): &(&str, &str)| width(key) + width(label) + 2;
+        let (first, last) = all.split_at(all.len().saturating_sub(always));
+        // A column is free before them.
+        let mut room = self
+            .width()
+            .saturating_sub(last.iter().map(len).sum::<u16>() + 1);
         let mut shown = Vec::new();
         for one in first {
-            if len(one) > room {
-                break;
+            if len(one) <= room {
+                room -= len(one);
+                shown.push(one);
             }
-            room -= len(one);
-            shown.push(one);
         }
         shown.extend(last);
         let (mut x, most) = (1, self.width());

@@ -20,13 +20,21 @@ pub fn draw(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
     };
     let lines = state.lines(state.view);
     let all = data.as_ref().map_or(0, |d| d.lines.len());
-    let mut note = match (lines.len() == all, state.view) {
+    let is_sought = state.view == View::Events && state.sought.is_some();
+    let mut note = match (rows.filter.is_empty(), state.view) {
         (true, View::Console) => format!("{all} lines"),
         (true, _) => format!("{all} events"),
+        (false, _) if is_sought => format!("filter “{}”: {} of all", rows.filter, lines.len()),
         (false, _) => format!("filter “{}”: {} of {all}", rows.filter, lines.len()),
     };
-    if let Some(missing) = data.as_ref().and_then(|d| d.note.as_ref()) {
+    if let Some(missing) = data.as_ref().and_then(|d| d.note.as_ref())
+        && !(is_sought && lines.is_empty())
+    {
         note = format!("{note}, {missing}");
+    }
+    let is_part = data.as_ref().is_some_and(|d| d.part) && !is_sought;
+    if is_part && !rows.filter.is_empty() {
+        note += "; / Enter searches all";
     }
     canvas.rule(body, &title, if data.is_some() { &note } else { "" });
     let area = layout::list(state);
@@ -55,6 +63,8 @@ pub fn draw(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
         let why = match all {
             0 if state.view == View::Console => "nothing was printed",
             0 => "no events here",
+            _ if is_part => "none of these has that; Enter searches all, Esc shows these again",
+            _ if is_sought => "no event has that; Esc shows all",
             _ => "no line has that; Esc shows all",
         };
         canvas.text(2, area.y + 1, body.width, why, theme.dim());

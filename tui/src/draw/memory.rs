@@ -2,8 +2,8 @@
 
 use super::canvas::{Canvas, width};
 use crate::data::Picture;
-use crate::layout::{self, below, byte_columns};
-use crate::panes::{Pane, ROW};
+use crate::layout::{self, below, unit_columns};
+use crate::panes::{Pane, Units};
 use crate::state::State;
 use ratatui::layout::Rect;
 
@@ -42,37 +42,52 @@ pub fn draw(state: &State, canvas: &mut Canvas<'_>, picture: &Picture, area: Rec
         }
         (false, _) => String::new(),
     };
-    let title = format!("Memory {}", memory.what);
+    let title = match state.units {
+        Units::Hex => format!("Memory {}", memory.what),
+        units => format!("Memory {} as {}", memory.what, units.name()),
+    };
     canvas.pane(area, &title, &note, own);
     legend(state, canvas, area, (&title, &note));
     let area = below(area, 1);
     let old = state.before.as_ref().map(|p| &p.memory);
     let old = old.filter(|old| old.addr == memory.addr);
     let top = layout::memory_top(state);
-    let rows = memory.bytes.chunks(ROW as usize).enumerate().skip(top);
+    let (row_len, size) = (state.units.row() as usize, state.units.size() as usize);
+    let rows = memory.bytes.chunks(row_len).enumerate().skip(top);
+    let is_new = |at: usize, byte: u8| {
+        old.is_some_and(|old| old.bytes.get(at).is_some_and(|&before| before != byte))
+    };
     let mut end = area.y;
     for ((row, bytes), y) in rows.zip(area.y..area.bottom()) {
-        let addr = memory.addr.saturating_add(row as u64 * ROW);
+        let first = row * row_len;
+        let addr = memory.addr.saturating_add(first as u64);
         canvas.text(area.x + 1, y, 12, &format!("{addr:012x}"), theme.dim());
-        for (n, (at, byte)) in (row * ROW as usize..).zip(bytes).enumerate() {
-            let is_new = old.is_some_and(|old| old.bytes.get(at).is_some_and(|b| b != byte));
-            let mut style = match (is_new, state.writer(at), byte) {
+        for (at, unit) in (first..).step_by(size).zip(bytes.chunks(size)) {
+            let cursor = own && (at..at + size).contains(&state.byte);
+            let one = |at: usize, byte: u8| match (is_new(at, byte), state.writer(at), byte) {
+                _ if cursor => theme.cursor(),
                 (true, ..) => theme.warn(),
                 (false, Some(writer), _) => theme.recording(writer),
                 (false, None, 0) => theme.dim(),
                 _ => theme.text(),
             };
-            if own && at == state.byte {
-                style = theme.cursor();
+            // Of several bytes, those that have changed or were written count.
+            let mut bytes = (at..).zip(unit.iter().copied());
+            let told = bytes.clone().find(|&(at, byte)| is_new(at, byte));
+            let told =
+                told.or_else(|| bytes.find(|&(at, byte)| state.writer(at).is_some() || byte != 0));
+            let style = told.map_or_else(|| one(at, unit[0]), |(at, byte)| one(at, byte));
+            let n = u16::try_from(at - first).unwrap_or(0);
+            let (column, wide, _) = unit_columns(state.units, n);
+            let text = shown(state.units, unit);
+            let shift = wide.saturating_sub(width(&text));
+            canvas.text(area.x + column + shift, y, wide, &text, style);
+            for (at, &byte) in (at..).zip(unit) {
+                let n = u16::try_from(at - first).unwrap_or(0);
+                if let (_, _, Some(text)) = unit_columns(state.units, n) {
+                    canvas.text(area.x + text, y, 1, &visible(byte), one(at, byte));
+                }
             }
-            let (hex, text) = byte_columns(u16::try_from(n).unwrap_or(0));
-            canvas.text(area.x + hex, y, 2, &format!("{byte:02x}"), style);
-            let visible = if (0x20..0x7f).contains(byte) {
-                *byte as char
-            } else {
-                '.'
-            };
-            canvas.text(area.x + text, y, 1, visible.encode_utf8(&mut [0; 4]), style);
         }
         end = y + 1;
     }
@@ -84,5 +99,62 @@ pub fn draw(state: &State, canvas: &mut Canvas<'_>, picture: &Picture, area: Rec
             area.bottom().saturating_sub(end),
         );
         canvas.wrapped(area, problem, theme.warn());
+    }
+}
+
+/// A unit, as it is written.
+fn shown(units: Units, bytes: &[u8]) -> String {
+    if bytes.len() as u64 != units.size() {
+        // The end of what can be read is in it.
+        return "?".to_owned();
+    }
+    let mut word = [0; 8];
+    word[..bytes.len()].copy_from_slice(bytes);
+    let n = u64::from_le_bytes(word);
+    let unused = 64 - 8 * u32::try_from(bytes.len()).unwrap_or(8);
+    let signed = n.wrapping_shl(unused).cast_signed() >> unused;
+    match units {
+        Units::Hex => format!("{n:02x}"),
+        Units::Text => visible(bytes[0]),
+        Units::Int8 => n.to_string(),
+        // Negative numbers are small ones, as in a history.
+        _ if signed < 0 && signed > -(1 << 24) => signed.to_string(),
+        _ => n.to_string(),
+    }
+}
+
+/// A byte as a character.
+fn visible(byte: u8) -> String {
+    let is_visible = (0x20..0x7f).contains(&byte);
+    char::from(if is_visible { byte } else { b'.' }).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_fit_into_their_columns() {
+        for units in Units::ALL {
+            let mut end = 0;
+            for n in (0..u16::try_from(units.row()).expect("few")).step_by(units.size() as usize) {
+                let (column, wide, text) = unit_columns(units, n);
+                assert!(column > end && column + wide <= 80, "{units:?} {n}");
+                assert!(text.is_none_or(|text| text > 62), "{units:?} {n}");
+                end = column + wide - 1;
+                let size = units.size() as usize;
+                for byte in [0, 0x7f, 0x80, 0xff] {
+                    assert!(width(&shown(units, &vec![byte; size])) <= wide);
+                }
+                assert_eq!(layout::byte_at(units, column), Some(usize::from(n)));
+            }
+        }
+        assert_eq!(shown(Units::Int16, &[0xfe, 0xff]), "-2");
+        assert_eq!(
+            shown(Units::Int32, &2_594_104_980_u32.to_le_bytes()),
+            "2594104980"
+        );
+        assert_eq!(shown(Units::Int64, &[1, 2]), "?");
+        assert_eq!(shown(Units::Text, b"a"), "a");
     }
 }

@@ -12,12 +12,13 @@ mod syntax;
 mod system;
 mod variables;
 
-use crate::keys::COMMANDS;
+use crate::keys::{Action, COMMANDS, Command};
 use crate::layout::{self, LEAST};
 use crate::panes::Pane;
 use crate::prompt::Ask;
 use crate::state::{Overlay, State, View};
-use canvas::Canvas;
+use canvas::{Canvas, wrap};
+pub use overlay::last_of_help;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -119,12 +120,16 @@ fn head(state: &State, canvas: &mut Canvas<'_>) {
 /// What is being worked at, or what there is to tell.
 fn message(state: &State, canvas: &mut Canvas<'_>, y: u16) {
     let (theme, width) = (canvas.theme, canvas.width());
-    if let Some((text, bad)) = &state.message {
-        let style = if *bad { theme.bad() } else { theme.dim() };
+    let message = state.message.clone();
+    let idle = state.busy().is_none();
+    let whole = || Some((variables::whole(state).filter(|_| idle)?, false));
+    if let Some((text, bad)) = message.or_else(whole) {
+        let style = if bad { theme.bad() } else { theme.dim() };
         // Of a long text, its end may be what helps.
-        let lines: Vec<&str> = text.lines().collect();
+        let lines = wrap(&text, width.saturating_sub(2));
         let first = (y + 1).saturating_sub(u16::try_from(lines.len()).unwrap_or(1).min(8));
-        for (y, line) in (first..=y).zip(&lines) {
+        let skipped = lines.len().saturating_sub(8);
+        for (y, line) in (first..=y).zip(&lines[skipped..]) {
             canvas.fill(Rect::new(0, y, width, 1), Style::reset());
             canvas.blank(Rect::new(0, y, width, 1));
             canvas.text(1, y, width - 1, line, style);
@@ -167,19 +172,24 @@ fn keys(state: &State, canvas: &mut Canvas<'_>, y: u16) {
             }
             _ => vec![("Enter", "go"), ("↑/↓", "choose"), ("Esc", "close")],
         },
-        (None, Some(Overlay::Help(_))) => vec![("↑/↓", "scroll"), ("Esc", "close")],
-        (None, Some(Overlay::Tour)) => vec![("any key", "begin")],
+        (None, Some(Overlay::Help(_))) => {
+            vec![("↑/↓", "scroll"), ("PgDn/PgUp", "page"), ("Esc", "close")]
+        }
+        (None, Some(Overlay::Tour)) => vec![("any key", "begin, with what it does")],
         (None, None) => Vec::new(),
     };
     if state.prompt.is_none() && state.overlay.is_none() && in_pane(state) {
         all = pane_keys(state.pane);
     }
     if all.is_empty() {
-        let here = COMMANDS.iter().filter(|c| c.works_in(state.view));
+        let here = COMMANDS.iter().filter(|c| does_something(state, c));
         all = here
             .filter(|c| !c.label.is_empty())
             .map(|c| (c.shown, c.label))
             .collect();
+        if !state.filter().is_empty() {
+            all.insert(0, ("Esc", "show all"));
+        }
         if state.busy().is_some() {
             all.insert(0, ("Esc", "cancel"));
         }
@@ -189,7 +199,17 @@ fn keys(state: &State, canvas: &mut Canvas<'_>, y: u16) {
         None => all.iter().map(|key| state.keymap.hint(key.0)).collect(),
     };
     let all: Vec<(&str, &str)> = hints.iter().zip(&all).map(|(h, k)| (&h[..], k.1)).collect();
-    canvas.keys(y, &all);
+    // Those of a view end with the way out; those of what covers it begin with it.
+    let covered = state.prompt.is_some() || state.overlay.is_some();
+    canvas.keys(y, &all, if covered { 0 } else { 3 });
+}
+
+/// Whether a command does something as things are.
+fn does_something(state: &State, command: &Command) -> bool {
+    let for_picture = command.views == [View::Recording];
+    command.works_in(state.view)
+        && (command.action != Action::Back || !state.back.is_empty())
+        && (!for_picture || state.picture.is_some())
 }
 
 /// Whether the cursor is in a part of the recording view where keys mean something else.

@@ -1,13 +1,45 @@
 //! Help, and the tour of the first start.
 
-use super::canvas::Canvas;
-use crate::keys::COMMANDS;
+use super::canvas::{Canvas, wrap};
+use crate::keys::{COMMANDS, Command};
+use crate::layout;
 use crate::script::name;
 use crate::state::State;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
+use std::iter::repeat_with;
 
-/// What keys do in the view.
+/// Columns before the explanations.
+const KEYS: u16 = 14;
+
+/// A line of help: keys, and a line of what they do.
+type Line = (String, String);
+
+/// What keys do in the view: its own, then those that are the same everywhere.
+fn lines(state: &State) -> Vec<Line> {
+    let wide = state.size.0.saturating_sub(KEYS + 1);
+    let here = COMMANDS.iter().filter(|c| c.works_in(state.view));
+    let (own, other): (Vec<_>, Vec<_>) = here
+        .filter(|c| !c.keys.is_empty())
+        .partition(|c| !c.views.is_empty());
+    let lines = |command: &Command| {
+        let key = state.keymap.hint(command.shown);
+        let keys = [key].into_iter().chain(repeat_with(String::new));
+        keys.zip(wrap(command.help, wide)).collect::<Vec<_>>()
+    };
+    let mut all: Vec<Line> = own.into_iter().flat_map(lines).collect();
+    all.push(Line::default());
+    all.extend(other.into_iter().flat_map(lines));
+    all
+}
+
+/// The first line that is shown of the last page.
+pub fn last_of_help(state: &State) -> usize {
+    let room = layout::body(state).height.saturating_sub(1);
+    lines(state).len().saturating_sub(room.into())
+}
+
+/// Shows it.
 pub fn help(state: &State, canvas: &mut Canvas<'_>, body: Rect, from: usize) {
     let theme = canvas.theme;
     canvas.blank(body);
@@ -15,23 +47,10 @@ pub fn help(state: &State, canvas: &mut Canvas<'_>, body: Rect, from: usize) {
     let own = own.map(|&(pressed, meant)| format!("{} is {}", name(pressed), name(meant)));
     let note = own.collect::<Vec<_>>().join(", ");
     canvas.rule(body, &format!("Keys: {}", state.view.name()), &note);
-    let here = COMMANDS.iter().filter(|c| c.works_in(state.view));
-    let (own, other): (Vec<_>, Vec<_>) = here
-        .filter(|c| !c.keys.is_empty())
-        .partition(|c| !c.views.is_empty());
-    let rows = own
-        .iter()
-        .map(Some)
-        .chain([None])
-        .chain(other.iter().map(Some));
-    let rows: Vec<_> = rows.collect();
-    let room = usize::from(body.height.saturating_sub(1));
-    let from = from.min(rows.len().saturating_sub(room));
-    for (row, y) in rows.into_iter().skip(from).take(room).zip(body.y + 1..) {
-        if let Some(command) = row {
-            canvas.text(3, y, 10, &state.keymap.hint(command.shown), theme.key());
-            canvas.text(14, y, body.width - 15, command.help, Style::new());
-        }
+    let lines = lines(state);
+    for ((key, text), y) in lines.iter().skip(from).zip(body.y + 1..body.bottom()) {
+        canvas.text(3, y, KEYS - 4, key, theme.key());
+        canvas.text(KEYS, y, body.width - KEYS - 1, text, Style::new());
     }
 }
 
@@ -61,12 +80,19 @@ const TOUR: [(&str, &str); 5] = [
 /// Five lines to begin with.
 pub fn tour(canvas: &mut Canvas<'_>, body: Rect) {
     let theme = canvas.theme;
-    let height = 9.min(body.height);
+    let wide = body.width.saturating_sub(17);
+    let lines = TOUR.map(|(key, text)| (key, wrap(text, wide)));
+    let rows: usize = lines.iter().map(|(_, text)| text.len()).sum();
+    let height = u16::try_from(rows + 4).unwrap_or(9).min(body.height);
     let area = Rect::new(0, body.bottom() - height, body.width, height);
     canvas.blank(area);
     canvas.rule(area, "A tour in five lines", "");
-    for ((key, text), y) in TOUR.into_iter().zip(area.y + 2..) {
+    let mut y = area.y + 2.min(height.saturating_sub(u16::try_from(rows).unwrap_or(5)));
+    for (key, text) in lines {
         canvas.text(3, y, 12, key, theme.key());
-        canvas.text(16, y, body.width.saturating_sub(17), text, Style::new());
+        for line in text {
+            canvas.text(16, y, wide, &line, Style::new());
+            y += 1;
+        }
     }
 }

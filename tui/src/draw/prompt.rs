@@ -29,7 +29,11 @@ pub fn draw(canvas: &mut Canvas<'_>, prompt: &Prompt, y: u16) -> (u16, u16) {
     let room = wide.saturating_sub(x + 1);
     // What is typed last is to be seen.
     let text = super::canvas::cut_front(&prompt.text, room);
-    canvas.text(x, y, room, &text, Style::new());
+    let style = match prompt.proposed {
+        true => theme.selected(),
+        false => Style::new(),
+    };
+    canvas.text(x, y, room, &text, style);
     let cursor = (x + width(&before).min(room), y);
     choices(canvas, prompt, y);
     cursor

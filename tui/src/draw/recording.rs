@@ -265,21 +265,25 @@ fn registers(canvas: &mut Canvas<'_>, state: &State, picture: &Picture, area: Re
         None => String::new(),
         Some(_) => format!("{count} changed (*)"),
     };
+    let inside = below(area, 1);
+    let rows = usize::from(inside.height).max(1);
+    let columns = register_columns(&picture.registers, rows, inside.width);
+    let shown = columns.len() * rows;
+    let more = picture.registers.len().saturating_sub(shown);
+    let note = match more {
+        0 => note,
+        _ => format!("{more} more; {note}")
+            .trim_end_matches("; ")
+            .to_owned(),
+    };
     canvas.rule(area, "Registers", &note);
-    let area = below(area, 1);
-    let rows = usize::from(area.height).max(1);
-    let wanted = picture.registers.len().div_ceil(rows);
-    // The narrowest column has room for a name and 16 digits.
-    let most = usize::from(area.width / 20).max(1);
-    let columns = wanted.clamp(1, most);
-    let wide = (area.width / u16::try_from(columns).unwrap_or(1)).min(60);
+    let area = inside;
     for (n, (name, value, meaning)) in picture.registers.iter().enumerate() {
-        let (column, row) = (n / rows, n % rows);
-        if column >= columns {
+        let Some(&(from, wide)) = columns.get(n / rows) else {
             break;
-        }
-        let x = area.x + u16::try_from(column).unwrap_or(0) * wide;
-        let y = area.y + u16::try_from(row).unwrap_or(0);
+        };
+        let x = area.x + from;
+        let y = area.y + u16::try_from(n % rows).unwrap_or(0);
         let is_new = changed(name, *value);
         let style = if is_new { theme.warn() } else { Style::new() };
         // The flags' name is longer; what they mean says more.
@@ -290,6 +294,67 @@ fn registers(canvas: &mut Canvas<'_>, state: &State, picture: &Picture, area: Re
         let room = (x + wide).saturating_sub(end + 2);
         if room > 6 {
             canvas.text(end + 1, y, room, meaning, theme.dim());
+        }
+    }
+}
+
+/// Where columns of registers begin, and how wide they are: as many as are needed for so many
+/// rows, but no more than there is room for.
+fn register_columns(all: &[(&str, u64, String)], rows: usize, room: u16) -> Vec<(u16, u16)> {
+    /// Of a name, its mark, and what is left free behind a value.
+    const OTHER: u16 = 5;
+    /// No column gets wider.
+    const MOST: u16 = 60;
+    let digits = |value: u64| u16::try_from(value.max(1).ilog(16) + 1).unwrap_or(16);
+    let widest = |part: &[(&str, u64, String)]| part.iter().map(|r| digits(r.1)).max();
+    let mut wide: Vec<u16> = all
+        .chunks(rows)
+        .map(|part| widest(part).unwrap_or(1) + OTHER)
+        .collect();
+    // The last one needs nothing behind it.
+    while wide.len() > 1 && wide.iter().sum::<u16>() > room + 1 {
+        wide.pop();
+    }
+    let count = u16::try_from(wide.len()).unwrap_or(1).max(1);
+    // Where there is room for it, all have the same width: then a step moves none.
+    if wide.iter().all(|&wide| wide <= room / count) {
+        wide.fill(room / count);
+    }
+    let each = room.saturating_sub(wide.iter().sum()) / count;
+    let mut at = 0;
+    let columns = wide.into_iter().map(|wide| {
+        let column = (at, (wide + each).min(MOST));
+        at += column.1;
+        column
+    });
+    columns.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever is in them, a blank is between a value and the next name.
+        #[test]
+        fn registers_do_not_touch(
+            values in prop::collection::vec(prop_oneof![0..100_u64, any::<u64>()], 0..20),
+            rows in 1..12_usize,
+            room in 21..200_u16,
+        ) {
+            let all: Vec<_> = values.iter().map(|&v| ("rax", v, String::new())).collect();
+            let columns = register_columns(&all, rows, room);
+            for (n, value) in values.iter().enumerate() {
+                let Some(&(from, wide)) = columns.get(n / rows) else {
+                    break;
+                };
+                let end = from + 4 + width(&format!("{value:x}"));
+                prop_assert!(end <= room);
+                let next = columns.get(n / rows + 1);
+                prop_assert!(next.is_none_or(|next| end < next.0 && from + wide <= next.0));
+            }
+            prop_assert!(all.is_empty() || !columns.is_empty());
         }
     }
 }

@@ -55,8 +55,14 @@ impl<'s> Table<'s> {
         let rows = state.processes().into_iter();
         let rows = rows.skip(state.system.list.top).take(area.height.into());
         let rows: Vec<&Process> = rows.collect();
-        let cells: Vec<Vec<String>> = rows.iter().map(|p| cells(p)).collect();
+        let mut cells: Vec<Vec<String>> = rows.iter().map(|p| cells(p)).collect();
         let mut widths = widths(&COLUMNS, &cells, area.width);
+        // Of deep trees the id is left, and of tools that have the same beginning the end.
+        for cells in &mut cells {
+            for (cell, &wide) in cells.iter_mut().zip(&widths).take(2) {
+                *cell = cut_front(cell, wide);
+            }
+        }
         let ends = cells.iter().map(|c| super::canvas::width(&c[4])).max();
         widths[4] = ends.unwrap_or(0).clamp(5, 20);
         let taken: u16 = widths.iter().filter(|&&w| w > 0).map(|w| w + 2).sum();
@@ -103,7 +109,7 @@ pub fn draw(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
         canvas.row((2, y), &COLUMNS, &widths, cells, |column| {
             match (column, process.end) {
                 (0 | 1, _) => theme.recording(process.id),
-                (4, End::Crashed) => theme.bad(),
+                (4, End::Crashed | End::Damaged) => theme.bad(),
                 (4, End::Failed | End::Killed) => theme.warn(),
                 (4, End::Good) => Style::new(),
                 _ => theme.dim(),
@@ -120,6 +126,10 @@ pub fn draw(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
             canvas.text(0, y, 1, "▶", theme.key());
         }
     }
+    if count == 0 && all > 0 {
+        let text = "no process has that; Esc shows all";
+        canvas.text(2, area.y + 1, body.width, text, theme.dim());
+    }
     super::arrows::draw(state, canvas, lanes);
     let last = area.y + u16::try_from(cells.len()).unwrap_or(area.height);
     if last < area.bottom() && lanes.width > 50 {
@@ -135,8 +145,7 @@ pub fn draw(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
 fn cells(process: &Process) -> Vec<String> {
     vec![
         format!("{}p{}", process.branch, process.id),
-        // Of tools that have the same beginning, the ends tell them apart.
-        cut_front(&process.program, COLUMNS[1].most),
+        process.program.clone(),
         process.pid.map_or_else(String::new, |pid| pid.to_string()),
         process.events.to_string(),
         process.ending.clone(),
@@ -260,6 +269,17 @@ fn bar(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Overview;
+    use crate::theme::Theme;
+
+    fn seen(width: u16, process: Process) -> Vec<String> {
+        let mut state = State::new((width, 24), Theme::default());
+        state.overview = Some(Overview {
+            processes: vec![process],
+            ..Overview::default()
+        });
+        Table::of(&state).cells.remove(0)
+    }
 
     #[test]
     fn long_names_of_programs_keep_their_ends() {
@@ -268,10 +288,26 @@ mod tests {
                 program: program.to_owned(),
                 ..Process::default()
             };
-            cells(&process).remove(1)
+            seen(120, process).remove(1)
         };
         assert_eq!(of("x86_64-linux-gnu-gcc-12"), "…-linux-gnu-gcc-12");
         assert_ne!(of("x86_64-linux-gnu-as"), of("x86_64-linux-gnu-ld"));
         assert_eq!(of("report"), "report");
+    }
+
+    #[test]
+    fn ids_are_seen_in_deep_trees() {
+        for (width, depth) in [(80, 30), (100, 11), (160, 12), (160, 3), (40, 9)] {
+            let process = Process {
+                id: 1234,
+                branch: format!("{}└─", "│ ".repeat(depth)),
+                program: "a-program-of-a-long-name".to_owned(),
+                ending: "killed by SIGABRT (core dumped)".to_owned(),
+                ..Process::default()
+            };
+            let cell = seen(width, process).remove(0);
+            assert!(cell.ends_with("└─p1234"), "{width}: {cell}");
+            assert_eq!(cell.starts_with('…'), depth > 7, "{width}: {cell}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use super::canvas::{Canvas, width};
 use crate::layout::below;
 use crate::panes::Pane;
-use crate::state::State;
+use crate::state::{State, View};
 use ratatui::layout::Rect;
 
 /// Draws them.
@@ -32,8 +32,7 @@ pub fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
         return;
     }
     let before = changed(state);
-    let widest = all.iter().map(|v| width(&v.name)).max().unwrap_or(0);
-    let names = widest.min(area.width / 2);
+    let (names, _) = columns(state, area);
     let shown = all.iter().enumerate().skip(state.variable.top);
     for ((n, variable), y) in shown.zip(area.y..area.bottom()) {
         let is_new = before(&variable.name, &variable.value);
@@ -60,6 +59,24 @@ pub fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
             canvas.text(area.x, y, 1, "▶", theme.key());
         }
     }
+}
+
+/// Columns of names, and of values behind them.
+fn columns(state: &State, area: Rect) -> (u16, u16) {
+    let names = state.variables().iter().map(|v| width(&v.name));
+    let names = names.max().unwrap_or(0).min(area.width / 2);
+    (names, area.width.saturating_sub(names + 4))
+}
+
+/// The variable that the cursor is on, if there is no room for all of it.
+pub fn whole(state: &State) -> Option<String> {
+    if state.view != View::Recording || state.pane != Pane::Variables {
+        return None;
+    }
+    let variable = state.variables().get(state.variable.selected)?;
+    let (names, values) = columns(state, crate::layout::recording(state).variables);
+    let is_cut = width(&variable.name) > names || width(&variable.value) > values;
+    is_cut.then(|| format!("{}: {}", variable.name, variable.value))
 }
 
 /// Whether a variable of the same function had another value before the last step.

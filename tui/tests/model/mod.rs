@@ -3,7 +3,7 @@
 use orch_tui::data::{
     Access, Arrow, Bookmark, Bytes, Change, End, FORMATS, Frame, History, Instruction, Lane, Lanes,
     Line, Lines, Memory, Message, Near, Ordered, Overview, Picture, Process, Source, Stop, StopAt,
-    Thread, Variable,
+    Thread, Value, Variable,
 };
 use orch_tui::event::{Loaded, Request, To, Way};
 
@@ -20,16 +20,26 @@ pub fn answer(request: &Request) -> Loaded {
         Request::Order((place, _), false) if place.contains("large") => Loaded::Order(Ok(None)),
         Request::Order(..) => Loaded::Order(Ok(Some(order()))),
         Request::Near(..) => Loaded::Near(Ok(near())),
+        Request::Visit(position, _) if position.contains("nowhere") => {
+            Loaded::Picture(Err("nothing runs at nowhere".to_owned()))
+        }
         Request::Visit(position, look) => {
             let mut picture = picture(position, &look.memory, 0);
+            let none = look.expressions.iter().filter(|text| text.ends_with('+'));
+            let none = none.map(|text| (text.clone(), "no expression".to_owned()));
+            picture.refused = none.collect();
             for frame in &mut picture.frames {
                 let pinned = |text: &String| Variable {
                     name: text.clone(),
-                    value: "17".to_owned(),
-                    place: Some((0x7f00_0000_2000, 4)),
+                    value: match &text[..] {
+                        "lost" => "no variable lost is known in this function".to_owned(),
+                        _ => "17".to_owned(),
+                    },
+                    place: Some((0x7f00_0000_2000, 4)).filter(|_| text != "lost"),
                     pinned: true,
                 };
-                let pinned = look.expressions.iter().map(pinned);
+                let sound = look.expressions.iter().filter(|text| !text.ends_with('+'));
+                let pinned = sound.map(pinned);
                 frame.variables.splice(..0, pinned);
             }
             Loaded::Picture(Ok(Box::new(picture)))
@@ -76,6 +86,7 @@ pub fn answer(request: &Request) -> Loaded {
         Request::Break(text, _) => Loaded::Stop(Ok(stop(text))),
         Request::Console => Loaded::Console(Ok(console())),
         Request::Events(..) => Loaded::Events(Ok(events())),
+        Request::Seek(_, _, filter) => Loaded::Sought(Ok(sought(filter))),
     }
 }
 
@@ -147,6 +158,7 @@ fn overview() -> Overview {
         command: "./launch.sh".to_owned(),
         note: "2026-03-04 10:20:30, took 0.053 s, exit 134".to_owned(),
         recording: false,
+        damage: None,
         processes: vec![
             process(1, "", "bash", (0, 999), "exit 134", End::Failed),
             process(2, "├─", "create", (60, 300), "exit 0", End::Good),
@@ -200,6 +212,14 @@ fn arrows(of: u32) -> Vec<Arrow> {
     all.filter(|a| a.from.0 == of || a.to.0 == of).collect()
 }
 
+/// A value, and maybe what was there before it.
+fn shown(text: &str) -> Value {
+    let split = text.split_once(" → ");
+    let (old, new) = split.map_or((None, text), |(old, new)| (Some(old.to_owned()), new));
+    let new = new.to_owned();
+    Value { old, new }
+}
+
 fn access(
     tick: u64,
     id: u32,
@@ -218,7 +238,7 @@ fn access(
         place: "+0x88/4".to_owned(),
         values: FORMATS
             .iter()
-            .map(|format| format!("{value} ({format})"))
+            .map(|format| shown(&format!("{value} ({format})")))
             .collect(),
         function: place.0.to_owned(),
         file: place.1.to_owned(),
@@ -234,6 +254,13 @@ fn history(place: &str) -> History {
     let offset = offset.trim_start_matches("0x");
     let offset = u64::from_str_radix(offset, 16).unwrap_or(0x88);
     let len = len.parse().unwrap_or(4);
+    if place.starts_with("long") {
+        let mut history = self::history("short 4");
+        let change = format!("{}01 → {}02", "ab".repeat(24), "ab".repeat(24));
+        history.rows[1].values.fill(shown(&change));
+        history.rows[1].place = "+0x90/32".to_owned();
+        return history;
+    }
     History {
         place: format!("{object}+{offset:#x} ({len} bytes)"),
         note: "mapped by p2 create, p3 work, p4 submit, p6 report".to_owned(),
@@ -412,6 +439,7 @@ fn picture(position: &str, memory: &str, step: u64) -> Picture {
         },
         hint: None,
         stopped: None,
+        refused: Vec::new(),
     }
 }
 
@@ -446,7 +474,7 @@ fn console() -> Lines {
             .iter()
             .map(|&(tick, id, text)| line(tick, id, text, false))
             .collect(),
-        note: None,
+        ..Lines::default()
     }
 }
 
@@ -461,6 +489,18 @@ fn events() -> Lines {
     };
     Lines {
         lines: (0..60).map(call).collect(),
-        note: Some("around @946".to_owned()),
+        note: Some("2000 either side of @946".to_owned()),
+        part: true,
+    }
+}
+
+/// Of these, and one that is far from there.
+fn sought(filter: &str) -> Lines {
+    let mut all = vec![line(7, 2, "openat(AT_FDCWD, \"/far/away\")", true)];
+    all.extend(events().lines);
+    let found = all.into_iter().filter(|line| line.text.contains(filter));
+    Lines {
+        lines: found.collect(),
+        ..Lines::default()
     }
 }

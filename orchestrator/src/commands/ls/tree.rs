@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use orch_recorder::session::Session;
-use orch_recorder::trace::{Origin, RecordingId, Summary};
+use orch_recorder::trace::{End, Origin, RecordingId, Summary};
 use std::collections::BTreeMap;
 
 /// A recording, and what else is to be said of it.
@@ -23,6 +23,22 @@ pub fn rows(session: &Session) -> Result<Vec<Row>> {
         let summary = session.summary(id).map_err(|e| e.to_string());
         let parent = summary.as_ref().ok().and_then(parent);
         all.insert(id, (summary, parent));
+    }
+    // One whose beginning is damaged is still known to the one that it followed.
+    let followed =
+        |(&id, (summary, _)): (&RecordingId, &(Result<Summary, String>, _))| match summary
+            .as_ref()
+            .ok()?
+            .end
+        {
+            Some(End::Execed(next)) => Some((next, id)),
+            _ => None,
+        };
+    let followed: Vec<(RecordingId, RecordingId)> = all.iter().filter_map(followed).collect();
+    for (next, id) in followed {
+        if let Some((_, parent)) = all.get_mut(&next) {
+            parent.get_or_insert(id);
+        }
     }
     let mut children: BTreeMap<Option<RecordingId>, Vec<RecordingId>> = BTreeMap::new();
     for (&id, (_, parent)) in &all {

@@ -18,12 +18,14 @@ use orch_blame::index::{Index, Query};
 use orch_blame::place::{self, Place};
 use orch_recorder::session::Session;
 use orch_recorder::trace::{RecordingId, Tick};
-use orch_tui::data::{self, FORMATS, History, Near, Ordered};
+use orch_tui::data::{self, FORMATS, History, Near, Ordered, Value};
 
 /// Rows that are shown: the last ones.
 const MOST: usize = 20_000;
-/// Characters of a value that a row has room for.
-const LONGEST: usize = 20;
+/// Characters of a value that are kept, of old and new each.
+const LONGEST: usize = 200;
+/// The same of what is told in one line.
+const SHORT: usize = 40;
 /// Accesses that are offered to choose from.
 const NEAR: usize = 40;
 
@@ -106,7 +108,7 @@ pub fn history(
     let mut all = Vec::new();
     index.query(&query, &mut |access| -> Result<()> {
         job.go_on()?;
-        all.push(row(&mut rows, &access));
+        all.push(row(&mut rows, &access, &asked(&query, &access)));
         Ok(())
     })?;
     let mut note = mappers(&rows, &query);
@@ -184,7 +186,25 @@ fn mappers(rows: &Rows<'_>, query: &Query) -> String {
     }
 }
 
-fn row(rows: &mut Rows<'_>, access: &Access) -> data::Access {
+/// The part of an access that was asked for.
+fn asked(query: &Query, access: &Access) -> Bytes {
+    let all = access.new.len();
+    let behind = |at: u64| at.saturating_sub(access.offset).min(all as u64) as usize;
+    let part = behind(query.offset)..behind(query.offset.saturating_add(query.len));
+    Bytes {
+        new: access.new[part.clone()].to_vec(),
+        old: access.old.as_ref().map(|old| old.part(part)),
+    }
+}
+
+/// Bytes, and what was there before them.
+struct Bytes {
+    old: Option<Old>,
+    new: Vec<u8>,
+}
+
+/// A row; `bytes` are those of the access that are to be seen.
+fn row(rows: &mut Rows<'_>, access: &Access, bytes: &Bytes) -> data::Access {
     let site = rows.site(access);
     let recorded = site.kind.is_recorded();
     let position = rows.position(access).to_string();
@@ -217,7 +237,7 @@ fn row(rows: &mut Rows<'_>, access: &Access) -> data::Access {
         offset: access.offset,
         order: None,
         values: (0..FORMATS.len())
-            .map(|n| value(n, site.kind, access))
+            .map(|n| value(n, site.kind, bytes))
             .collect(),
         function: safe(function.as_bytes()),
         file: safe(file.as_bytes()),
@@ -225,46 +245,72 @@ fn row(rows: &mut Rows<'_>, access: &Access) -> data::Access {
 }
 
 /// The values in one of [`FORMATS`].
-fn value(format: usize, kind: Kind, access: &Access) -> String {
+fn value(format: usize, kind: Kind, bytes: &Bytes) -> Value {
+    let new = || cut(&one(format, &bytes.new), LONGEST);
     match kind {
-        Kind::Load | Kind::CallLoad => {
-            format!("sees {}", cut(&one(format, &access.new), 2 * LONGEST))
-        }
-        Kind::Initial => cut(&one(format, &access.new), 2 * LONGEST),
-        _ => value_of(format, access.old.as_ref(), &access.new),
+        Kind::Load | Kind::CallLoad => Value {
+            old: None,
+            new: format!("sees {}", new()),
+        },
+        Kind::Initial => Value {
+            old: None,
+            new: new(),
+        },
+        _ => change(format, bytes.old.as_ref(), &bytes.new),
     }
 }
 
 /// A change in one of [`FORMATS`].
-pub fn value_of(format: usize, old: Option<&Old>, bytes: &[u8]) -> String {
-    let new = one(format, bytes);
+pub fn change(format: usize, old: Option<&Old>, bytes: &[u8]) -> Value {
     let shown = |old: &Old| match FORMATS.get(format) {
-        Some(&("int8" | "int16" | "int32")) if old.known.is_empty() => one(format, &old.bytes),
+        Some(&"int8") => known_words(old, 1),
+        Some(&"int16") => known_words(old, 2),
+        Some(&"int32") => known_words(old, 4),
         Some(&"text") => show_old(Format::Text, bytes, old),
         Some(&"hex") => show_old(Format::Hex, bytes, old),
         Some(&"float") => show_old(Format::Float, bytes, old),
         Some(&"auto") => show_old(Format::Auto, bytes, old),
         _ => show_old(Format::Int, bytes, old),
     };
-    match old {
-        Some(old) => format!("{} → {}", cut(&shown(old), LONGEST), cut(&new, LONGEST)),
-        None => format!("? → {}", cut(&new, 2 * LONGEST)),
+    Value {
+        old: Some(old.map_or_else(|| "?".to_owned(), |old| cut(&shown(old), LONGEST))),
+        new: cut(&one(format, bytes), LONGEST),
     }
 }
 
+/// The same in one line.
+pub fn change_in_short(format: usize, old: Option<&Old>, bytes: &[u8]) -> String {
+    let Value { old, new } = change(format, old, bytes);
+    let old = old.unwrap_or_default();
+    format!("{} → {}", cut(&old, SHORT), cut(&new, SHORT))
+}
+
+/// Words of so many bytes that are shown.
+const WORDS: usize = 16;
+
+fn words(bytes: &[u8], size: usize) -> String {
+    let words = bytes.chunks(size).take(WORDS);
+    let words: Vec<String> = words.map(|word| show(Format::Int, word)).collect();
+    words.join(" ")
+}
+
+/// The same; `?` for those of which a byte is not known.
+fn known_words(old: &Old, size: usize) -> String {
+    let all = (0..old.bytes.len()).step_by(size).take(WORDS);
+    let words = all.map(|at| {
+        let end = (at + size).min(old.bytes.len());
+        let word: Option<Vec<u8>> = (at..end).map(|n| old.get(n)).collect();
+        word.map_or_else(|| "?".to_owned(), |word| show(Format::Int, &word))
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
 fn one(format: usize, bytes: &[u8]) -> String {
-    let words = |size: usize| {
-        let words = bytes
-            .chunks(size)
-            .take(16)
-            .map(|word| show(Format::Int, word));
-        words.collect::<Vec<_>>().join(" ")
-    };
     match FORMATS.get(format) {
         Some(&"int") => show(Format::Int, bytes),
-        Some(&"int8") => words(1),
-        Some(&"int16") => words(2),
-        Some(&"int32") => words(4),
+        Some(&"int8") => words(bytes, 1),
+        Some(&"int16") => words(bytes, 2),
+        Some(&"int32") => words(bytes, 4),
         Some(&"hex") => show(Format::Hex, bytes),
         Some(&"text") => show(Format::Text, bytes),
         Some(&"float") => show(Format::Float, bytes),
@@ -308,9 +354,14 @@ pub fn near(session: &Session, index: &Index, id: u32, tick: u64) -> Result<Vec<
         if near.iter().any(|n| n.place == place) {
             continue;
         }
-        let row = row(&mut rows, &access);
+        let bytes = Bytes {
+            old: access.old.clone(),
+            new: access.new.clone(),
+        };
+        let row = row(&mut rows, &access, &bytes);
         let (kind, function, file) = (row.kind, &row.function, &row.file);
-        let value = row.values.first().cloned().unwrap_or_default();
+        let value = row.values.first().map(ToString::to_string);
+        let value = cut(&value.unwrap_or_default(), SHORT);
         let text = format!(
             "{:<9} {kind:<7} {place:<28} {value:<30} {function} {file}",
             row.position

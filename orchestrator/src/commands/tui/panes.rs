@@ -1,4 +1,4 @@
-//! How the user has divided the view of a recording: `$XDG_STATE_HOME/orch/tui-panes.json`.
+//! How the user has divided the view of a recording, and whether on a light ground: `$XDG_STATE_HOME/orch/tui-panes.json`.
 
 use anyhow::{Context as _, Result};
 use orch_recorder::session;
@@ -14,6 +14,9 @@ use tempfile::NamedTempFile;
 #[serde(default)]
 struct Kept {
     layout: String,
+    /// Colours for a light ground, or for a dark one, as the user has chosen; or not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    light: Option<bool>,
     #[serde(flatten)]
     beside: Sizes,
     stacked: Sizes,
@@ -53,6 +56,7 @@ impl From<Split> for Kept {
     fn from(split: Split) -> Self {
         Self {
             layout: split.layout.name().to_owned(),
+            light: None,
             beside: split.beside.into(),
             stacked: split.stacked.into(),
             code: split.code.into(),
@@ -77,24 +81,33 @@ fn path() -> Option<PathBuf> {
 }
 
 /// As it was last; as at first, where that is not known: it is not worth a question.
-pub fn kept() -> Split {
+pub fn kept() -> (Split, Option<bool>) {
     let text = path().and_then(|path| fs::read(path).ok());
-    text.map_or_else(Split::default, |text| parse(&text))
+    text.map_or_else(Default::default, |text| parse(&text))
 }
 
-fn parse(text: &[u8]) -> Split {
+fn parse(text: &[u8]) -> (Split, Option<bool>) {
     let kept: Kept = serde_json::from_slice(text).unwrap_or_default();
-    kept.into()
+    let light = kept.light;
+    (kept.into(), light)
+}
+
+fn text(split: Split, light: Option<bool>) -> Result<Vec<u8>> {
+    let kept = Kept {
+        light,
+        ..Kept::from(split)
+    };
+    Ok(serde_json::to_vec(&kept)?)
 }
 
 /// For the next time.
-pub fn keep(split: Split) -> Result<()> {
+pub fn keep(split: Split, light: Option<bool>) -> Result<()> {
     let path = path().context("neither XDG_STATE_HOME nor HOME is set")?;
     let dir = path.parent().context("it is in a directory")?;
     fs::create_dir_all(dir)?;
     // Who reads it sees the old or the new.
     let mut new = NamedTempFile::new_in(dir)?;
-    new.write_all(&serde_json::to_vec(&Kept::from(split))?)?;
+    new.write_all(&text(split, light)?)?;
     new.persist(path)?;
     Ok(())
 }
@@ -117,15 +130,18 @@ mod tests {
                 stacked: sizes(200),
                 code: Shares::default(),
             };
-            let text = serde_json::to_vec(&Kept::from(split)).expect("it is plain data");
-            assert_eq!(parse(&text), split);
+            for light in [None, Some(true), Some(false)] {
+                let text = text(split, light).expect("it is plain data");
+                assert_eq!(parse(&text), (split, light));
+            }
         }
         // As it was kept when there was one layout.
-        let old = parse(br#"{"source":500,"upper":null,"stack":40}"#);
+        let (old, light) = parse(br#"{"source":500,"upper":null,"stack":40}"#);
+        assert_eq!(light, None);
         let of = (old.layout, old.beside.source, old.beside.stack, old.stacked);
         let shares = Shares::default();
         assert_eq!(of, (Layout::Beside, Some(500), Some(40), shares));
-        assert_eq!(parse(b"rubbish"), Split::default());
-        assert_eq!(parse(br#"{"layout":"other"}"#), Split::default());
+        assert_eq!(parse(b"rubbish"), (Split::default(), None));
+        assert_eq!(parse(br#"{"layout":"other"}"#).0, Split::default());
     }
 }

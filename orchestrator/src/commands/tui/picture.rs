@@ -13,7 +13,7 @@ use crate::inspect::source;
 use crate::inspect::unwind::Unwinder;
 use crate::inspect::variables::{Variable, Variables};
 use crate::inspect::{self, Mapping, Still, mapping, memory};
-use crate::position::{Position, When};
+use crate::position::{At, Position, When};
 use crate::travel::Travel;
 use anyhow::{Context as _, Result};
 use orch_abi::record::Regs;
@@ -109,12 +109,20 @@ impl Traveller {
         Ok(())
     }
 
-    /// Of a moment of all recordings, the first that runs then.
+    /// Of a moment of all recordings, the one whose event it is, or the one that is shown, or
+    /// else the first that runs then.
     fn meant(&self, text: &str) -> Result<Position> {
         let when: When = text.parse()?;
         let positions = when.positions(&self.session)?;
-        let first = positions.first().copied();
-        first.with_context(|| format!("nothing runs at {text}"))
+        let tick = when.tick(&self.session)?;
+        let shown = self.told.map(|told| told.recording);
+        let rank = |position: &&Position| {
+            let owns = position.at == At::tick(tick);
+            let is_shown = Some(position.recording) == shown;
+            (!owns, !is_shown)
+        };
+        let best = positions.iter().min_by_key(rank).copied();
+        best.with_context(|| format!("nothing runs at {text}"))
     }
 
     fn go(&mut self, job: &Job, to: Position) -> Result<()> {
@@ -157,11 +165,16 @@ impl Traveller {
         let (symbols, unwinder) = (&mut self.symbols, &mut self.unwinder);
         let stack = backtrace(travel, &maps, symbols, unwinder, &regs, FRAMES);
         let code = around(travel, &maps, symbols, regs.rip, AROUND, Syntax::default());
-        let memory = memory_of(travel, &maps, symbols, &regs, &look.memory);
         let listed = threads.iter().map(|t| listed(t, &maps, symbols)).collect();
+        let sound = |text: &&String| Variables::parse(text).is_ok();
+        let refused = look.expressions.iter().filter_map(|text| {
+            let why = Variables::parse(text).err()?;
+            Some((text.clone(), why))
+        });
+        let refused = refused.collect();
         let known = (0..stack.calls.len().min(WITH_VARIABLES)).map(|n| {
             let mut all = Vec::new();
-            for text in &look.expressions {
+            for text in look.expressions.iter().filter(sound) {
                 let value = &mut self.variables;
                 let rows = value.value(&*travel, symbols, &stack.calls, n, text);
                 all.extend(rows.into_iter().map(|row| variable(row, true)));
@@ -187,17 +200,9 @@ impl Traveller {
         for (frame, variables) in frames.iter_mut().zip(known) {
             frame.variables = variables;
         }
-        let has_source = |f: &Frame| f.source.as_ref().is_some_and(|s| !s.lines.is_empty());
-        let is_own = |f: &Frame| {
-            has_source(f)
-                && f.source
-                    .as_ref()
-                    .is_some_and(|s| !is_of_the_system(&s.file))
-        };
-        let frame = frames.iter().position(is_own);
-        let frame = frame
-            .or_else(|| frames.iter().position(has_source))
-            .unwrap_or(0);
+        let frame = first_to_show(&frames, &stack.calls);
+        let at = look.frame.unwrap_or(frame).min(stack.calls.len());
+        let memory = self.memory(&maps, &regs, &stack.calls[at..], &look.memory)?;
         Ok(Picture {
             position: position.to_string(),
             recording: position.recording.0,
@@ -219,6 +224,36 @@ impl Traveller {
                 .first()
                 .and_then(|call| source::hint(call, &mut self.symbols)),
             stopped: None,
+            refused,
+        })
+    }
+
+    /// Memory that was asked for: by a variable of the first of these functions, or what is
+    /// behind one; or else by an address.
+    fn memory(
+        &mut self,
+        maps: &[Mapping],
+        regs: &Regs,
+        calls: &[Call],
+        text: &str,
+    ) -> Result<Memory> {
+        let travel = self.travel.as_ref().context("nothing is replayed")?;
+        let symbols = &mut self.symbols;
+        let split = text.rsplit_once(':');
+        let name = split.filter(|(_, len)| orch_blame::place::number(len).is_some());
+        let name = name.map_or(text, |(name, _)| name);
+        let rows = self.variables.value(travel, symbols, calls, 0, name);
+        let place = rows.first().and_then(|row| row.place);
+        Ok(match place {
+            Some((addr, _)) => {
+                let address = format!("{addr:#x}");
+                let what = text.to_owned();
+                Memory {
+                    what,
+                    ..memory_of(travel, maps, symbols, regs, &address)
+                }
+            }
+            None => memory_of(travel, maps, symbols, regs, text),
         })
     }
 
@@ -248,6 +283,26 @@ impl Traveller {
             variables: Vec::new(),
         }
     }
+}
+
+/// The function that is shown first: the innermost that was written here, if its source is to
+/// be read; else that one all the same, or the innermost that has source.
+fn first_to_show(frames: &[Frame], calls: &[Call]) -> usize {
+    let has_lines = |f: &Frame| f.source.as_ref().is_some_and(|s| !s.lines.is_empty());
+    let is_own = |f: &Frame| {
+        let source = f.source.as_ref();
+        source.is_some_and(|s| !is_of_the_system(&s.file))
+    };
+    // Libraries of the system name their sources as they like.
+    let is_library = |call: &Call| {
+        let path = call.module.as_ref().map_or("", |module| &module.path[..]);
+        ["/usr/", "/lib"].iter().any(|dir| path.starts_with(dir))
+    };
+    let with_lines = frames.iter().position(|f| is_own(f) && has_lines(f));
+    let mut both = frames.iter().zip(calls);
+    let found = with_lines.or_else(|| both.position(|(f, call)| is_own(f) && !is_library(call)));
+    let found = found.or_else(|| frames.iter().position(has_lines));
+    found.unwrap_or(0)
 }
 
 fn instruction(line: code::Line, rip: u64) -> Instruction {

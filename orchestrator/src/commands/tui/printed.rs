@@ -65,7 +65,8 @@ impl Printed {
             true => Some(format!("the first {MOST}; `orch console` shows all")),
             false => self.damage.clone(),
         };
-        Ok(Lines { lines, note })
+        let part = false;
+        Ok(Lines { lines, note, part })
     }
 }
 

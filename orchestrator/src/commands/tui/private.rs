@@ -1,7 +1,7 @@
 //! What changed memory that one process has for itself: that is found by replaying it
 //! backwards, as `orch last` does.
 
-use super::history::value_of;
+use super::history;
 use super::worker::Job;
 use crate::commands::last::search::{Change, Search};
 use crate::commands::last::show::written;
@@ -16,7 +16,7 @@ use orch_recorder::session::Session;
 use orch_recorder::trace::RecordingId;
 use orch_tui::data::{Access, FORMATS, History};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,6 +25,8 @@ use std::time::{Duration, Instant};
 const MOST: usize = 12;
 /// So long it is looked for more of them.
 const LIMIT: Duration = Duration::from_secs(15);
+/// So long it is looked for the first one: what changes all the time has too many.
+const FIRST: Duration = Duration::from_secs(60);
 /// Bytes that can be watched, wherever they begin.
 const WATCHED: u64 = 24;
 
@@ -46,11 +48,10 @@ pub fn history(
         flag = Some(Arc::clone(interrupt));
     };
     let mut search = Search::begin(session, from, &address, Some(shown), begun)?;
-    let clock = Clock::start(flag.unwrap_or_default());
+    let clock = Clock::start(job.teller(), flag.unwrap_or_default());
     let mut rows = Vec::new();
     let mut end = "";
     while rows.len() < MOST {
-        job.tell(format!("replaying backwards, {} changes found", rows.len()));
         match search.previous(20) {
             Ok(Some(change)) => {
                 rows.push(row(session, &change)?);
@@ -63,8 +64,16 @@ pub fn history(
             Err(e) => {
                 job.go_on()?;
                 let interrupted = matches!(e.downcast_ref(), Some(TravelError::Interrupted));
-                if !(clock.is_late() && interrupted && !rows.is_empty()) {
+                if !(clock.is_late() && interrupted) {
                     return Err(e);
+                }
+                if rows.is_empty() {
+                    let seconds = FIRST.as_secs();
+                    anyhow::bail!(
+                        "the last change of {recording}:{addr:#x} before {from} was not found in \
+                         {seconds} s (it changes too often, or was long ago); `orch last \
+                         {recording}:{addr:#x} --before {from}` searches on"
+                    );
                 }
                 break;
             }
@@ -89,42 +98,60 @@ pub fn history(
     })
 }
 
-/// Ends a search that takes too long, but not before it has found something.
+/// Ends a search that takes too long, and tells how long it has taken: more for the first change
+/// than for others.
 struct Clock {
-    end: Instant,
-    found: Arc<AtomicBool>,
+    begun: Instant,
+    found: Arc<AtomicUsize>,
     /// While it is there, the clock runs.
     _running: Sender<()>,
 }
 
 impl Clock {
-    fn start(interrupt: Arc<AtomicBool>) -> Self {
+    fn start(tell: impl Fn(String) + Send + 'static, interrupt: Arc<AtomicBool>) -> Self {
         let (running, stopped) = mpsc::channel::<()>();
-        let (found, end) = (Arc::new(AtomicBool::new(false)), Instant::now() + LIMIT);
-        let has_found = Arc::clone(&found);
+        let (found, begun) = (Arc::new(AtomicUsize::new(0)), Instant::now());
+        let count = Arc::clone(&found);
         thread::spawn(move || {
-            let mut wait = LIMIT;
-            while stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
-                if has_found.load(Ordering::Relaxed) {
+            let mut told = None;
+            let wait = Duration::from_millis(200);
+            loop {
+                let found = count.load(Ordering::Relaxed);
+                let now = (found, begun.elapsed().as_secs());
+                if told != Some(now) {
+                    let (found, seconds) = now;
+                    tell(format!(
+                        "replaying backwards for {seconds} s, {found} changes found"
+                    ));
+                    told = Some(now);
+                }
+                if is_late(begun.elapsed(), found) {
                     interrupt.store(true, Ordering::Relaxed);
                 }
-                wait = Duration::from_millis(200);
+                if stopped.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
+                    break;
+                }
             }
         });
         Self {
-            end,
+            begun,
             found,
             _running: running,
         }
     }
 
     fn note_found(&self) {
-        self.found.store(true, Ordering::Relaxed);
+        self.found.fetch_add(1, Ordering::Relaxed);
     }
 
     fn is_late(&self) -> bool {
-        Instant::now() >= self.end
+        is_late(self.begun.elapsed(), self.found.load(Ordering::Relaxed))
     }
+}
+
+/// Whether a search that has found so many changes is to end.
+fn is_late(since: Duration, found: usize) -> bool {
+    since >= if found == 0 { FIRST } else { LIMIT }
 }
 
 fn row(session: &Session, change: &Change) -> Result<Access> {
@@ -156,10 +183,31 @@ fn row(session: &Session, change: &Change) -> Result<Access> {
         },
         place: format!("+0x0/{}", change.new.len()),
         values: (0..FORMATS.len())
-            .map(|n| value_of(n, Some(&old), &change.new))
+            .map(|n| history::change(n, Some(&old), &change.new))
             .collect(),
         function: safe(function.as_bytes()),
         file: safe(file.as_bytes()),
         ..Access::default()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Also where nothing is found, a search tells how long it has taken, and ends.
+    #[test]
+    fn searches_end() {
+        let (tell, told) = mpsc::channel();
+        let interrupt = Arc::new(AtomicBool::new(false));
+        let tell = move |text| drop(tell.send(text));
+        let clock = Clock::start(tell, Arc::clone(&interrupt));
+        let text = told.recv().expect("it tells at once");
+        assert_eq!(text, "replaying backwards for 0 s, 0 changes found");
+        clock.note_found();
+        let text = told.recv().expect("it tells what is new");
+        assert!(text.ends_with("1 changes found"), "{text}");
+        assert!(!clock.is_late() && !interrupt.load(Ordering::Relaxed));
+        assert!(!is_late(LIMIT, 0) && is_late(LIMIT, 1) && is_late(FIRST, 0));
+    }
 }

@@ -35,6 +35,10 @@ impl Reader {
             Request::Events(only, tick) => {
                 Loaded::Events(in_words(read::events(session, job, *only, *tick)))
             }
+            Request::Seek(only, tick, filter) => {
+                let wanted = (*only, *tick, &filter[..]);
+                Loaded::Sought(in_words(read::seek(session, job, wanted)))
+            }
             other => failed(other, "this is for another thread".to_owned()),
         }
     }

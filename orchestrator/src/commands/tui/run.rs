@@ -1,6 +1,6 @@
 //! Runs to breakpoints and to changes of memory, both ways.
 
-use super::history::value_of;
+use super::history::change_in_short;
 use super::picture::Traveller;
 use super::worker::Job;
 use crate::commands::last::search::watches;
@@ -215,7 +215,10 @@ impl<'s> Wanted<'s> {
                     known: Vec::new(),
                 });
                 let now = &self.bytes(travel)[n];
-                format!("{name} has changed: {}", value_of(0, old.as_ref(), now))
+                format!(
+                    "{name} has changed: {}",
+                    change_in_short(0, old.as_ref(), now)
+                )
             }
             (Reason::Limit | Reason::End, Way::On) => {
                 format!("the recording ends here; {}", self.nothing())

@@ -56,6 +56,12 @@ impl Job {
         let _ = self.answers.send(Event::Progress(self.ticket, text));
     }
 
+    /// What tells the same from another thread.
+    pub fn teller(&self) -> impl Fn(String) + Send + 'static {
+        let (answers, ticket) = (self.answers.clone(), self.ticket);
+        move |text| drop(answers.send(Event::Progress(ticket, text)))
+    }
+
     /// From here on this is set when nobody waits any more.
     pub fn interrupt_by(&self, flag: &Arc<AtomicBool>) {
         flag.store(false, Ordering::Relaxed);
@@ -228,6 +234,7 @@ pub fn failed(request: &Request, why: String) -> Loaded {
         Request::Break(..) => Loaded::Stop(Err(why)),
         Request::Console => Loaded::Console(Err(why)),
         Request::Events(..) => Loaded::Events(Err(why)),
+        Request::Seek(..) => Loaded::Sought(Err(why)),
     }
 }
 

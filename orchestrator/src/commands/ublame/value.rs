@@ -1,8 +1,8 @@
 //! Bytes as values.
 
 use super::row::{hex, hex_old};
-use crate::describe::safe;
 use orch_blame::access::Old;
+use std::fmt::Write as _;
 
 /// How to show bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -32,7 +32,7 @@ pub fn show(format: Format, new: &[u8]) -> String {
         Format::Float => words(some, float),
         Format::Text => {
             let end = some.iter().rposition(|&b| b != 0).map_or(0, |n| n + 1);
-            format!("\"{}\"", safe(&some[..end]))
+            format!("\"{}\"", quoted(&some[..end]))
         }
     };
     if some.len() < new.len() {
@@ -48,7 +48,11 @@ pub fn show_old(format: Format, new: &[u8], old: &Old) -> String {
         if !old.known.contains(&true) {
             return "?".to_owned();
         }
-        return hex_old(old);
+        return match format {
+            Format::Int => known_words(old, int),
+            Format::Float => known_words(old, float),
+            _ => hex_old(old),
+        };
     }
     // Zeros are no text that somebody wrote.
     let format = match resolve(format, new) {
@@ -105,13 +109,60 @@ fn is_text(bytes: &[u8]) -> bool {
     end >= 4 && bytes[..end].iter().all(printable) && bytes[end..].iter().all(|&b| b == 0)
 }
 
-/// The bytes cut into the largest words that they are made of.
+/// The size of the largest words that so many bytes are made of.
+fn word(len: usize) -> usize {
+    let sizes = [8, 4, 2].into_iter();
+    let mut fits = sizes.filter(|&n| len.is_multiple_of(n));
+    fits.next().unwrap_or(1)
+}
+
+/// Text as a C program would have it: each byte is to be seen.
+fn quoted(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\t' => text.push_str("\\t"),
+                '\n' => text.push_str("\\n"),
+                '\r' => text.push_str("\\r"),
+                c if c.is_control() => {
+                    let mut bytes = [0; 4];
+                    c.encode_utf8(&mut bytes);
+                    escape(&mut text, &bytes[..c.len_utf8()]);
+                }
+                c => text.push(c),
+            }
+        }
+        escape(&mut text, chunk.invalid());
+    }
+    text
+}
+
+fn escape(text: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        let _ = write!(text, "\\x{byte:02x}");
+    }
+}
+
+/// The bytes cut into words.
 fn words(bytes: &[u8], one: fn(&[u8]) -> String) -> String {
-    let size = [8, 4, 2]
-        .into_iter()
-        .find(|&n| bytes.len().is_multiple_of(n));
-    let words = bytes.chunks(size.unwrap_or(1)).map(one);
+    let words = bytes.chunks(word(bytes.len())).map(one);
     words.collect::<Vec<_>>().join(" ")
+}
+
+/// The same; `?` for words of which a byte is not known.
+fn known_words(old: &Old, one: fn(&[u8]) -> String) -> String {
+    let len = old.bytes.len().min(MOST);
+    let size = word(len);
+    let words = (0..len).step_by(size).map(|at| {
+        let word: Option<Vec<u8>> = (at..at + size).map(|n| old.get(n)).collect();
+        word.map_or_else(|| "?".to_owned(), |word| one(&word))
+    });
+    let mut text = words.collect::<Vec<_>>().join(" ");
+    if len < old.bytes.len() {
+        text.push('…');
+    }
+    text
 }
 
 fn int(word: &[u8]) -> String {
@@ -164,11 +215,29 @@ mod tests {
             show(Format::Int, &[1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0]),
             "1 2 3"
         );
-        assert_eq!(show(Format::Text, b"a\x1b[31mb"), "\"ab\"");
+        // All that is there is to be seen, in one way.
+        assert_eq!(
+            show(Format::Text, b"a\x1b[31m\tb\x08\x92\n\0\xc3\xbc\xc2\x9b"),
+            r#""a\x1b[31m\tb\x08\x92\n\x00ü\xc2\x9b""#
+        );
         let old = Old {
             bytes: vec![0; 8],
             known: Vec::new(),
         };
         assert_eq!(show_old(Format::Auto, b"hello\0\0\0", &old), "0");
+        // Of what is known in part, those words.
+        let mut known = vec![true; 8];
+        known[5] = false;
+        let old = Old {
+            bytes: 7_u64.to_le_bytes().to_vec(),
+            known,
+        };
+        assert_eq!(show_old(Format::Int, &[0; 8], &old), "?");
+        assert_eq!(show_old(Format::Hex, &[0; 8], &old), "0700000000??0000");
+        let old = Old {
+            bytes: vec![1; 12],
+            known: [[true; 4], [false; 4], [true; 4]].concat(),
+        };
+        assert_eq!(show_old(Format::Int, &[0; 12], &old), "16843009 ? 16843009");
     }
 }

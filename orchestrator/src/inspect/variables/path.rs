@@ -1,6 +1,6 @@
 //! What is behind a variable: `job.name`, `*p`, `a[3]`, `p->next->x`.
 
-use super::{Entry, Info, Scopes, There, Variable, Where, borrow};
+use super::{Entry, Frame, Info, Scopes, There, Variable, Where, borrow};
 use gimli::{Expression, UnitOffset, constants as dw};
 use std::str::FromStr;
 
@@ -105,6 +105,43 @@ fn parse(rest: &mut &str, depth: usize) -> Option<Path> {
     None
 }
 
+/// Why an expression has no value.
+pub(super) enum Unfound {
+    /// No variable is called so.
+    Unknown(String),
+    /// For another reason.
+    Other(String),
+}
+
+impl From<String> for Unfound {
+    fn from(why: String) -> Self {
+        Self::Other(why)
+    }
+}
+
+impl Info {
+    /// The value of a path from a global variable, whichever unit defines it; none if none does.
+    pub(super) fn global(
+        &self,
+        frame: &Frame<'_>,
+        path: &Path,
+        text: &str,
+    ) -> Option<Result<Vec<Variable>, String>> {
+        if self.unknown.borrow().contains(&path.root) {
+            return None;
+        }
+        let found = self.elsewhere(frame, |there| {
+            let global = there.global(&path.root)?;
+            let found = there.steps(global, &path.root, &path.steps);
+            Some(found.and_then(|found| there.shown(found, text)))
+        });
+        if found.is_none() {
+            self.unknown.borrow_mut().insert(path.root.clone());
+        }
+        found
+    }
+}
+
 /// A type, and where something of it is.
 type Typed = (UnitOffset, Where);
 
@@ -117,16 +154,8 @@ impl<'a> There<'a, '_> {
         level: usize,
         path: &Path,
         text: &str,
-    ) -> Result<Vec<Variable>, String> {
-        let shown = |there: &There<'_, '_>, (of, at): Typed| {
-            let mut found = Vec::new();
-            there.show(&mut found, text, of, at, 0);
-            found.truncate(MOST);
-            match found.is_empty() {
-                true => Err("its type is not told in this part of the program".to_owned()),
-                false => Ok(found),
-            }
-        };
+    ) -> Result<Vec<Variable>, Unfound> {
+        let shown = |there: &Self, found: Typed| Ok(there.shown(found, text)?);
         if let Some(local) = self.local(scopes, level, &path.root) {
             return shown(self, self.steps(local?, &path.root, &path.steps)?);
         }
@@ -137,23 +166,30 @@ impl<'a> There<'a, '_> {
                 return shown(self, self.steps(found, &path.root, &path.steps)?);
             }
         }
-        let unknown = || format!("no variable {} is known in this function", path.root);
-        if info.unknown.borrow().contains(&path.root) {
-            return Err(unknown());
-        }
-        if let Some(global) = self.global(&path.root) {
+        // Of several units that have one so called, this one's counts.
+        if !info.unknown.borrow().contains(&path.root)
+            && let Some(global) = self.global(&path.root)
+        {
             return shown(self, self.steps(global, &path.root, &path.steps)?);
         }
-        // It may be defined in another unit.
-        let elsewhere = info.elsewhere(self.frame, |there| {
-            let global = there.global(&path.root)?;
-            let found = there.steps(global, &path.root, &path.steps);
-            Some(found.and_then(|found| shown(there, found)))
-        });
-        elsewhere.unwrap_or_else(|| {
-            info.unknown.borrow_mut().insert(path.root.clone());
-            Err(unknown())
-        })
+        match info.global(self.frame, path, text) {
+            Some(found) => Ok(found?),
+            None => {
+                let why = format!("no variable {} is known in this function", path.root);
+                Err(Unfound::Unknown(why))
+            }
+        }
+    }
+
+    /// A value and its members.
+    fn shown(&self, (of, at): Typed, text: &str) -> Result<Vec<Variable>, String> {
+        let mut found = Vec::new();
+        self.show(&mut found, text, of, at, 0);
+        found.truncate(MOST);
+        match found.is_empty() {
+            true => Err("its type is not told in this part of the program".to_owned()),
+            false => Ok(found),
+        }
     }
 
     /// A variable of the function; the innermost of several.
