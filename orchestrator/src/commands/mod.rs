@@ -216,6 +216,21 @@ pub fn process(session: &Session, id: RecordingId) -> (Option<u32>, String) {
     (own, "unknown program".to_owned())
 }
 
+/// What the program of a recording is called ([`Origin::name`]).
+pub fn name(session: &Session, id: RecordingId) -> String {
+    let mut of = id;
+    while let Ok(summary) = session.summary(of) {
+        match summary.origin {
+            Some(Origin::Exec { program, args, .. }) => {
+                return Origin::name(&program, &args).to_owned();
+            }
+            Some(Origin::Fork { parent, .. }) if parent < of => of = parent,
+            _ => break,
+        }
+    }
+    "?".to_owned()
+}
+
 impl Cli {
     /// Runs the command.
     ///

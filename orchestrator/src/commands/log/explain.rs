@@ -129,8 +129,11 @@ pub fn never(session: &Session, args: &Args, plan: &Plan, passed: u64) -> String
         return format!("{location} was reached {passed} times, never with {condition}");
     }
     let who = plan.jobs.iter().map(|job| {
-        let (_, program) = super::super::process(session, job.recording);
-        format!("{} ({})", job.recording, name(Path::new(&program)))
+        format!(
+            "{} ({})",
+            job.recording,
+            super::super::name(session, job.recording)
+        )
     });
     let time = match (args.from.is_some(), args.to.is_some()) {
         (false, false) => "",

@@ -83,8 +83,7 @@ fn damage(rows: &[tree::Row], processes: &[Process]) -> Option<String> {
 }
 
 fn process(row: &tree::Row, state: State, session: &Session) -> Process {
-    let (_, program) = crate::commands::process(session, row.id);
-    let program = program.rsplit('/').next().unwrap_or_default();
+    let program = crate::commands::name(session, row.id);
     let mut process = Process {
         id: row.id.0,
         branch: row.branch.clone(),
