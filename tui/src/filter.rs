@@ -10,10 +10,13 @@ impl State {
     fn passing(&self) -> Vec<usize> {
         fn numbers<T>(all: &[T], passing: &[&T]) -> Vec<usize> {
             let mut passing = passing.iter().peekable();
-            let is_next = |row: &T| passing.next_if(|next| std::ptr::eq(**next, row)).is_some();
-            let mut is_next = is_next;
-            let all = all.iter().enumerate().filter(|(_, row)| is_next(row));
-            all.map(|(n, _)| n).collect()
+            let mut numbers = Vec::new();
+            for (n, row) in all.iter().enumerate() {
+                if passing.next_if(|next| std::ptr::eq(**next, row)).is_some() {
+                    numbers.push(n);
+                }
+            }
+            numbers
         }
         let none = Vec::new;
         match self.view {
