@@ -101,7 +101,7 @@ fn a_jump_knows_the_libraries() -> Result<()> {
     let (no, yes) = ("LIBM False", "LIBM True");
     ensure!(seen.eq([no, yes, no, yes]), "{outcome}");
     // From before all libraries, with nothing else done.
-    let position = outcome_of(&place, "p1@50%")?;
+    let position = outcome_of(&place, "p1@end")?;
     says(&position, &["libc.so", " in "])?;
     ensure!(!position.stdout.contains("?? ()"), "{position}");
     Ok(())
