@@ -36,7 +36,7 @@ pub struct RecordingInfo {
     pub pid: u32,
     /// Path of the program; of a forked one, its parent's.
     pub program: String,
-    /// What it is called, likewise ([`orch_recorder::trace::Origin::name`]).
+    /// What it is called, likewise ([`orch_recorder::trace::Program::name`]).
     pub name: String,
     /// Tick of its first event.
     pub first: Tick,

@@ -13,7 +13,9 @@ pub use meta::{CpuModel, FORMAT, Meta, Refused};
 pub use place::{base_dir, default_dir, link_latest, list, locate, root};
 
 use crate::files::{FileStore, FileStoreError};
-use crate::trace::{RecordingId, RecordingReader, RecordingWriter, Summary, TraceError};
+use crate::trace::{
+    Origin, Program, RecordingId, RecordingReader, RecordingWriter, Summary, TraceError,
+};
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -101,6 +103,16 @@ impl SessionError {
             source,
         }
     }
+}
+
+/// Where a recording's process comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lineage {
+    /// The recording, who forked it, who forked that one, and so on to the one that began with a
+    /// program.
+    pub recordings: Vec<RecordingId>,
+    /// That program; none if the recording is empty.
+    pub program: Option<Program>,
 }
 
 /// A session's directory, and what `session.json` says.
@@ -232,7 +244,33 @@ impl Session {
 
     /// A recording in a few numbers.
     pub fn summary(&self, id: RecordingId) -> Result<Summary, TraceError> {
-        RecordingReader::summary_of(&self.events_path(id))
+        let mut summary = RecordingReader::summary_of(&self.events_path(id))?;
+        // A parent has a lower number. Who follows parents comes to an end, whatever a file says.
+        if matches!(summary.origin, Some(Origin::Fork { parent, .. }) if parent >= id) {
+            summary.origin = None;
+        }
+        Ok(summary)
+    }
+
+    /// Where a recording's process comes from.
+    pub fn lineage(&self, id: RecordingId) -> Result<Lineage, TraceError> {
+        let mut recordings = vec![id];
+        let mut of = id;
+        loop {
+            let program = match self.summary(of)?.origin {
+                Some(Origin::Fork { parent, .. }) => {
+                    recordings.push(parent);
+                    of = parent;
+                    continue;
+                }
+                Some(Origin::Exec { program, .. }) => Some(program),
+                None => None,
+            };
+            return Ok(Lineage {
+                recordings,
+                program,
+            });
+        }
     }
 
     /// Bytes that its files take on disk.

@@ -120,13 +120,16 @@ fn all_comes_back_with_a_summary() {
             (finish.then_some(2), finish)
         );
         let Some(Origin::Exec {
-            parent, pid, args, ..
+            parent,
+            pid,
+            program,
+            ..
         }) = summary.origin
         else {
             panic!()
         };
         assert_eq!(
-            (parent, pid, args),
+            (parent, pid, program.args),
             (Some(RecordingId(1)), 77, vec!["/bin/prog".to_owned()])
         );
     }

@@ -20,6 +20,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Pipelines that go on for two seconds or so, and then end by themselves.
 const BUSY: &str =
     "for i in {1..50}; do find /usr/share/doc | sort | head -n 100 | sha256sum; done";
+/// A shell that computes for a second.
+const COMPUTE: &str = "for ((i = 0; i < 1000000; i++)); do :; done";
 
 /// Exit code, a message that names the matter, no panic.
 fn refuses(outcome: &Outcome, words: &[&str]) -> Result<()> {
@@ -476,7 +478,6 @@ fn more_places_than_stubs_are_slow_and_said() -> Result<()> {
 /// was killed.
 #[test]
 fn a_replay_that_is_killed_is_told() -> Result<()> {
-    const COMPUTE: &str = "for ((i = 0; i < 1000000; i++)); do :; done";
     let place = Place::new(User::Own)?;
     let script = format!("{COMPUTE}; echo; kill -9 $$");
     let recorded = run::run(&mut place.record(&["bash", "-c", &script]), LIMIT)?;
@@ -489,6 +490,7 @@ fn a_replay_that_is_killed_is_told() -> Result<()> {
         .stderr(fs::File::options().append(true).open(&out)?)
         .spawn()?;
     sleep(Duration::from_millis(400));
+    ensure!(replay.try_wait()?.is_none(), "it was too quick");
     for pid in run::descendants(replay.id().cast_signed()) {
         // Some end with others.
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
@@ -506,7 +508,6 @@ fn a_replay_that_is_killed_is_told() -> Result<()> {
 /// those too that their recorded parents have forked.
 #[test]
 fn nothing_is_left_of_a_check_that_is_killed() -> Result<()> {
-    const COMPUTE: &str = "for ((i = 0; i < 1000000; i++)); do :; done";
     let place = Place::new(User::Own)?;
     let script = format!("({COMPUTE}) & {COMPUTE}; wait");
     let recorded = run::run(&mut place.record(&["bash", "-c", &script]), LIMIT)?;

@@ -139,11 +139,9 @@ impl<'a> Builder<'a> {
                 continue;
             };
             let (forked, pid, named) = match summary.origin {
-                Some(Began::Exec {
-                    pid, program, args, ..
-                }) => {
-                    let name = Began::name(&program, &args).to_owned();
-                    (None, pid, [program, name])
+                Some(Began::Exec { pid, program, .. }) => {
+                    let name = program.name().to_owned();
+                    (None, pid, [program.path, name])
                 }
                 Some(Began::Fork { parent, pid, tick }) => {
                     let named = programs.get(&parent).cloned().unwrap_or_default();

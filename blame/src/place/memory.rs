@@ -57,9 +57,7 @@ impl Memory {
         let mut chain = vec![(id, tick)];
         while let Some(&(id, _)) = chain.last() {
             match session.summary(id)?.origin {
-                Some(Origin::Fork { parent, tick, .. }) if parent < id => {
-                    chain.push((parent, tick));
-                }
+                Some(Origin::Fork { parent, tick, .. }) => chain.push((parent, tick)),
                 _ => break,
             }
         }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
-use tree::{Row, pid, shell_words};
+use tree::{Row, shell_words};
 
 /// Arguments of `orch ls`.
 #[derive(Debug, clap::Args)]
@@ -144,7 +144,7 @@ fn table(out: &mut Output, rows: &[Row], state: State) -> io::Result<()> {
         let mut style = Style::Bad;
         let mut command = row.command.clone();
         if let Ok(s) = &row.summary {
-            cells[1] = pid(s).map_or_else(String::new, |pid| pid.to_string());
+            cells[1] = s.pid().map_or_else(String::new, |pid| pid.to_string());
             cells[2] = format!("{}–{}", s.first_tick, s.last_tick);
             (style, cells[3]) = ending(s, state);
             cells[4] = s.threads.map_or_else(|| "?".to_owned(), |n| n.to_string());

@@ -29,7 +29,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use orch_recorder::recover::{Recovery, recover};
 use orch_recorder::session::{self, Session, SessionError};
-use orch_recorder::trace::{Origin, RecordingId};
+use orch_recorder::trace::{Program, RecordingId};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -202,33 +202,19 @@ fn recordings(session: &Session, only: Option<RecordingId>) -> Result<Vec<Record
 
 /// Process id and program of a recording: a forked one's is its parent's.
 pub fn process(session: &Session, id: RecordingId) -> (Option<u32>, String) {
-    let (mut of, mut own) = (id, None);
-    while let Ok(summary) = session.summary(of) {
-        match summary.origin {
-            Some(Origin::Exec { pid, program, .. }) => return (own.or(Some(pid)), program),
-            Some(Origin::Fork { parent, pid, .. }) if parent < of => {
-                own = own.or(Some(pid));
-                of = parent;
-            }
-            _ => break,
-        }
-    }
-    (own, "unknown program".to_owned())
+    let pid = session.summary(id).ok().and_then(|s| s.pid());
+    let program = program(session, id).map(|p| p.path);
+    (pid, program.unwrap_or_else(|| "unknown program".to_owned()))
 }
 
-/// What the program of a recording is called ([`Origin::name`]).
+/// What the program of a recording is called ([`Program::name`]).
 pub fn name(session: &Session, id: RecordingId) -> String {
-    let mut of = id;
-    while let Ok(summary) = session.summary(of) {
-        match summary.origin {
-            Some(Origin::Exec { program, args, .. }) => {
-                return Origin::name(&program, &args).to_owned();
-            }
-            Some(Origin::Fork { parent, .. }) if parent < of => of = parent,
-            _ => break,
-        }
-    }
-    "?".to_owned()
+    let program = program(session, id);
+    program.as_ref().map_or("?", Program::name).to_owned()
+}
+
+fn program(session: &Session, id: RecordingId) -> Option<Program> {
+    session.lineage(id).ok()?.program
 }
 
 impl Cli {

@@ -14,7 +14,7 @@ use gdbstub::target::ext::host_io::{
     HostIoOpen, HostIoOpenFlags, HostIoOpenMode, HostIoOpenOps, HostIoPread, HostIoPreadOps,
     HostIoReadlink, HostIoReadlinkOps, HostIoResult, HostIoStat,
 };
-use orch_recorder::trace::Origin;
+use orch_recorder::trace::Program;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{File, Metadata};
@@ -35,13 +35,6 @@ enum Opened {
     File(File, Metadata),
 }
 
-/// What the process was begun with.
-struct Begun {
-    program: String,
-    args: Vec<String>,
-    cwd: String,
-}
-
 fn refused<T>(why: HostIoErrno) -> HostIoResult<T, Target> {
     Err(HostIoError::Errno(why))
 }
@@ -60,17 +53,10 @@ impl Target {
         (pid == own || pid == "self").then_some(name)
     }
 
-    fn begun(&self) -> Result<Begun> {
-        let session = self.travel.session();
-        let mut id = self.travel.recording();
-        loop {
-            match session.summary(id)?.origin.context("it is empty")? {
-                Origin::Fork { parent, .. } => id = parent,
-                Origin::Exec {
-                    program, args, cwd, ..
-                } => return Ok(Begun { program, args, cwd }),
-            }
-        }
+    /// What the process was begun with.
+    fn begun(&self) -> Result<Program> {
+        let (session, id) = (self.travel.session(), self.travel.recording());
+        session.lineage(id)?.program.context("it is empty")
     }
 
     /// As proc_pid_maps(5) has it.
@@ -259,7 +245,7 @@ impl HostIoReadlink for Target {
         let path = String::from_utf8_lossy(path);
         let link = match (self.of_process(&path), self.begun()) {
             (_, Err(e)) => return failed(&e),
-            (Some("exe"), Ok(begun)) => begun.program,
+            (Some("exe"), Ok(begun)) => begun.path,
             (Some("cwd"), Ok(begun)) => begun.cwd,
             _ => return refused(HostIoErrno::ENOENT),
         };

@@ -51,7 +51,7 @@ impl Target {
         };
         let origin = session.summary(next).ok().and_then(|s| s.origin);
         Ok(match origin {
-            Some(Origin::Exec { program, .. }) => Some((next, program)),
+            Some(Origin::Exec { program, .. }) => Some((next, program.path)),
             _ => None,
         })
     }
@@ -71,7 +71,7 @@ impl Target {
                 continue;
             };
             if parent == self.travel.recording() && i64::from(pid) == child {
-                return Ok(Some((id, program)));
+                return Ok(Some((id, program.path)));
             }
         }
         Ok(None)

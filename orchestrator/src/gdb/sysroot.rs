@@ -9,7 +9,7 @@ use object::read::elf::{Dyn as _, FileHeader as _, ProgramHeader as _};
 use orch_abi::record::Kind;
 use orch_recorder::files::FileId;
 use orch_recorder::session::Session;
-use orch_recorder::trace::{Origin, RecordingId};
+use orch_recorder::trace::RecordingId;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -118,24 +118,15 @@ pub fn link(dir: &Path, path: &Path, copy: &Path) -> Result<PathBuf> {
 
 /// The program that a recording runs: a fork's is its parent's.
 fn program(session: &Session, id: RecordingId) -> Result<PathBuf> {
-    let mut id = id;
-    loop {
-        match session.summary(id)?.origin {
-            Some(Origin::Fork { parent, .. }) => id = parent,
-            Some(Origin::Exec { program, .. }) => return Ok(program.into()),
-            None => anyhow::bail!("{id} is empty"),
-        }
-    }
+    let program = session.lineage(id)?.program;
+    let program = program.with_context(|| format!("{id} is empty"))?;
+    Ok(program.path.into())
 }
 
 /// The captured files that a recording maps, and its ancestors, in order.
 fn files(session: &Session, id: RecordingId) -> Result<Vec<u64>> {
-    let mut ids = vec![id];
-    while let Some(Origin::Fork { parent, .. }) = session.summary(ids[ids.len() - 1])?.origin {
-        ids.push(parent);
-    }
     let mut found = Vec::new();
-    for id in ids.into_iter().rev() {
+    for id in session.lineage(id)?.recordings.into_iter().rev() {
         let mut records = session.reader(id)?.records();
         while let Some(record) = records.next_record()? {
             let map = match record.kind() {

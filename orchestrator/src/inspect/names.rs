@@ -4,9 +4,9 @@
 
 use anyhow::Result;
 use orch_abi::record::Kind;
-use orch_recorder::session::Session;
+use orch_recorder::session::{Lineage, Session};
 use orch_recorder::trace::record::SyscallView;
-use orch_recorder::trace::{Origin, Record, RecordingId};
+use orch_recorder::trace::{Record, RecordingId};
 use std::collections::{BTreeMap, HashMap};
 
 /// Bytes of a name (TASK_COMM_LEN, without the 0).
@@ -46,18 +46,16 @@ impl Names {
     /// # Errors
     /// If a recording cannot be read.
     pub fn read(session: &Session, id: RecordingId) -> Result<Self> {
-        let (mut line, mut first) = (vec![id], (0, String::new()));
-        loop {
-            match session.summary(line[line.len() - 1])?.origin {
-                Some(Origin::Fork { parent, .. }) => line.push(parent),
-                Some(Origin::Exec { program, .. }) => {
-                    let name = program.rsplit('/').next().unwrap_or_default();
-                    first.1 = cut(name.as_bytes());
-                    break;
-                }
-                None => break,
-            }
-        }
+        let Lineage {
+            recordings: mut line,
+            program,
+        } = session.lineage(id)?;
+        // The kernel takes the file's name, whatever the program is called.
+        let path = program.unwrap_or_default().path;
+        let mut first = (
+            0,
+            cut(path.rsplit('/').next().unwrap_or_default().as_bytes()),
+        );
         while let Some(of) = line.pop() {
             let mut scan = Scan::new(&first);
             let mut records = session.reader(of)?.records();

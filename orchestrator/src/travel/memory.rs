@@ -195,7 +195,7 @@ impl Travel {
     /// Path of the program.
     pub fn program(&self) -> Result<String> {
         match self.session.summary(self.root())?.origin {
-            Some(Origin::Exec { program, .. }) => Ok(program),
+            Some(Origin::Exec { program, .. }) => Ok(program.path),
             _ => anyhow::bail!("{} does not say what it runs", self.root()),
         }
     }

@@ -378,12 +378,13 @@ impl Travel {
         passes: &mut Passes,
         on: Option<&mut OnHit<'_>>,
     ) -> Result<Reason> {
+        // What one stands on is no hit.
+        let mut seen = self.watched(stops)?;
         loop {
             if stops.limit.is_some_and(|limit| self.is_at(limit)) {
                 return Ok(Reason::Limit);
             }
-            // What one stands on is no hit.
-            let (before, from) = (self.watched(stops)?, self.regs()?.rip);
+            let from = self.regs()?.rip;
             let one_on = self.here.clone().and_steps(1);
             match self.step() {
                 Ok(()) => {}
@@ -392,7 +393,9 @@ impl Travel {
                 }
                 Err(e) => return Err(e),
             }
-            let changes = changes(&before, &self.watched(stops)?, stops);
+            let now = self.watched(stops)?;
+            let changes = changes(&seen, &now, stops);
+            seen = now;
             // Only the event led there: what comes next is behind the limit.
             let at = self.process.offset()?;
             let over = stops.limit.is_some_and(|l| at > l || self.is_at(l));

@@ -1,5 +1,7 @@
 use super::place::{default_dir_in, link_latest_in, list_in, locate_in};
 use super::*;
+use crate::trace::record::build;
+use orch_abi::record::Forked;
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
@@ -143,4 +145,28 @@ fn directories_are_numbered_and_the_newest_is_found() {
         locate_in(&root).unwrap().dir(),
         made[1].canonicalize().unwrap()
     );
+}
+
+/// A recording of a process that says that `parent` has forked it.
+fn forked(session: &Session, id: u32, parent: u32) {
+    let mut writer = session.writer(RecordingId(id)).unwrap();
+    let forked = Forked {
+        parent,
+        ..Forked::default()
+    };
+    writer.append(&build::forked(1, &forked)).unwrap();
+    writer.finish().unwrap();
+}
+
+#[test]
+fn who_follows_parents_comes_to_an_end() {
+    let dir = TempDir::new().unwrap();
+    let session = Session::create(&dir.path().join("s"), meta()).unwrap();
+    forked(&session, 2, 1);
+    forked(&session, 1, 2);
+    forked(&session, 3, 3);
+    let line = |id| session.lineage(RecordingId(id)).unwrap();
+    assert_eq!(line(2).recordings, [2, 1].map(RecordingId));
+    assert_eq!(line(3).recordings, [3].map(RecordingId));
+    assert_eq!(line(2).program, None);
 }

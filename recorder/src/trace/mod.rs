@@ -21,5 +21,5 @@ pub use frame::VERSION;
 pub use id::{ParseIdError, Position, RecordingId, Tick};
 pub use reader::{Block, RecordingReader, Records};
 pub use record::{Record, RecordError};
-pub use summary::{End, Origin, Rare, Summary};
+pub use summary::{End, Origin, Program, Rare, Summary};
 pub use writer::RecordingWriter;

@@ -88,12 +88,9 @@ pub enum Origin {
         pid: u32,
         /// Whether the process of the parent went on in this recording.
         same_process: bool,
-        /// Path of the program.
-        program: String,
-        /// Its arguments, its own name first.
-        args: Vec<String>,
-        /// Its working directory.
-        cwd: String,
+        /// What was executed.
+        #[serde(flatten)]
+        program: Program,
         /// Wall time, nanoseconds since the epoch.
         time: u64,
     },
@@ -108,17 +105,31 @@ pub enum Origin {
     },
 }
 
-impl Origin {
-    /// What a program is called that was executed as `program` with these arguments: as by who
-    /// started it, since the file may be behind links (`python3`, not `python3.11`).
+/// A program as it was executed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program {
+    /// Its path.
+    #[serde(rename = "program")]
+    pub path: String,
+    /// Its arguments, its own name first.
+    pub args: Vec<String>,
+    /// Its working directory.
+    pub cwd: String,
+}
+
+impl Program {
+    /// What it is called: as by who started it, since the file may be behind links (`python3`,
+    /// not `python3.11`).
     #[must_use]
-    pub fn name<'a>(program: &'a str, args: &'a [String]) -> &'a str {
-        let last = |path: &'a str| path.rsplit('/').next().filter(|name| !name.is_empty());
-        let called = args.first().and_then(|own| last(own));
+    pub fn name(&self) -> &str {
+        fn last(path: &str) -> Option<&str> {
+            path.rsplit('/').next().filter(|name| !name.is_empty())
+        }
+        let called = self.args.first().and_then(|own| last(own));
         // A login shell has a dash in front (bash(1), INVOCATION).
         let called = called.map(|name| name.strip_prefix('-').unwrap_or(name));
         let called = called.filter(|name| !name.is_empty() && !name.contains(char::is_whitespace));
-        called.or_else(|| last(program)).unwrap_or("?")
+        called.or_else(|| last(&self.path)).unwrap_or("?")
     }
 }
 
@@ -137,6 +148,14 @@ pub enum End {
 }
 
 impl Summary {
+    /// Id of its process.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.origin.as_ref().map(|origin| match origin {
+            Origin::Exec { pid, .. } | Origin::Fork { pid, .. } => *pid,
+        })
+    }
+
     pub(super) fn new(recording: RecordingId) -> Self {
         Self {
             recording,
@@ -185,9 +204,11 @@ fn origin(record: &Record<'_>) -> Option<Origin> {
         parent: (view.start.parent != 0).then_some(RecordingId(view.start.parent)),
         pid: view.start.pid,
         same_process: view.start.same_process != 0,
-        program: text(view.path),
-        args: view.args.into_iter().map(text).collect(),
-        cwd: text(view.cwd),
+        program: Program {
+            path: text(view.path),
+            args: view.args.into_iter().map(text).collect(),
+            cwd: text(view.cwd),
+        },
         time: view.start.time,
     })
 }
@@ -209,8 +230,12 @@ mod tests {
     #[test]
     fn programs_are_called_as_who_started_them_called_them() {
         let name = |program: &str, own: &[&str]| {
-            let args: Vec<String> = own.iter().map(ToString::to_string).collect();
-            Origin::name(program, &args).to_owned()
+            let program = Program {
+                path: program.to_owned(),
+                args: own.iter().map(ToString::to_string).collect(),
+                cwd: String::new(),
+            };
+            program.name().to_owned()
         };
         let redis = "/usr/bin/redis-check-rdb";
         assert_eq!(name(redis, &["redis-server", "--port"]), "redis-server");

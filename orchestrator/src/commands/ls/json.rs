@@ -1,6 +1,6 @@
 //! A session and its recordings as objects.
 
-use super::tree::{Row, pid};
+use super::tree::Row;
 use super::{State, state};
 use orch_recorder::print;
 use orch_recorder::session::{Refused, Session};
@@ -72,7 +72,7 @@ pub fn object(row: &Row) -> Object<'_> {
     let mut object = Object {
         recording,
         parent: row.parent.map(|id| id.to_string()),
-        pid: pid(s),
+        pid: s.pid(),
         command: &row.command,
         first_tick: s.first_tick.0,
         last_tick: s.last_tick.0,
@@ -83,10 +83,10 @@ pub fn object(row: &Row) -> Object<'_> {
         ..Object::default()
     };
     match &s.origin {
-        Some(Origin::Exec { program, args, .. }) => {
+        Some(Origin::Exec { program, .. }) => {
             object.began = Some("exec");
-            object.program = Some(program);
-            object.args = Some(args);
+            object.program = Some(&program.path);
+            object.args = Some(&program.args);
         }
         Some(Origin::Fork { .. }) => object.began = Some("fork"),
         None => {}

@@ -91,7 +91,7 @@ fn command(summary: &Result<Summary, String>, inherited: Option<&str>) -> String
     match summary {
         Err(e) => e.clone(),
         Ok(summary) => match &summary.origin {
-            Some(Origin::Exec { program, args, .. }) => shell_words(program, args),
+            Some(Origin::Exec { program, .. }) => shell_words(&program.path, &program.args),
             Some(Origin::Fork { .. }) => inherited.unwrap_or("?").to_owned(),
             None => "(no event was kept)".to_owned(),
         },
@@ -129,13 +129,6 @@ fn escaped(text: &str) -> String {
         c => c.to_string(),
     };
     text.chars().map(one).collect()
-}
-
-/// Process id.
-pub fn pid(summary: &Summary) -> Option<u32> {
-    summary.origin.as_ref().map(|o| match o {
-        Origin::Exec { pid, .. } | Origin::Fork { pid, .. } => *pid,
-    })
 }
 
 #[cfg(test)]

@@ -166,15 +166,16 @@ impl Traveller {
         let stack = backtrace(travel, &maps, symbols, unwinder, &regs, FRAMES);
         let code = around(travel, &maps, symbols, regs.rip, AROUND, Syntax::default());
         let listed = threads.iter().map(|t| listed(t, &maps, symbols)).collect();
-        let sound = |text: &&String| Variables::parse(text).is_ok();
-        let refused = look.expressions.iter().filter_map(|text| {
-            let why = Variables::parse(text).err()?;
-            Some((text.clone(), why))
-        });
-        let refused = refused.collect();
+        let (mut sound, mut refused) = (Vec::new(), Vec::new());
+        for text in &look.expressions {
+            match Variables::parse(text) {
+                Ok(_) => sound.push(text),
+                Err(why) => refused.push((text.clone(), why)),
+            }
+        }
         let known = (0..stack.calls.len().min(WITH_VARIABLES)).map(|n| {
             let mut all = Vec::new();
-            for text in look.expressions.iter().filter(sound) {
+            for text in &sound {
                 let value = &mut self.variables;
                 let rows = value.value(&*travel, symbols, &stack.calls, n, text);
                 all.extend(rows.into_iter().map(|row| variable(row, true)));

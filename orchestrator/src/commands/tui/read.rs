@@ -93,7 +93,7 @@ fn process(row: &tree::Row, state: State, session: &Session) -> Process {
     };
     match &row.summary {
         Ok(summary) => {
-            process.pid = tree::pid(summary);
+            process.pid = summary.pid();
             process.span = (summary.first_tick.0, summary.last_tick.0);
             process.events = summary.events;
             process.ending = ls::ending(summary, state).1;
