@@ -40,6 +40,7 @@ use gdbstub::target::ext::host_io::HostIoOps;
 use gdbstub::target::ext::monitor_cmd::{ConsoleOutput, MonitorCmd, MonitorCmdOps, outputln};
 use gdbstub::target::ext::thread_extra_info::ThreadExtraInfoOps;
 use gdbstub::target::{Target as GdbTarget, TargetError, TargetResult};
+use orch_abi::stop::MAX_BREAKPOINTS;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -581,6 +582,12 @@ impl Breakpoints for Target {
 
 impl Target {
     fn add(&mut self, addr: u64) -> bool {
+        // Some go to several places.
+        const MOST: usize = MAX_BREAKPOINTS * 3 / 4;
+        if self.breakpoints.len() >= MOST && !self.breakpoints.contains_key(&addr) {
+            eprintln!("orch: no room for more than {MOST} breakpoints");
+            return false;
+        }
         *self.breakpoints.entry(addr).or_default() += 1;
         true
     }

@@ -133,7 +133,7 @@ pub struct CodeRow {
     pub count: AtomicU32,
 }
 
-/// Where the dynamic linker saves vector registers.
+/// What is patched in the dynamic linker before it runs.
 #[repr(C)]
 pub struct ImageRow {
     /// Hash of its first page; 0 while there is nothing here.
@@ -142,12 +142,12 @@ pub struct ImageRow {
     pub claimed: AtomicU32,
     /// How many.
     pub count: AtomicU32,
-    /// Where, from the beginning of the code.
+    /// Where, from the beginning of the code, with what it is in the upper bits.
     pub sites: [AtomicU32; IMAGE_SITES],
 }
 
 /// How many of these there are.
-pub const IMAGE_SITES: usize = 4;
+pub const IMAGE_SITES: usize = 124;
 
 /// Whole pages.
 #[repr(C, align(4096))]

@@ -46,7 +46,7 @@ pub struct Stop {
 }
 
 /// How many breakpoints can be in the code at a time.
-pub const MAX_BREAKPOINTS: usize = 128;
+pub const MAX_BREAKPOINTS: usize = 512;
 
 /// What the process does.
 pub mod state {

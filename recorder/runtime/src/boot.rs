@@ -59,7 +59,7 @@ pub extern "C" fn boot(index: u32, fd: u64) {
         image::first_maps();
     }
     if let Some(base) = vector.image {
-        image::init(base);
+        image::init(base, vector.has_linker);
     }
     take_state(t);
     slot.running.store(t.tid, Ordering::Relaxed);
@@ -151,6 +151,8 @@ struct Vector {
     /// Where the image is that runs first: the dynamic linker (AT_BASE), or the program,
     /// whose program headers are in its first page (AT_PHDR).
     image: Option<u64>,
+    /// Whether that is the linker.
+    has_linker: bool,
 }
 
 /// Makes libc believe that there is no vDSO, so that clock_gettime and
@@ -178,7 +180,9 @@ fn read_vector(regs: &Regs) -> Vector {
                 AT_ENTRY => vector.entry = Some(value),
                 // The program's headers come first.
                 AT_PHDR => vector.image = Some(value & !(PAGE - 1)),
-                AT_BASE if value != 0 => vector.image = Some(value),
+                AT_BASE if value != 0 => {
+                    (vector.image, vector.has_linker) = (Some(value), true);
+                }
                 _ => (),
             }
             p = p.add(2);

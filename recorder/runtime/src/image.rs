@@ -1,11 +1,13 @@
 //! Instructions that would not do the same in replay: what saves vector registers
 //! in the dynamic linker ([`xstate`]), and, where the processor has no fault for
 //! it, each `cpuid` of mapped files, which tells among other things what processor
-//! the thread is on, and which of them there are the supervisor knows.
+//! the thread is on, and which of them there are the supervisor knows. In the dynamic
+//! linker, which each program begins with, all that would trap is patched ahead.
 
+use crate::patch::{Followers, Site};
 use crate::sys::{call, mm, nr};
 use crate::thread::{self, Thread};
-use crate::{arch::x86_64 as arch, log, patch, xstate};
+use crate::{arch::x86_64 as arch, generated, log, patch, xstate};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use orch_abi::layout::PAGE;
 use orch_abi::record::Map;
@@ -64,8 +66,18 @@ pub fn mapped(m: &Map) {
     call(nr::MPROTECT, &[from, len, u64::from(m.prot)]);
 }
 
-/// Treats the dynamic linker, or program without one, whose headers are at `base`.
-pub fn init(base: u64) {
+/// What is patched in an image, in the upper bits of its offset.
+mod site {
+    pub const SAVE: u32 = 0;
+    pub const CPUID: u32 = 1;
+    pub const CALL: u32 = 2;
+    /// Where these bits are.
+    pub const SHIFT: u32 = 24;
+}
+
+/// Treats the dynamic linker, or program without one, whose headers are at `base`, before it
+/// runs.
+pub fn init(base: u64, is_linker: bool) {
     let t = thread::current();
     let Some((key, start, len)) = describe(t, base) else {
         return;
@@ -76,9 +88,25 @@ pub fn init(base: u64) {
         remember(key, &sites[..n]);
         n
     });
-    for at in sites[..n].iter().map(|&s| start + u64::from(s)) {
-        xstate::divert(t, at);
-    }
+    let followers = if is_linker {
+        Followers::Memory
+    } else {
+        Followers::Registers
+    };
+    patch::all_at_once(start, start + len, || {
+        for &s in &sites[..n] {
+            let at = start + u64::from(s & ((1 << site::SHIFT) - 1));
+            match s >> site::SHIFT {
+                site::SAVE => _ = xstate::divert(t, at),
+                site::CPUID => patch::ahead(at + 2, Site::Cpuid(followers)),
+                _ => {
+                    // SAFETY: `search` has read these bytes: `mov $number,%eax`.
+                    let number = unsafe { ((at + 1) as *const u32).read_unaligned() };
+                    patch::ahead(at + 7, Site::Call(number));
+                }
+            }
+        }
+    });
 }
 
 /// A key for what the image is, address and length of its code.
@@ -135,19 +163,33 @@ fn remember(key: u64, sites: &[u32]) {
     row.key.store(key, Release);
 }
 
-/// Offsets in the code of the instructions.
+/// Offsets in the code of the instructions, those first without which replay would differ.
 fn search(t: &mut Thread, start: u64, len: u64, sites: &mut [u32; IMAGE_SITES]) -> usize {
     let mut n = 0;
     arch::guarded(t, || {
         // SAFETY: guarded.
         let code = unsafe { core::slice::from_raw_parts(start as *const u8, len as usize) };
-        // Most bytes are none that it begins with: decoding all would take a millisecond.
-        for at in 0..code.len() {
-            if n < IMAGE_SITES && xstate::looks_so(&code[at..]) && begins(code, at) {
-                sites[n] = at as u32;
-                n += 1;
+        for wanted in [site::SAVE, site::CPUID, site::CALL] {
+            // Most bytes are none that it begins with: decoding all would take a millisecond.
+            for at in 0..code.len() {
+                if n < IMAGE_SITES && looks_like(wanted, &code[at..]) && begins(code, at) {
+                    sites[n] = wanted << site::SHIFT | at as u32;
+                    n += 1;
+                }
             }
         }
     });
     n
+}
+
+fn looks_like(wanted: u32, code: &[u8]) -> bool {
+    match wanted {
+        site::SAVE => xstate::looks_so(code),
+        site::CPUID => {
+            code.starts_with(&patch::CPUID_CODE)
+                || code.starts_with(&patch::CLTS) && generated::is_on()
+        }
+        // `mov $number,%eax; syscall`
+        _ => code[0] == 0xb8 && code.get(5..7) == Some(&[0x0f, 0x05]),
+    }
 }

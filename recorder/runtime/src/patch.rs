@@ -20,7 +20,7 @@ const MAX_SITES: usize = 2048;
 const TABLE: usize = 4096;
 const NEAR: usize = 256;
 const NEAR_MOST: usize = 192;
-const MAX_CPUIDS: usize = 8;
+const MAX_CPUIDS: usize = 64;
 const AREA_LEN: u64 = 16 * PAGE;
 const MAX_AREAS: usize = 32;
 
@@ -40,6 +40,8 @@ struct Patches {
     areas: [(u64, u64); MAX_AREAS],
     area_count: usize,
     entry: u64,
+    /// Code that can be written to for now: first address, and the one behind.
+    open: (u64, u64),
 }
 
 const NONE: PatchedSite = PatchedSite {
@@ -67,6 +69,7 @@ static mut PATCHES: Patches = Patches {
     areas: [(0, 0); MAX_AREAS],
     area_count: 0,
     entry: 0,
+    open: (0, 0),
 };
 
 fn patches() -> &'static mut Patches {
@@ -164,12 +167,15 @@ const FOLLOWERS: [&[u8]; 9] = [
     &[0x48, 0x98, 0x48, 0x3d, 0x00, 0xf0, 0xff, 0xff], // cltq; cmp
 ];
 
+fn is_allowed() -> bool {
+    crate::process::process().options & option::NO_PATCH == 0
+}
+
 /// A call trapped at `after`: patches its site at the second hit.
 pub fn consider(after: u64, number: u64) {
-    if crate::process::process().options & option::NO_PATCH != 0 {
-        return;
-    }
-    if let Some(entry) = second_hit(after) {
+    if is_allowed()
+        && let Some(entry) = second_hit(after)
+    {
         let shape = || shape(after, number);
         entry.1 = patch(after, shape).map_or(REJECTED, |i| i + 1);
     }
@@ -178,18 +184,43 @@ pub fn consider(after: u64, number: u64) {
 /// A `cpuid` faulted that ends at `after`: patches it at the second hit, while
 /// no other thread can be stopped within its followers.
 pub fn consider_cpuid(after: u64) {
-    let p = patches();
-    let no_patch = crate::process::process().options & option::NO_PATCH != 0;
-    if no_patch || crate::process::process().threads > 1 || p.cpuid_count == MAX_CPUIDS {
-        return;
+    if is_allowed()
+        && crate::process::process().threads == 1
+        && let Some(entry) = second_hit(after)
+    {
+        entry.1 = patch_cpuid(after, Followers::Registers).map_or(REJECTED, |i| i + 1);
     }
-    if let Some(entry) = second_hit(after) {
-        let site = patch(after, || cpuid_shape(after));
-        entry.1 = site.map_or(REJECTED, |i| i + 1);
-        if let Some(i) = site {
-            p.cpuids[p.cpuid_count] = i;
-            p.cpuid_count += 1;
-        }
+}
+
+fn patch_cpuid(after: u64, followers: Followers) -> Option<u32> {
+    let p = patches();
+    let room = p.cpuids.get_mut(p.cpuid_count)?;
+    let site = patch(after, || cpuid_shape(after, followers))?;
+    *room = site;
+    p.cpuid_count += 1;
+    Some(site)
+}
+
+/// What a site can be known to be before it is executed.
+pub enum Site {
+    /// A call, with its number.
+    Call(u32),
+    /// A `cpuid`.
+    Cpuid(Followers),
+}
+
+/// Patches a site that ends at `after`, in code that has not run.
+pub fn ahead(after: u64, site: Site) {
+    let Some(entry) = probe(after).filter(|entry| entry.0 == 0 && is_allowed()) else {
+        return;
+    };
+    let site = match site {
+        Site::Call(number) => patch(after, || shape(after, number.into())),
+        Site::Cpuid(followers) => patch_cpuid(after, followers),
+    };
+    if let Some(i) = site {
+        *entry = (after, i + 1);
+        patches().seen += 1;
     }
 }
 
@@ -241,14 +272,25 @@ fn add(mut site: PatchedSite, len: usize) -> Option<u32> {
     stop::without_breakpoints(|| unsafe {
         (site.start as *const u8).copy_to(site.original.as_mut_ptr(), len.min(16));
     });
+    if site.number == CPUID && site.original[..2] == CLTS {
+        site.original[..2].copy_from_slice(&CPUID_CODE);
+        let replaced = p.sites[..p.count].iter_mut();
+        replaced
+            .filter(|s| s.start == site.start)
+            .for_each(|s| s.live = 0);
+    }
     write_jump(site.start, site.trampoline, len)?;
     site.live = 1;
     p.sites[p.count] = site;
     p.count += 1;
-    stop::code_moved();
+    if p.open == (0, 0) {
+        stop::code_moved();
+    }
     Some(p.count as u32 - 1)
 }
 
+/// `cpuid`.
+pub const CPUID_CODE: [u8; 2] = [0x0f, 0xa2];
 /// `clts`: faults as `cpuid` does where the processor can have it fault.
 pub const CLTS: [u8; 2] = [0x0f, 0x06];
 
@@ -273,7 +315,7 @@ pub fn replaced(start: u64) -> bool {
     let read = crate::arch::x86_64::guarded(t, || unsafe {
         (start as *const u8).copy_to(site.original.as_mut_ptr(), 5);
     });
-    if !read || site.original[..2] != [0x0f, 0xa2] {
+    if !read || site.original[..2] != CPUID_CODE {
         return false;
     }
     p.sites[p.count] = site;
@@ -332,9 +374,18 @@ fn shape(after: u64, number: u64) -> Option<Shape> {
     Some((after - 2, 2 + f.len(), f.len(), u32::MAX))
 }
 
-/// As [`shape`], for `cpuid`: what follows must be plain moves and arithmetic in
-/// registers, into which no branch nearby leads.
-fn cpuid_shape(after: u64) -> Option<Shape> {
+/// What may follow a `cpuid` that is displaced together with it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Followers {
+    /// What works on registers.
+    Registers,
+    /// On memory too: of the dynamic linker's own, which neither faults nor is shared.
+    Memory,
+}
+
+/// As [`shape`], for `cpuid`: what follows must be plain moves and arithmetic,
+/// into which no branch nearby leads.
+fn cpuid_shape(after: u64, followers: Followers) -> Option<Shape> {
     const CODE: usize = 16;
     const AROUND: usize = 256;
     let mut code = [0_u8; AROUND + CODE + AROUND];
@@ -350,7 +401,11 @@ fn cpuid_shape(after: u64) -> Option<Shape> {
     let mut n = 0;
     while n < 3 {
         let rest = &code[AROUND + n..AROUND + CODE];
-        n += window::decode(rest).filter(|_| in_registers(rest))?.len;
+        let operand = plain_operand(rest)?;
+        if operand != Operand::Register && followers == Followers::Registers {
+            return None;
+        }
+        n += window::decode(rest)?.len;
     }
     let displaced = after..after + n as u64;
     let leads_in = |at: usize| {
@@ -377,18 +432,47 @@ fn cpuid_shape(after: u64) -> Option<Shape> {
     Some((after - 2, 2 + n, n, CPUID))
 }
 
-/// Whether an instruction only works on general registers.
-fn in_registers(code: &[u8]) -> bool {
+/// What a plain move or arithmetic works on, besides general registers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Operand {
+    Register,
+    Memory,
+    /// Memory by a 32-bit distance, at this offset in the code, from where it ends.
+    Relative(usize),
+}
+
+fn plain_operand(code: &[u8]) -> Option<Operand> {
     let at = usize::from(code[0] & 0xf0 == 0x40);
     match code[at] {
-        // add … cmp, test, mov; groups 1 and 2 with an immediate: register forms.
-        op if op < 0x40 && op & 7 < 4 => code[at + 1] >> 6 == 3,
-        0x81 | 0x83 | 0x84 | 0x85 | 0x88..=0x8b | 0xc0 | 0xc1 => code[at + 1] >> 6 == 3,
+        // add … cmp, test, mov, lea; groups 1 and 2 with an immediate.
+        0x81 | 0x83 | 0x84 | 0x85 | 0x88..=0x8b | 0x8d | 0xc0 | 0xc1 => {}
+        op if op < 0x40 && op & 7 < 4 => {}
         // The same with al or eax; mov of an immediate.
-        op if op < 0x40 && op & 7 < 6 => true,
-        0xb0..=0xbf => true,
-        _ => false,
+        op if op < 0x40 && op & 7 < 6 => return Some(Operand::Register),
+        0xb0..=0xbf => return Some(Operand::Register),
+        _ => return None,
     }
+    // ModRM (SDM vol. 2, table 2-2, and 2.2.1.6).
+    Some(match (code[at + 1] >> 6, code[at + 1] & 7) {
+        (3, _) => Operand::Register,
+        (0, 5) => Operand::Relative(at + 2),
+        _ => Operand::Memory,
+    })
+}
+
+/// Makes instructions from `from` the same at `to`.
+fn relocate(code: &mut [u8], from: u64, to: u64) -> Option<()> {
+    let mut n = 0;
+    while n < code.len() {
+        let insn = &mut code[n..];
+        if let Some(Operand::Relative(at)) = plain_operand(insn) {
+            let distance: &mut [u8; 4] = insn.get_mut(at..at + 4)?.try_into().ok()?;
+            let target = i64::from(i32::from_le_bytes(*distance)) + from.wrapping_sub(to) as i64;
+            *distance = i32::try_from(target).ok()?.to_le_bytes();
+        }
+        n += window::decode(&code[n..])?.len;
+    }
+    Some(())
 }
 
 /// Bytes of the part of a trampoline before the displaced follower.
@@ -405,6 +489,8 @@ fn write_trampoline(
     use core::mem::offset_of;
     let mut code = [0x90_u8; 80];
     let mut n = 0;
+    let size = TRAMPOLINE_HEAD as usize + follower + 5;
+    let at = allocate(start, size as u64)?;
     let mut put = |bytes: &[u8]| {
         code[n..n + bytes.len()].copy_from_slice(bytes);
         n += bytes.len();
@@ -423,10 +509,9 @@ fn write_trampoline(
         // SAFETY: `shape` has read these bytes.
         unsafe { (after as *const u8).copy_to(bytes.as_mut_ptr(), follower) };
         preempt::overlay(after, &mut bytes);
+        relocate(&mut bytes[..follower], after, at + TRAMPOLINE_HEAD)?;
         put(&bytes[..follower]);
     }
-    let size = n + 5;
-    let at = allocate(start, size as u64)?;
     let back = start + len as u64;
     let jump = jump_to(at + n as u64, if follower > 0 { back } else { after })?;
     code[n..n + 5].copy_from_slice(&jump);
@@ -449,18 +534,44 @@ fn write_jump(start: u64, tramp: u64, len: usize) -> Option<()> {
 /// Writes to code that can only be executed. The page becomes this process's
 /// own; its text is shared by nobody then.
 pub fn write(start: u64, bytes: &[u8]) -> bool {
-    let first = start & !(PAGE - 1);
-    let span = (start + bytes.len() as u64 - first).div_ceil(PAGE) * PAGE;
-    let rwx = mm::READ | mm::WRITE | mm::EXEC;
+    let end = start + bytes.len() as u64;
+    // SAFETY: the pages are writable, and no other thread runs program code.
+    let copy = || unsafe { (start as *mut u8).copy_from(bytes.as_ptr(), bytes.len()) };
+    let open = patches().open;
     preempt::beneath(start, bytes.len() as u64, || {
-        if call(nr::MPROTECT, &[first, span, rwx]) < 0 {
-            return false;
+        if open.0 <= start && end <= open.1 {
+            copy();
+            return true;
         }
-        // SAFETY: the pages are writable, and no other thread runs program code.
-        unsafe { (start as *mut u8).copy_from(bytes.as_ptr(), bytes.len()) };
-        call(nr::MPROTECT, &[first, span, mm::READ | mm::EXEC]);
-        true
+        opened(start, end, copy)
     })
+}
+
+/// Does what writes to code from `start` to `end`; false if it cannot be written to.
+fn opened(start: u64, end: u64, write: impl FnOnce()) -> bool {
+    let first = start & !(PAGE - 1);
+    let span = (end - first).next_multiple_of(PAGE);
+    if call(
+        nr::MPROTECT,
+        &[first, span, mm::READ | mm::WRITE | mm::EXEC],
+    ) < 0
+    {
+        return false;
+    }
+    write();
+    call(nr::MPROTECT, &[first, span, mm::READ | mm::EXEC]);
+    true
+}
+
+/// Many changes of the code from `start` to `end`, which cost two changes of its
+/// protection together, not each.
+pub fn all_at_once(start: u64, end: u64, change: impl FnOnce()) {
+    opened(start, end, || {
+        patches().open = (start, end);
+        change();
+        patches().open = (0, 0);
+        stop::code_moved();
+    });
 }
 
 /// First address of a patched site in a range.
