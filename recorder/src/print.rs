@@ -9,7 +9,7 @@ pub use memory::quote;
 
 use nix::errno::Errno;
 use orch_abi::record::Syscall;
-use orch_abi::syscalls::{Call, Names, Ret, Ty, lookup, names};
+use orch_abi::syscalls::{COMPAT, Call, Names, Ret, Ty, lookup, names};
 
 /// A piece of memory that a record holds.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +48,11 @@ pub fn call(record: &SyscallView) -> String {
 /// The call's name; `syscall_N` for one that the model does not know.
 #[must_use]
 pub fn name(nr: u16) -> String {
-    lookup(u64::from(nr)).map_or_else(|| format!("syscall_{nr}"), |call| call.name.to_owned())
+    match lookup(u64::from(nr)) {
+        Some(call) => call.name.to_owned(),
+        None if u64::from(nr) >= COMPAT => format!("i386_syscall_{}", u64::from(nr) - COMPAT),
+        None => format!("syscall_{nr}"),
+    }
 }
 
 /// Names and values of the arguments.

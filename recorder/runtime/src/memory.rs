@@ -53,6 +53,7 @@ fn traits(call: &Call) -> u8 {
 
 const IOCTL: u16 = 16;
 const SENDMMSG: u16 = 307;
+const VMSPLICE: u16 = 278;
 
 fn word(addr: u64) -> u64 {
     let addr = shm::copy(addr);
@@ -208,6 +209,15 @@ pub fn sends(call: &Call) -> bool {
     call.nr == SENDMMSG
 }
 
+/// Whether a descriptor is open for writing: then vmsplice(2) only reads memory, of which the
+/// program itself may be unable to write some.
+fn is_writable(fd: u64) -> bool {
+    const FCNTL: u64 = 72;
+    const F_GETFL: u64 = 3;
+    const O_ACCMODE: i64 = 3;
+    sys::call(FCNTL, &[fd, F_GETFL]) & O_ACCMODE != 0
+}
+
 /// Collects all memory that the kernel wrote.
 pub fn collect_outputs(
     t: &mut Thread,
@@ -217,7 +227,7 @@ pub fn collect_outputs(
     out: &mut Pieces,
 ) {
     let traits = traits(call);
-    if traits & WRITES == 0 {
+    if traits & WRITES == 0 || call.nr == VMSPLICE && is_writable(args[0]) {
         return;
     }
     let mut collect = || {

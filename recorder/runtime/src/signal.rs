@@ -15,6 +15,7 @@ use crate::{dispatch, generated, insn, preempt, replay, shm, stop};
 use core::sync::atomic::Ordering;
 use orch_abi::layout::is_ours;
 use orch_abi::record::{Kind, Regs, Signal};
+use orch_abi::syscalls::COMPAT;
 
 /// The program's disposition of one signal (`struct kernel_sigaction`).
 #[repr(C)]
@@ -304,8 +305,11 @@ pub fn block_all() {
 
 /// Whether the caught signal's handler lets an interrupted call start again.
 pub fn restarts(t: &Thread) -> bool {
+    if t.caught == 0 {
+        return false;
+    }
     let action = process().own.actions[t.pending.number as usize - 1];
-    t.caught != 0 && (action.flags & SA_RESTART != 0 || !action.caught())
+    action.flags & SA_RESTART != 0 || !action.caught()
 }
 
 /// Whether a signal must be delivered before the call that was just entered.
@@ -340,6 +344,13 @@ pub struct Info {
 }
 
 impl Info {
+    /// SIGSYS: whether the call was one of a 32-bit program's (`int $0x80`); `si_arch` is in the
+    /// high half of the second word.
+    fn is_of_i386(&self) -> bool {
+        const AUDIT_ARCH_I386: u64 = 0x4000_0003;
+        self.rest[1] >> 32 == AUDIT_ARCH_I386
+    }
+
     /// Whether the supervisor has sent it; `si_pid` is in the low half of the first word.
     fn by_supervisor(&self) -> bool {
         self.rest[0] as u32 == log::control().supervisor.load(Ordering::Relaxed)
@@ -361,6 +372,9 @@ pub extern "C" fn on_sigsys(_: i32, info: &Info, c: &mut Context) {
         return;
     }
     t.regs = c.regs;
+    if info.is_of_i386() {
+        t.regs.rax = COMPAT | t.regs.rax & (COMPAT - 1);
+    }
     send_to(c, arch::trapped_entry as *const () as u64, t.stack_top);
 }
 

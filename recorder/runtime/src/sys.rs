@@ -43,7 +43,12 @@ pub mod nr {
     pub const RT_SIGSUSPEND: u64 = 130;
     pub const SIGALTSTACK: u64 = 131;
     pub const PRCTL: u64 = 157;
+    pub const GETRLIMIT: u64 = 97;
     pub const ARCH_PRCTL: u64 = 158;
+    pub const SETRLIMIT: u64 = 160;
+    pub const UNSHARE: u64 = 272;
+    pub const PRLIMIT64: u64 = 302;
+    pub const SETNS: u64 = 308;
     pub const GETTID: u64 = 186;
     pub const TKILL: u64 = 200;
     pub const FUTEX: u64 = 202;

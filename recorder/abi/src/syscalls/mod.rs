@@ -79,6 +79,10 @@ const fn dense() -> [Option<&'static Call>; COUNT] {
     table
 }
 
+/// By so much the numbers of calls are higher that a program makes as 32-bit ones do
+/// (`int $0x80`). None of them is in the table.
+pub const COMPAT: u64 = 0x8000;
+
 /// The call with this number; `None` if the model does not know it.
 #[must_use]
 pub fn lookup(nr: u64) -> Option<&'static Call> {

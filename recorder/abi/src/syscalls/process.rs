@@ -24,8 +24,8 @@ pub(super) const CALLS: &[Call] = calls! {
     231 exit_group(status: Int).does(Does::Process).publishes().gives(Ret::None);
     247 waitid(idtype: Enum(ID_TYPES), id: Int, infop: out(128), options: Flags(WAIT),
         rusage: out(RUSAGE_SIZE)).blocks();
-    272 unshare(flags: Flags(CLONE_FLAGS));
-    308 setns(fd: Fd, nstype: Flags(CLONE_FLAGS));
+    272 unshare(flags: Flags(CLONE_FLAGS)).does(Does::Process);
+    308 setns(fd: Fd, nstype: Flags(CLONE_FLAGS)).does(Does::Process);
     310 process_vm_readv(pid: Pid, local_iov: Out(Buf::Iovec { count: 2 }), liovcnt: Uint,
         remote_iov: reads_len(Len::ArgTimes(4, 16)), riovcnt: Uint, flags: Hex);
     // Writes into a process that does not know of it.

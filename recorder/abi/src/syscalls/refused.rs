@@ -24,7 +24,8 @@ pub(super) const CALLS: &[Call] = calls! {
     212 lookup_dcookie().does(GONE);
     214 epoll_ctl_old().does(GONE);
     215 epoll_wait_old().does(GONE);
-    219 restart_syscall().does(Does::Signal);
+    // The kernel's own, where it is not ours: what it would start again is the runtime's.
+    219 restart_syscall().does(Does::Absent(EINTR));
     236 vserver().does(GONE);
 
     // Segments and ports: state of the processor that replay does not have.

@@ -8,6 +8,7 @@ pub(super) const EPERM: u16 = 1;
 pub(super) const ENODEV: u16 = 19;
 pub(super) const EINVAL: u16 = 22;
 pub(super) const ENOTTY: u16 = 25;
+pub(super) const EINTR: u16 = 4;
 pub(super) const ENOSYS: u16 = 38;
 pub(super) const EOPNOTSUPP: u16 = 95;
 

@@ -1,8 +1,9 @@
 //! Calls that make, change or end processes and threads.
 
 use crate::arch::x86_64::{self as arch, ABANDONED};
+use crate::call::limits;
 use crate::call::signal::{fetch, store};
-use crate::dispatch::{Outcome, body, refuse};
+use crate::dispatch::{Outcome, body, input, refuse};
 use crate::log::{self, Pieces};
 use crate::process::process;
 use crate::sys::{self, call, errno, nr};
@@ -89,11 +90,31 @@ pub fn perform(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
         ),
         // Its flags may ask for more than clone can say; libc falls back to clone.
         nr::CLONE3 => refuse(t, Some(c), number, a, errno::ENOSYS, false),
+        nr::UNSHARE if a[0] & flag::NEWPID != 0 => {
+            refuse(t, Some(c), number, a, errno::EPERM, true)
+        }
+        nr::SETNS if log::recording() && enters_pid_namespace(a) => {
+            refuse(t, Some(c), number, a, errno::EPERM, true)
+        }
+        nr::UNSHARE | nr::SETNS => input(t, c, a),
+        nr::GETRLIMIT | nr::SETRLIMIT | nr::PRLIMIT64 => limits::perform(t, c, a),
         nr::EXECVE | nr::EXECVEAT => exec(t, c, a),
         nr::EXIT => exit(t, c, a, process().threads == 1),
         nr::EXIT_GROUP => exit(t, c, a, true),
         _ => refuse(t, Some(c), number, a, errno::ENOSYS, true),
     }
+}
+
+/// setns(2): by its flags (a pidfd has several namespaces) or, without, by the descriptor.
+/// The supervisor would take the process ids of what is forked there for others.
+fn enters_pid_namespace(args: &[u64; 6]) -> bool {
+    const IOCTL: u64 = 16;
+    const NS_GET_NSTYPE: u64 = 0xb703;
+    let kind = match args[1] & 0xffff_ffff {
+        0 => call(IOCTL, &[args[0], NS_GET_NSTYPE]),
+        flags => flags as i64,
+    };
+    kind > 0 && kind as u64 & flag::NEWPID != 0
 }
 
 fn spawn(t: &mut Thread, c: &Call, args: &[u64; 6], w: Wish) -> Outcome {
@@ -240,7 +261,9 @@ fn vfork(t: &mut Thread, c: &Call, w: Wish, b: Syscall) -> Outcome {
         thread::follow_switches(t);
         p.threads -= 1;
         vfork_is_over(child);
-        return Outcome::Done(finish(t, c, &w, b, 0));
+        let result = finish(t, c, &w, b, 0);
+        clear_word(t, &w, result);
+        return Outcome::Done(result);
     }
     let Some(child) = thread::unused_index().and_then(|i| child_of(t, i, Life::Vfork, &w)) else {
         return refuse(t, Some(c), u64::from(c.nr), &b.args, errno::EAGAIN, true);
@@ -256,7 +279,18 @@ fn vfork(t: &mut Thread, c: &Call, w: Wish, b: Syscall) -> Outcome {
         log::switch(t.index, t.tid);
     }
     log::slot().running.store(t.tid, Ordering::Relaxed);
-    Outcome::Done(finish(t, c, &w, b, result))
+    let result = finish(t, c, &w, b, result);
+    clear_word(t, &w, result);
+    Outcome::Done(result)
+}
+
+/// clone(2), CLONE_CHILD_CLEARTID: the child, whose `result` this is, no longer uses the memory.
+fn clear_word(t: &mut Thread, w: &Wish, result: i64) {
+    const FUTEX_WAKE: u64 = 1;
+    let clears = result > 0 && w.flags & flag::CHILD_CLEARTID != 0;
+    if clears && store(t, w.child_tid, 0_u32) && log::recording() {
+        call(nr::FUTEX, &[w.child_tid, FUTEX_WAKE, 1]);
+    }
 }
 
 /// Execve, an exit, or killed, while it ran or while others did.

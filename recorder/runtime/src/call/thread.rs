@@ -46,10 +46,15 @@ fn answer(t: &mut Thread, c: &Call, args: &[u64; 6], result: i64) -> Outcome {
 fn arch_prctl(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
     const SET_GS: u64 = 0x1001;
     const SET_FS: u64 = 0x1002;
+    const GET_GS: u64 = 0x1004;
     const SET_CPUID: u64 = 0x1012;
     match args[0] {
         // GS is the runtime's; Wine is the one user known.
         SET_GS => refuse(t, Some(c), u64::from(c.nr), args, errno::EPERM, true),
+        GET_GS => {
+            let stored = store(t, args[1], 0_u64);
+            answer_stored(t, c, args, stored)
+        }
         SET_CPUID => refuse(t, Some(c), u64::from(c.nr), args, errno::ENODEV, true),
         SET_FS => {
             let outcome = input(t, c, args);
