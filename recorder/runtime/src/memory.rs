@@ -52,6 +52,7 @@ fn traits(call: &Call) -> u8 {
 }
 
 const IOCTL: u16 = 16;
+const SIOCGIFCONF: u64 = 0x8912;
 const SENDMMSG: u16 = 307;
 const VMSPLICE: u16 = 278;
 
@@ -246,6 +247,10 @@ pub fn collect_outputs(
         collect();
     } else {
         guarded(t, collect);
+    }
+    if call.nr == IOCTL && args[1] & 0xffff_ffff == SIOCGIFCONF && result >= 0 {
+        // `struct ifconf`: bytes, and where (netdevice(7)).
+        guarded(t, || out.incoming(word(args[2] + 8), half(args[2])));
     }
 }
 

@@ -174,6 +174,7 @@ fn is_allowed() -> bool {
 /// A call trapped at `after`: patches its site at the second hit.
 pub fn consider(after: u64, number: u64) {
     if is_allowed()
+        && !shm::may_change(after)
         && let Some(entry) = second_hit(after)
     {
         let shape = || shape(after, number);
@@ -185,6 +186,7 @@ pub fn consider(after: u64, number: u64) {
 /// no other thread can be stopped within its followers.
 pub fn consider_cpuid(after: u64) {
     if is_allowed()
+        && !shm::may_change(after)
         && crate::process::process().threads == 1
         && let Some(entry) = second_hit(after)
     {
@@ -559,7 +561,10 @@ fn opened(start: u64, end: u64, write: impl FnOnce()) -> bool {
         return false;
     }
     write();
-    call(nr::MPROTECT, &[first, span, mm::READ | mm::EXEC]);
+    // Our own code grows.
+    if !is_trampoline(start) {
+        call(nr::MPROTECT, &[first, span, mm::READ | mm::EXEC]);
+    }
     true
 }
 

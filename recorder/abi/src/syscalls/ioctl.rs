@@ -83,7 +83,8 @@ pub(super) const COMMANDS: &[Variant] = variants! { 1 & 0xffff_ffff;
     0x8906 SIOCGSTAMP => 2: out(16);
     0x8907 SIOCGSTAMPNS => 2: out(16);
     0x8910 SIOCGIFNAME => 2: inout(IFREQ);
-    0x8912 SIOCGIFCONF => 2: Hex, Does::Refused(ENOTTY);
+    // The runtime also takes what it leads to.
+    0x8912 SIOCGIFCONF => 2: inout(16);
     0x8913 SIOCGIFFLAGS => 2: inout(IFREQ);
     0x8914 SIOCSIFFLAGS => 2: reads(IFREQ);
     0x8915 SIOCGIFADDR => 2: inout(IFREQ);

@@ -36,7 +36,7 @@ pub(super) const CALLS: &[Call] = calls! {
     330 pkey_alloc(flags: Hex, access_rights: Hex);
     331 pkey_free(pkey: Int);
     440 process_madvise(pidfd: Fd, iovec: reads_len(Len::ArgTimes(2, 16)), vlen: Uint,
-        advice: Enum(MADVICE), flags: Hex);
+        advice: Enum(MADVICE), flags: Hex).does(Does::Refused(EPERM));
     450 set_mempolicy_home_node(start: Addr, len: Uint, home_node: Uint, flags: Hex);
     462 mseal(addr: Addr, len: Uint, flags: Hex).does(Does::Memory);
 };

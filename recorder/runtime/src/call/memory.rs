@@ -22,6 +22,9 @@ pub fn perform(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
     if touches_us(number, args) {
         return refuse(t, Some(c), number, args, errno::EINVAL, true);
     }
+    if is_newer(number, args) {
+        return refuse(t, Some(c), number, args, errno::EINVAL, false);
+    }
     if number == nr::MREMAP && shm::touches(args[0], args[1].max(1)) && !movable(args) {
         return refuse(t, Some(c), number, args, errno::ENOMEM, true);
     }
@@ -142,6 +145,20 @@ fn protects(number: u64) -> bool {
 /// Whether a program may make code in what mmap maps.
 fn generates(args: &[u64; 6]) -> bool {
     args[3] & mm::ANONYMOUS != 0 && args[3] & mm::TYPE == mm::PRIVATE
+}
+
+/// Pages that fault without being protected, or that the kernel may empty at any time: as
+/// kernels before 6.13 and 6.11 we have none (madvise(2), MADV_GUARD_INSTALL; mmap(2),
+/// MAP_DROPPABLE).
+fn is_newer(number: u64, args: &[u64; 6]) -> bool {
+    const GUARD_INSTALL: u64 = 102;
+    const GUARD_REMOVE: u64 = 103;
+    const DROPPABLE: u64 = 8;
+    match number {
+        nr::MADVISE => matches!(args[2] & 0xffff_ffff, GUARD_INSTALL | GUARD_REMOVE),
+        nr::MMAP => args[3] & mm::TYPE == DROPPABLE,
+        _ => false,
+    }
 }
 
 fn touches_us(number: u64, args: &[u64; 6]) -> bool {

@@ -28,7 +28,7 @@ pub use access::{
     at_access, bus, call_logged, countdown_at, failed, hurry, made, rearm, store_by_call,
     take_back, written,
 };
-pub use code::generated;
+pub use code::{generated, may_change};
 pub use gate::{Pending, abandon, after, before, quick, quick_after};
 pub use object::is_known;
 pub use site::{displaces, forget, in_stub, original, overlay, restore, resume_address};
