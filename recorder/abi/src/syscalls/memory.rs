@@ -12,8 +12,9 @@ pub(super) const CALLS: &[Call] = calls! {
     12 brk(addr: Addr).does(Does::Memory).gives(Ret::Addr);
     25 mremap(old_address: Addr, old_size: Uint, new_size: Uint, flags: Flags(MREMAP),
         new_address: Addr).does(Does::Memory).gives(Ret::Addr);
-    26 msync(addr: Addr, length: Uint, flags: Flags(MSYNC)).blocks().publishes();
-    27 mincore(addr: Addr, length: Uint, vec: out_len(Len::Pages(1)));
+    // Closed views of shared memory have these pages, too; the kernel need not be sent elsewhere.
+    26 msync(addr: Hex, length: Uint, flags: Flags(MSYNC)).blocks().publishes();
+    27 mincore(addr: Hex, length: Uint, vec: out_len(Len::Pages(1)));
     28 madvise(addr: Addr, length: Uint, advice: Enum(MADVICE)).does(Does::Memory);
     149 mlock(addr: Addr, len: Uint);
     150 munlock(addr: Addr, len: Uint);

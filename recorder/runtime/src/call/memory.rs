@@ -129,7 +129,11 @@ fn segment_len(id: u64) -> u64 {
 fn really(number: u64, args: &[u64; 6]) -> i64 {
     let mut args = *args;
     if number == nr::MADVISE && args[2] == mm::MADV_FREE {
-        // When the kernel would take the pages is not deterministic; at once is allowed.
+        // When the kernel takes the pages is not deterministic; at once is allowed.
+        let result = call(number, &args);
+        if result < 0 {
+            return result;
+        }
         args[2] = mm::MADV_DONTNEED;
     }
     if number == nr::MMAP && generates(&args) || protects(number) {
