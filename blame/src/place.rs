@@ -58,7 +58,11 @@ const EXAMPLES: &str = "; write one of
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlaceError {
     /// No object is called so.
-    #[error("no shared object is called {name:?}{}", list(candidates))]
+    #[error(
+        "no shared object is called {name:?}{}{}",
+        hint(name),
+        list(candidates)
+    )]
     NoObject {
         /// What was asked for.
         name: String,
@@ -76,7 +80,22 @@ pub enum PlaceError {
 }
 
 fn lines(candidates: &[String]) -> String {
-    candidates.iter().map(|c| format!("\n  {c}")).collect()
+    let line = |name: &String| {
+        let name = name.chars().map(|c| match c {
+            c if c.is_control() => c.escape_unicode().to_string(),
+            c => c.to_string(),
+        });
+        format!("\n  {}", name.collect::<String>())
+    };
+    candidates.iter().map(line).collect()
+}
+
+fn hint(name: &str) -> &'static str {
+    if name.contains('+') {
+        " (an offset behind it is a number: +64, +0x40)"
+    } else {
+        ""
+    }
 }
 
 fn list(candidates: &[String]) -> String {

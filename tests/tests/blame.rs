@@ -133,6 +133,19 @@ fn every_store_is_blamed_on_who_made_it() -> Result<()> {
             "slot {slot}: {found:#?}\nbut it was {expected:#?}"
         );
     }
+    let (far, none) = ("+0x10000000".to_owned(), "+zz".to_owned());
+    for (behind, code, word) in [
+        (far, 1, "beyond"),
+        (none, 1, "an offset behind it is a number"),
+    ] {
+        let outcome = place.read(&["ublame", &(object.object.clone() + &behind)], LIMIT)?;
+        ensure!(
+            outcome.code() == Some(code) && outcome.stderr.contains(word),
+            "{outcome}"
+        );
+    }
+    let outcome = place.read(&["ublame", &object.object, "--last", "0"], LIMIT)?;
+    ensure!(outcome.code() == Some(2), "{outcome}");
     Ok(())
 }
 

@@ -5,6 +5,7 @@ pub(super) mod show;
 mod spot;
 
 use search::Search;
+pub use search::WATCHED;
 pub use show::Show;
 pub use spot::Spot;
 
@@ -68,9 +69,10 @@ pub struct Args {
     json: bool,
 }
 
-fn count(text: &str) -> Result<usize, String> {
+/// A number of changes.
+pub(super) fn count(text: &str) -> Result<usize, String> {
     let n = text.parse().ok().filter(|&n| n > 0);
-    n.ok_or_else(|| "write a number of changes, 1 or more".to_owned())
+    n.ok_or_else(|| "write a number, 1 or more".to_owned())
 }
 
 /// Runs it.

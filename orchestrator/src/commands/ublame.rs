@@ -76,7 +76,7 @@ pub struct Args {
     #[arg(long)]
     stores: bool,
     /// The last so many only.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = last::count)]
     last: Option<usize>,
     /// Say of each access which one of another recording it is in a race with, or by what it
     /// came after it.
@@ -218,7 +218,9 @@ fn private(
         limit: 20,
         json: args.json,
     };
-    let (len, count) = (args.len.or(len), args.last.unwrap_or(1));
+    // A large variable is not watched as a whole, unless that is asked for.
+    let len = args.len.or(len.filter(|&n| n <= last::WATCHED));
+    let count = args.last.unwrap_or(1);
     let found = last::tell(session, spot, before, len, count, &show)?;
     Ok(super::found(found))
 }
@@ -235,6 +237,13 @@ fn nothing(rows: &Rows<'_>, query: &Query, args: &Args) -> String {
         (false, false) => "",
         _ => " in that time",
     };
+    let object = rows.catalog.objects.iter().find(|o| o.id == query.object);
+    if let Some(object) = object.filter(|o| o.size <= query.offset) {
+        let size = object.size;
+        return format!(
+            "{range} is beyond the {size:#x} bytes of it that were mapped; `orch shm` shows where"
+        );
+    }
     format!(
         "{what} to {range} is known{time}; `orch shm` shows which objects were used, and how much"
     )

@@ -48,8 +48,8 @@ pub enum AddressError {
     Register(String),
     /// No such variable.
     #[error(
-        "no file that is mapped defines a variable {0:?} (it may be stripped, or local to a \
-         function; gcc -g keeps it); a number (0x…) or a register ($rsp) works without symbols"
+        "no file that is mapped defines a variable {0:?} (it may be a function, stripped, or local \
+         to a function; gcc -g keeps it); a number (0x…) or a register ($rsp) works without symbols"
     )]
     Symbol(String),
     /// Several.

@@ -19,6 +19,8 @@ use std::sync::atomic::AtomicBool;
 const DEFAULT: u64 = 8;
 /// The processor watches so many places (Intel SDM volume 3, 18.2).
 const WATCHES: usize = 4;
+/// Bytes that so many are always enough for.
+pub const WATCHED: u64 = 8 * (WATCHES as u64 - 1);
 
 /// A change of memory.
 pub struct Change {
@@ -67,7 +69,8 @@ impl<'s> Search<'s> {
         let (addr, rest) = address
             .resolve(&registers, &maps, &mut symbols)
             .map_err(|e| Usage(e.to_string()))?;
-        let len = len.or(rest).unwrap_or(DEFAULT);
+        // A large variable is not watched as a whole, unless that is asked for.
+        let len = len.or(rest.filter(|&n| n <= WATCHED)).unwrap_or(DEFAULT);
         let watches = watches(addr, len).ok_or_else(|| {
             Usage(format!(
                 "{len} bytes at {addr:#x} are too many to be watched: {WATCHES} aligned words of \

@@ -77,8 +77,8 @@ fn symbol(
     let symbols = rows.symbols.data(rows.catalog, id, tick, name);
     match &symbols[..] {
         [] => Ok(Err(Missing::Other(format!(
-            "no file that {id} has mapped defines a variable {name:?} (it may be stripped, \
-             or local to a function); an address (p3:0x…) works without symbols"
+            "no file that {id} has mapped defines a variable {name:?} (it may be a function, \
+             stripped, or local to a function); an address (p3:0x…) works without symbols"
         )))),
         [one] => {
             let addr = one.addr.saturating_add(offset);
