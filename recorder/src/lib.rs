@@ -10,6 +10,7 @@ pub mod launch;
 pub mod limit;
 pub mod print;
 pub mod recover;
+pub mod regular;
 pub mod relocate;
 pub mod session;
 pub mod trace;

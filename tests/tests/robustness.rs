@@ -402,6 +402,53 @@ fn damaged_sessions_are_errors() -> Result<()> {
     place.check(LIMIT)
 }
 
+/// A session may come from anybody: what is no regular file in it holds nobody up.
+#[test]
+fn a_session_of_fifos_and_devices_is_refused() -> Result<()> {
+    const COMMANDS: [&[&str]; 8] = [
+        &["ls"],
+        &["events"],
+        &["replay", "--check"],
+        &["inspect", "p1@end"],
+        &["shm"],
+        &["graph"],
+        &["ublame", "x"],
+        &["index"],
+    ];
+    let place = Place::new(User::Own)?;
+    let recorded = run::run(&mut place.record(&["sh", "-c", "ls / | sort"]), LIMIT)?;
+    ensure!(recorded.code() == Some(0), "{recorded}");
+    for name in [
+        "session.json",
+        "cpuid.json",
+        "p1.events",
+        "files/index.jsonl",
+        "files/0",
+        "blame.index",
+    ] {
+        let path = place.session().join(name);
+        let sound = fs::read(&path).ok();
+        let mode = nix::sys::stat::Mode::S_IRWXU;
+        let others: [&dyn Fn() -> Result<()>; 2] =
+            [&|| Ok(nix::unistd::mkfifo(&path, mode)?), &|| {
+                Ok(std::os::unix::fs::symlink("/dev/zero", &path)?)
+            }];
+        for (n, put) in others.iter().enumerate() {
+            let _ = fs::remove_file(&path);
+            put()?;
+            for arguments in COMMANDS {
+                let outcome = place.read(arguments, Duration::from_secs(20))?;
+                ensure!(outcome.orderly(), "{name}, {n}, {arguments:?}\n{outcome}");
+            }
+        }
+        let _ = fs::remove_file(&path);
+        if let Some(sound) = sound {
+            fs::write(&path, sound)?;
+        }
+    }
+    place.check(LIMIT)
+}
+
 #[test]
 fn a_full_disk_is_said() -> Result<()> {
     if !is_root() {

@@ -60,7 +60,9 @@ pub fn arena(
         to.store(id.0, Ordering::Relaxed);
     }
     arena.set_files_dir(&session.files_dir());
-    if let Some(table) = cpuid::load(session.dir())? {
+    let table = cpuid::load(session.dir());
+    let what = || format!("cannot read what cpuid told in {}", session.dir().display());
+    if let Some(table) = table.with_context(what)? {
         cpuid::install(&table, &arena);
     }
     for file in session.files()?.captured() {
