@@ -6,6 +6,7 @@ pub mod cpuid;
 mod fd_passing;
 pub mod files;
 pub mod image;
+mod interpreter;
 pub mod launch;
 pub mod limit;
 pub mod print;

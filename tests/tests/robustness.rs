@@ -242,6 +242,27 @@ fn programs_that_cannot_run() -> Result<()> {
     )
 }
 
+/// A program that is there is not said to be missing where what is to execute it is.
+#[test]
+fn programs_whose_interpreter_is_missing() -> Result<()> {
+    let place = Place::new(User::Own)?;
+    let script = executable(&place, "script", b"#!/no/such/shell\n")?;
+    let windows = executable(&place, "windows", b"#!/bin/sh\r\necho\r\n")?;
+    let mut linked = fs::read("/bin/true")?;
+    let linker = b"/lib64/ld-linux";
+    let at = linked.windows(linker.len()).position(|w| w == linker);
+    linked[at.context("/bin/true has no dynamic linker")? + 1] = b'X';
+    let linked = executable(&place, "linked", &linked)?;
+    all_refused(
+        &place,
+        &[
+            (script, &["/no/such/shell, does not exist"]),
+            (windows, &["/bin/sh with a carriage return"]),
+            (linked, &["/Xib64/ld-linux-x86-64.so.2, does not exist"]),
+        ],
+    )
+}
+
 #[test]
 fn programs_for_other_machines() -> Result<()> {
     let place = Place::new(User::Own)?;

@@ -1,12 +1,14 @@
 //! `orch record`.
 
+use crate::describe::safe;
 use crate::supervisor::{self, Options};
 use anyhow::{Context as _, Result, bail};
 use nix::errno::Errno;
-use orch_recorder::session::{self, Meta, Refused, Session};
 use orch_recorder::{launch, print};
+use orch_recorder::session::{self, Meta, Refused, Session};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Arguments of `orch record`.
@@ -129,18 +131,36 @@ fn failed(session: Session, error: anyhow::Error) -> Result<ExitCode> {
     }
     // As shells do (POSIX, 2.8.2 Exit Status for Commands).
     match error.downcast_ref() {
-        Some(launch::Error::Exec { program, errno }) => {
+        Some(launch::Error::Exec {
+            program,
+            errno,
+            interpreter,
+        }) => {
             let missing = *errno == Errno::ENOENT || !is_in_path(program);
-            let why = match errno {
+            let why = match (errno, interpreter) {
+                (Errno::ENOENT, Some(interpreter)) => &without(interpreter),
                 _ if missing => "there is no such program",
-                Errno::EACCES => "it may not be executed",
-                Errno::ENOEXEC => "it is not an x86-64 program that the kernel can run",
-                other => other.desc(),
+                (Errno::EACCES, _) => "it may not be executed",
+                (Errno::ENOEXEC, _) => "it is not an x86-64 program that the kernel can run",
+                (other, _) => other.desc(),
             };
             eprintln!("orch: cannot run {program}: {why}");
             Ok(ExitCode::from(if missing { 127 } else { 126 }))
         }
         _ => Err(error),
+    }
+}
+
+/// What to say of a program whose interpreter is missing.
+fn without(interpreter: &Path) -> String {
+    let name = interpreter.as_os_str().as_bytes();
+    match name.strip_suffix(b"\r") {
+        Some(plain) => format!(
+            "its interpreter would be {} with a carriage return in its name, as its first line \
+             ends with one; end it with a line feed alone",
+            safe(plain)
+        ),
+        None => format!("its interpreter, {}, does not exist", safe(name)),
     }
 }
 
@@ -151,7 +171,7 @@ fn is_in_path(program: &str) -> bool {
     program.contains('/') || std::env::split_paths(&path).any(|dir| dir.join(program).exists())
 }
 
-fn report(dir: &std::path::Path, outcome: &supervisor::Outcome, refused: &[Refused]) {
+fn report(dir: &Path, outcome: &supervisor::Outcome, refused: &[Refused]) {
     for r in refused {
         eprintln!(
             "orch: {} cannot be recorded; it was refused {} time(s)",
