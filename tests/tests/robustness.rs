@@ -62,7 +62,11 @@ fn kill_while_recording(
     }
     let status = run::wait(&mut orch, LIMIT)?;
     ensure!(status.is_some(), "orch record hangs after the kill");
-    // What outlived its supervisor must end soon.
+    end_soon(&below)
+}
+
+/// What outlived its supervisor must end soon.
+fn end_soon(below: &[i32]) -> Result<()> {
     for _ in 0..100 {
         if below.iter().all(|&pid| !alive(pid)) {
             return Ok(());
@@ -94,6 +98,29 @@ fn a_killed_process_replays_up_to_its_end() -> Result<()> {
             .with_context(|| format!("round {round}"))?;
     }
     Ok(())
+}
+
+/// A vfork child that finds no recorder ends with the process in whose memory it is, which would
+/// start the next one.
+#[test]
+fn what_vforks_ends_without_its_supervisor() -> Result<()> {
+    let place = Place::new(User::Own)?;
+    let errors = place.path().join("errors");
+    let mut orch = place
+        .record(&["dash", "-c", "while :; do sleep 0.05; done"])
+        .stderr(fs::File::create(&errors)?)
+        .spawn()?;
+    sleep(Duration::from_millis(500));
+    let recorded = run::descendants(orch.id().cast_signed());
+    orch.kill()?;
+    orch.wait()?;
+    end_soon(&recorded)?;
+    let said = fs::read_to_string(&errors)?;
+    ensure!(
+        said.matches("orch: p1: the recorder").count() == 1,
+        "{said}"
+    );
+    place.check(LIMIT)
 }
 
 #[test]
