@@ -206,6 +206,27 @@ fn ctrl_c_leaves_a_usable_session() -> Result<()> {
     place.check(LIMIT)
 }
 
+/// Also those that are just being forked when the root ends are ended, and have recordings.
+#[test]
+fn what_outlives_the_root_is_ended_and_recorded() -> Result<()> {
+    for round in 0..20 {
+        let place = Place::new(User::Own)?;
+        let script = "sleep 100 & setsid sleep 101 & echo root";
+        let outcome = run::run(
+            &mut place.record_with(&["--until=root"], &["sh", "-c", script]),
+            LIMIT,
+        )?;
+        ensure!(
+            outcome.code() == Some(0) && outcome.stderr.lines().count() == 1,
+            "round {round}\n{outcome}"
+        );
+        place
+            .check(LIMIT)
+            .with_context(|| format!("round {round}"))?;
+    }
+    Ok(())
+}
+
 #[test]
 fn the_program_gets_the_signals_that_orch_got() -> Result<()> {
     const SHOW: [&str; 4] = ["grep", "-E", "^Sig(Ign|Blk)", "/proc/self/status"];

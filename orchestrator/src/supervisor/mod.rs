@@ -62,6 +62,8 @@ pub struct Supervisor<'a> {
     had_children: bool,
     root_started: bool,
     root_status: Option<i32>,
+    /// When those that outlive the root began to be ended.
+    ending: Option<Instant>,
     refused: BTreeMap<u16, u64>,
     /// Makes stubs, once somebody has asked for one.
     stubs: Option<stubs::Maker>,
@@ -140,6 +142,7 @@ pub fn record(session: &Session, command: &[OsString], options: &Options) -> Res
         had_children,
         root_started: false,
         root_status: None,
+        ending: None,
         refused: BTreeMap::new(),
         stubs: None,
         waited_for: HashMap::new(),
@@ -195,12 +198,10 @@ impl Supervisor<'_> {
             busy |= self.tidy_slots(seen, idle)?;
             busy |= self.reap()?;
             self.show()?;
-            if self.root_status.is_some() && self.pending.is_empty() {
-                if options.until_root {
-                    self.end_the_rest()?;
-                    return Ok(());
-                }
-                if self.live.is_empty() && !self.slot_in_use() && !self.children_left() {
+            if self.root_status.is_some() {
+                let too_long = options.until_root && self.end_the_rest();
+                if too_long || self.is_over() {
+                    self.finish_all()?;
                     return self.note_stillborn();
                 }
             }
@@ -259,27 +260,34 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Ends the processes that outlive the root.
-    fn end_the_rest(&mut self) -> Result<()> {
-        let start = Instant::now();
-        let mut hard = false;
-        for live in self.live.values() {
-            let _ = kill(Pid::from_raw(live.pid), Signal::SIGTERM);
-        }
-        while !self.live.is_empty() && start.elapsed() < Duration::from_secs(5) {
-            self.answer_requests();
-            self.poll_execs()?;
-            let seen = self.arena.control().doorbell.rung();
-            self.tidy_slots(seen, true)?;
-            self.reap()?;
-            if !hard && start.elapsed() > Duration::from_secs(2) {
-                hard = true;
-                for live in self.live.values() {
-                    let _ = kill(Pid::from_raw(live.pid), Signal::SIGKILL);
-                }
+    /// Whether nothing of the tree is left.
+    fn is_over(&self) -> bool {
+        self.pending.is_empty()
+            && self.live.is_empty()
+            && !self.slot_in_use()
+            && !self.children_left()
+    }
+
+    /// Ends the processes that outlive the root, as they come to be known: one may have been
+    /// forked and not yet have come to log. True when that has taken too long.
+    fn end_the_rest(&mut self) -> bool {
+        const PATIENCE: Duration = Duration::from_secs(2);
+        const LONGEST: Duration = Duration::from_secs(5);
+        let since = self.ending.get_or_insert_with(Instant::now).elapsed();
+        for live in self.live.values_mut().filter(|l| l.gone.is_none()) {
+            if since > PATIENCE {
+                let _ = kill(Pid::from_raw(live.pid), Signal::SIGKILL);
+            } else if !live.asked {
+                live.asked = true;
+                let _ = kill(Pid::from_raw(live.pid), Signal::SIGTERM);
             }
-            std::thread::sleep(Duration::from_millis(5));
         }
-        Ok(())
+        since > LONGEST
+    }
+
+    /// Completes the recordings of those that could not be ended.
+    fn finish_all(&mut self) -> Result<()> {
+        let all: Vec<u32> = self.live.keys().copied().collect();
+        all.into_iter().try_for_each(|index| self.finish(index))
     }
 }

@@ -32,6 +32,8 @@ pub struct Live {
     pub(super) end: Option<Ended>,
     /// When the process was found to be gone.
     pub(super) gone: Option<Instant>,
+    /// It was asked to end, as the root has ended.
+    pub(super) asked: bool,
     /// Safe points passed when last looked at, and when that was.
     progress: (u64, Instant),
 }
@@ -75,6 +77,7 @@ impl Supervisor<'_> {
             left: None,
             end: None,
             gone: None,
+            asked: false,
             progress: (0, Instant::now()),
         };
         self.live.insert(index, live);
@@ -321,7 +324,8 @@ impl Supervisor<'_> {
         let Some(mut live) = self.live.remove(&index) else {
             return Ok(());
         };
-        if self.arena.slot(index).state.load(Ordering::Acquire) == state::CLAIMED {
+        let claimed = self.arena.slot(index).state.load(Ordering::Acquire) == state::CLAIMED;
+        if claimed && self.ending.is_none() {
             let (pid, number) = (live.pid, live.recording);
             super::warn(&format!(
                 "p{number}: pid {pid} ended before it could be recorded"
