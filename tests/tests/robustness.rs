@@ -339,6 +339,27 @@ fn a_32_bit_child_is_reported() -> Result<()> {
     place.check(LIMIT)
 }
 
+/// Of a call that does many things, it is said which could not be recorded.
+#[test]
+fn refused_calls_are_told_with_what_was_wanted() -> Result<()> {
+    let place = Place::new(User::Own)?;
+    let program = "
+import fcntl, socket
+for request in (0x8946, 0xc020660b, 0x8946):
+    try: fcntl.ioctl(socket.socket(), request, bytes(64))
+    except OSError: pass
+";
+    let outcome = run::run(&mut place.record(&["python3", "-c", program]), LIMIT)?;
+    let ls = place.read(&["ls"], LIMIT)?;
+    ensure!(
+        ls.stdout.contains("ioctl SIOCETHTOOL, 2 times")
+            && ls.stdout.contains("ioctl FS_IOC_FIEMAP, 1 time\n")
+            && outcome.stderr.contains("ioctl SIOCETHTOOL cannot be"),
+        "{outcome}\n{ls}"
+    );
+    place.check(LIMIT)
+}
+
 /// The smallest 32-bit program: `exit(code)` by int 0x80.
 fn elf32(code: u8) -> Vec<u8> {
     let mut b = vec![0x7f, b'E', b'L', b'F', 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];

@@ -4,7 +4,7 @@ use crate::describe::safe;
 use crate::supervisor::{self, Options};
 use anyhow::{Context as _, Result, bail};
 use nix::errno::Errno;
-use orch_recorder::{launch, print};
+use orch_recorder::launch;
 use orch_recorder::session::{self, Meta, Refused, Session};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
@@ -92,26 +92,17 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Ok(outcome) => outcome,
         Err(e) => return failed(session, e),
     };
-    let refused: Vec<Refused> = outcome
-        .refused
-        .iter()
-        .map(|(&nr, &count)| Refused {
-            call: print::name(nr),
-            detail: String::new(),
-            count,
-        })
-        .collect();
     if session.recordings().is_ok_and(|r| r.is_empty()) {
         session.abort()?;
         return Ok(ExitCode::from(126));
     }
-    session.update(|meta| meta.end(outcome.code, refused.clone()))?;
+    session.update(|meta| meta.end(outcome.code, outcome.refused.clone()))?;
     let _ = std::fs::remove_file(session.arena());
     if !named {
         let _ = session::link_latest(&dir);
     }
     if !args.quiet {
-        report(&dir, &outcome, &refused);
+        report(&dir, &outcome);
     }
     Ok(ExitCode::from(u8::try_from(outcome.code).unwrap_or(1)))
 }
@@ -171,12 +162,16 @@ fn is_in_path(program: &str) -> bool {
     program.contains('/') || std::env::split_paths(&path).any(|dir| dir.join(program).exists())
 }
 
-fn report(dir: &Path, outcome: &supervisor::Outcome, refused: &[Refused]) {
-    for r in refused {
-        eprintln!(
-            "orch: {} cannot be recorded; it was refused {} time(s)",
-            r.call, r.count
-        );
+fn report(dir: &Path, outcome: &supervisor::Outcome) {
+    for Refused {
+        call,
+        detail,
+        count,
+    } in &outcome.refused
+    {
+        let call = format!("{call} {detail}");
+        let call = call.trim_end();
+        eprintln!("orch: {call} cannot be recorded; it was refused {count} time(s)");
     }
     let n = outcome.recordings;
     eprintln!(

@@ -18,8 +18,8 @@ use orch_abi::record::Ended;
 use orch_abi::shared::{mode, option, state};
 use orch_recorder::arena::Arena;
 use orch_recorder::files::{Cache, FileStore};
-use orch_recorder::session::Session;
-use orch_recorder::{cpuid, launch, tracee};
+use orch_recorder::session::{Refused, Session};
+use orch_recorder::{cpuid, launch, print, tracee};
 use slots::Live;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
@@ -44,8 +44,8 @@ pub struct Options {
 pub struct Outcome {
     /// Exit code of the root process (128 + signal if it was killed).
     pub code: i32,
-    /// Calls that could not be recorded: number and how often.
-    pub refused: BTreeMap<u16, u64>,
+    /// Calls that could not be recorded.
+    pub refused: Vec<Refused>,
     /// How many recordings there are.
     pub recordings: u32,
 }
@@ -64,7 +64,8 @@ pub struct Supervisor<'a> {
     root_status: Option<i32>,
     /// When those that outlive the root began to be ended.
     ending: Option<Instant>,
-    refused: BTreeMap<u16, u64>,
+    /// Calls that could not be recorded: number, what was wanted of it, how often.
+    refused: BTreeMap<(u16, String), u64>,
     /// Makes stubs, once somebody has asked for one.
     stubs: Option<stubs::Maker>,
     /// How processes ended, as their recorded parents were told.
@@ -169,9 +170,18 @@ pub fn record(session: &Session, command: &[OsString], options: &Options) -> Res
     result?;
     Ok(Outcome {
         code: s.root_status.unwrap_or(1),
-        refused: s.refused,
+        refused: s.refused.into_iter().map(told).collect(),
         recordings: arena.control().next_recording.load(Ordering::Relaxed) - 1,
     })
+}
+
+fn told(((nr, detail), count): ((u16, String), u64)) -> Refused {
+    let call = print::name(nr);
+    Refused {
+        call,
+        detail,
+        count,
+    }
 }
 
 /// Tells the user what goes wrong, while the program runs on.
