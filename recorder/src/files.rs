@@ -240,8 +240,11 @@ impl FileStore {
     /// A copy that another session had made.
     fn cached(&self, version: &FileVersion) -> Option<(PathBuf, About)> {
         let copy = self.place();
-        let about = self.cache.as_ref()?.link(version, &copy)?;
-        if self.find_cpuids && about.cpuids.is_none() {
+        let mut about = self.cache.as_ref()?.link(version, &copy)?;
+        if !self.find_cpuids {
+            // Of a machine that has no fault for them: here, none is replaced.
+            about.cpuids = None;
+        } else if about.cpuids.is_none() {
             return None;
         }
         Some((copy, about))

@@ -53,7 +53,8 @@ pub fn arena(
     if no_patch || session.meta().no_patch {
         allow(option::NO_PATCH);
     }
-    if session.meta().replace_cpuid {
+    let replaced = session.meta().replace_cpuid;
+    if replaced {
         allow(option::REPLACE_CPUID);
     }
     for (to, id) in control.replay_path.iter().zip(path) {
@@ -65,7 +66,8 @@ pub fn arena(
     if let Some(table) = table.with_context(what)? {
         cpuid::install(&table, &arena);
     }
-    for file in session.files()?.captured() {
+    let files = session.files()?;
+    for file in files.captured().iter().filter(|_| replaced) {
         cpuid::tell(file, &arena);
     }
     watch::adopt_orphans()?;
