@@ -6,6 +6,7 @@
 
 use crate::arena::Arena;
 use crate::files::CapturedFile;
+use crate::regular;
 use serde::{Deserialize, Serialize};
 use std::arch::x86_64::__cpuid_count;
 use std::io;
@@ -122,6 +123,8 @@ pub fn install(rows: &[Row], arena: &Arena) {
 }
 
 const FILE: &str = "cpuid.json";
+/// Most bytes of it; there are some KiB.
+const MOST: u64 = 1 << 20;
 
 /// Keeps the table in a session's directory.
 ///
@@ -136,7 +139,7 @@ pub fn save(rows: &[Row], dir: &Path) -> io::Result<()> {
 /// # Errors
 /// If the file is there and no table.
 pub fn load(dir: &Path) -> io::Result<Option<Vec<Row>>> {
-    match std::fs::read(dir.join(FILE)) {
+    match regular::read(&dir.join(FILE), MOST) {
         Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e),

@@ -8,6 +8,7 @@
 mod cache;
 mod cpuid;
 
+use crate::regular;
 use cache::About;
 pub use cache::Cache;
 use cpuid::{Candidates, RULES};
@@ -21,6 +22,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 /// Name of the list in the store's directory.
 const INDEX_FILE: &str = "index.jsonl";
+/// Most bytes of it; a line has some hundred.
+const MOST_INDEX: u64 = 1 << 30;
 /// Bytes that are read at a time.
 const PIECE: usize = 256 << 10;
 
@@ -74,7 +77,7 @@ pub enum FileStoreError {
         source: io::Error,
     },
     /// Only regular files have content to keep.
-    #[error("cannot capture {}: it is no regular file", path.display())]
+    #[error("cannot use {}: it is not a regular file", path.display())]
     NotRegular {
         /// The file.
         path: PathBuf,
@@ -158,7 +161,7 @@ impl FileStore {
             cache: None,
         };
         let path = dir.join(INDEX_FILE);
-        let text = match fs::read(&path) {
+        let text = match regular::read(&path, MOST_INDEX) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             text => text.map_err(FileStoreError::io("read", &path))?,
         };
@@ -167,10 +170,15 @@ impl FileStore {
                 // The supervisor was killed while it wrote this line.
                 break;
             }
-            let captured = serde_json::from_slice(line).map_err(|source| {
+            let captured: CapturedFile = serde_json::from_slice(line).map_err(|source| {
                 let (path, line) = (path.clone(), n + 1);
                 FileStoreError::Index { path, line, source }
             })?;
+            // Who wants a copy opens it by its path.
+            let copy = store.path(captured.id);
+            if fs::metadata(&copy).is_ok_and(|meta| !meta.is_file()) {
+                return Err(FileStoreError::NotRegular { path: copy });
+            }
             store.note(captured);
             store.list_len += line.len() as u64;
         }
@@ -232,8 +240,11 @@ impl FileStore {
     /// A copy that another session had made.
     fn cached(&self, version: &FileVersion) -> Option<(PathBuf, About)> {
         let copy = self.place();
-        let about = self.cache.as_ref()?.link(version, &copy)?;
-        if self.find_cpuids && about.cpuids.is_none() {
+        let mut about = self.cache.as_ref()?.link(version, &copy)?;
+        if !self.find_cpuids {
+            // Of a machine that has no fault for them: here, none is replaced.
+            about.cpuids = None;
+        } else if about.cpuids.is_none() {
             return None;
         }
         Some((copy, about))
@@ -318,7 +329,7 @@ impl FileStore {
         } = captured;
         self.versions.insert(version, id);
         self.contents.insert((hash.clone(), version.size), id);
-        self.next = self.next.max(id.0 + 1);
+        self.next = self.next.max(id.0.saturating_add(1));
         self.captured.push(captured);
     }
 

@@ -1,6 +1,6 @@
 //! Starts a program that the recorder attaches to before its exec.
 
-use crate::tracee;
+use crate::{interpreter, tracee};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -24,6 +24,8 @@ pub enum Error {
         program: String,
         /// Why.
         errno: Errno,
+        /// What is not there of what it needs, where that is so.
+        interpreter: Option<PathBuf>,
     },
     /// An argument contains a NUL byte.
     #[error("an argument contains a NUL byte")]
@@ -41,6 +43,7 @@ pub struct Waiting {
     go: File,
     failed: File,
     program: String,
+    found: Option<PathBuf>,
 }
 
 /// Signals that a program finds ignored or blocked; bit `n - 1` is signal `n`.
@@ -112,7 +115,8 @@ pub fn prepare<A: AsRef<OsStr>>(
         .iter()
         .map(|a| CString::new(a.as_ref().as_bytes()).map_err(|_| Error::Nul))
         .collect::<Result<_, _>>()?;
-    let elf = elf(command[0].as_ref());
+    let found = find(command[0].as_ref());
+    let elf = found.as_deref().and_then(elf);
     let cloexec = nix::fcntl::OFlag::O_CLOEXEC;
     let (go_read, go_write) = pipe2(cloexec).map_err(Error::Fork)?;
     let (failed_read, failed_write) = pipe2(cloexec).map_err(Error::Fork)?;
@@ -129,6 +133,7 @@ pub fn prepare<A: AsRef<OsStr>>(
                 go: go_write.into(),
                 failed: failed_read.into(),
                 program: command[0].as_ref().to_string_lossy().into_owned(),
+                found,
             })
         }
         ForkResult::Child => {
@@ -149,9 +154,8 @@ pub fn prepare<A: AsRef<OsStr>>(
     }
 }
 
-/// Where `program` is, if it is an ELF file. If the kernel cannot execute one, execvp(3)
-/// would have a shell try to read it.
-fn elf(program: &OsStr) -> Option<CString> {
+/// Where `program` is, as execvp(3) finds it.
+fn find(program: &OsStr) -> Option<PathBuf> {
     let named = Path::new(program);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let candidates: Vec<PathBuf> = if program.as_bytes().contains(&b'/') {
@@ -161,13 +165,17 @@ fn elf(program: &OsStr) -> Option<CString> {
             .map(|dir| dir.join(named))
             .collect()
     };
-    let found = candidates
+    candidates
         .into_iter()
-        .find(|p| p.is_file() && access(p, AccessFlags::X_OK).is_ok())?;
+        .find(|p| p.is_file() && access(p, AccessFlags::X_OK).is_ok())
+}
+
+/// The path of `program`, if it is an ELF file. If the kernel cannot execute one, execvp(3)
+/// would have a shell try to read it.
+fn elf(program: &Path) -> Option<CString> {
     let mut magic = [0; 4];
-    File::open(&found).ok()?.read_exact(&mut magic).ok()?;
-    (magic == *b"\x7fELF")
-        .then(|| CString::new(found.into_os_string().into_encoded_bytes()).ok())?
+    File::open(program).ok()?.read_exact(&mut magic).ok()?;
+    (magic == *b"\x7fELF").then(|| CString::new(program.as_os_str().as_bytes()).ok())?
 }
 
 impl Waiting {
@@ -189,9 +197,11 @@ impl Waiting {
             Ok(()) => Errno::from_raw(i32::from_le_bytes(errno)),
             Err(_) => Errno::ECHILD,
         };
+        let missing = |program: PathBuf| interpreter::missing(&program);
         Error::Exec {
             program: self.program,
             errno,
+            interpreter: self.found.and_then(missing),
         }
     }
 }

@@ -55,6 +55,26 @@ pub fn name(nr: u16) -> String {
     }
 }
 
+/// The argument that says what is wanted of a call (a request of ioctl, an option of prctl);
+/// empty if the call wants one thing only.
+#[must_use]
+pub fn request(nr: u16, args: [u64; 6]) -> String {
+    let Some(call) = lookup(u64::from(nr)) else {
+        return String::new();
+    };
+    let syscall = Syscall {
+        args,
+        ..Syscall::default()
+    };
+    let record = SyscallView {
+        nr,
+        syscall: &syscall,
+        chunks: &[],
+    };
+    let selector = call.variants.first().map(|row| usize::from(row.selector));
+    selector.map_or_else(String::new, |index| arg(&record, call, index))
+}
+
 /// Names and values of the arguments.
 #[must_use]
 pub fn args(record: &SyscallView) -> Vec<(String, String)> {

@@ -13,6 +13,7 @@ pub use meta::{CpuModel, FORMAT, Meta, Refused};
 pub use place::{base_dir, default_dir, link_latest, list, locate, root};
 
 use crate::files::{FileStore, FileStoreError};
+use crate::regular;
 use crate::trace::{
     Origin, Program, RecordingId, RecordingReader, RecordingWriter, Summary, TraceError,
 };
@@ -23,6 +24,8 @@ use std::path::{Path, PathBuf};
 
 /// Name of the file that makes a directory a session.
 const META_FILE: &str = "session.json";
+/// Most bytes of it; a command and its environment have some MiB (execve(2)).
+const MOST_META: u64 = 64 << 20;
 /// What follows a recording's name in that of its file.
 const EVENTS: &str = ".events";
 
@@ -146,7 +149,7 @@ impl Session {
     /// Opens a session, running or not.
     pub fn open(dir: &Path) -> Result<Self, SessionError> {
         let path = dir.join(META_FILE);
-        let text = fs::read(&path).map_err(|source| match source.kind() {
+        let text = regular::read(&path, MOST_META).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => SessionError::NotASession {
                 path: dir.to_owned(),
             },

@@ -62,7 +62,11 @@ fn kill_while_recording(
     }
     let status = run::wait(&mut orch, LIMIT)?;
     ensure!(status.is_some(), "orch record hangs after the kill");
-    // What outlived its supervisor must end soon.
+    end_soon(&below)
+}
+
+/// What outlived its supervisor must end soon.
+fn end_soon(below: &[i32]) -> Result<()> {
     for _ in 0..100 {
         if below.iter().all(|&pid| !alive(pid)) {
             return Ok(());
@@ -94,6 +98,29 @@ fn a_killed_process_replays_up_to_its_end() -> Result<()> {
             .with_context(|| format!("round {round}"))?;
     }
     Ok(())
+}
+
+/// A vfork child that finds no recorder ends with the process in whose memory it is, which would
+/// start the next one.
+#[test]
+fn what_vforks_ends_without_its_supervisor() -> Result<()> {
+    let place = Place::new(User::Own)?;
+    let errors = place.path().join("errors");
+    let mut orch = place
+        .record(&["dash", "-c", "while :; do sleep 0.05; done"])
+        .stderr(fs::File::create(&errors)?)
+        .spawn()?;
+    sleep(Duration::from_millis(500));
+    let recorded = run::descendants(orch.id().cast_signed());
+    orch.kill()?;
+    orch.wait()?;
+    end_soon(&recorded)?;
+    let said = fs::read_to_string(&errors)?;
+    ensure!(
+        said.matches("orch: p1: the recorder").count() == 1,
+        "{said}"
+    );
+    place.check(LIMIT)
 }
 
 #[test]
@@ -179,6 +206,27 @@ fn ctrl_c_leaves_a_usable_session() -> Result<()> {
     place.check(LIMIT)
 }
 
+/// Also those that are just being forked when the root ends are ended, and have recordings.
+#[test]
+fn what_outlives_the_root_is_ended_and_recorded() -> Result<()> {
+    for round in 0..20 {
+        let place = Place::new(User::Own)?;
+        let script = "sleep 100 & setsid sleep 101 & echo root";
+        let outcome = run::run(
+            &mut place.record_with(&["--until=root"], &["sh", "-c", script]),
+            LIMIT,
+        )?;
+        ensure!(
+            outcome.code() == Some(0) && outcome.stderr.lines().count() == 1,
+            "round {round}\n{outcome}"
+        );
+        place
+            .check(LIMIT)
+            .with_context(|| format!("round {round}"))?;
+    }
+    Ok(())
+}
+
 #[test]
 fn the_program_gets_the_signals_that_orch_got() -> Result<()> {
     const SHOW: [&str; 4] = ["grep", "-E", "^Sig(Ign|Blk)", "/proc/self/status"];
@@ -242,6 +290,27 @@ fn programs_that_cannot_run() -> Result<()> {
     )
 }
 
+/// A program that is there is not said to be missing where what is to execute it is.
+#[test]
+fn programs_whose_interpreter_is_missing() -> Result<()> {
+    let place = Place::new(User::Own)?;
+    let script = executable(&place, "script", b"#!/no/such/shell\n")?;
+    let windows = executable(&place, "windows", b"#!/bin/sh\r\necho\r\n")?;
+    let mut linked = fs::read("/bin/true")?;
+    let linker = b"/lib64/ld-linux";
+    let at = linked.windows(linker.len()).position(|w| w == linker);
+    linked[at.context("/bin/true has no dynamic linker")? + 1] = b'X';
+    let linked = executable(&place, "linked", &linked)?;
+    all_refused(
+        &place,
+        &[
+            (script, &["/no/such/shell, does not exist"]),
+            (windows, &["/bin/sh with a carriage return"]),
+            (linked, &["/Xib64/ld-linux-x86-64.so.2, does not exist"]),
+        ],
+    )
+}
+
 #[test]
 fn programs_for_other_machines() -> Result<()> {
     let place = Place::new(User::Own)?;
@@ -266,6 +335,27 @@ fn a_32_bit_child_is_reported() -> Result<()> {
     ensure!(
         outcome.stderr.contains("not an x86-64 program"),
         "not reported\n{outcome}"
+    );
+    place.check(LIMIT)
+}
+
+/// Of a call that does many things, it is said which could not be recorded.
+#[test]
+fn refused_calls_are_told_with_what_was_wanted() -> Result<()> {
+    let place = Place::new(User::Own)?;
+    let program = "
+import fcntl, socket
+for request in (0x8946, 0xc020660b, 0x8946):
+    try: fcntl.ioctl(socket.socket(), request, bytes(64))
+    except OSError: pass
+";
+    let outcome = run::run(&mut place.record(&["python3", "-c", program]), LIMIT)?;
+    let ls = place.read(&["ls"], LIMIT)?;
+    ensure!(
+        ls.stdout.contains("ioctl SIOCETHTOOL, 2 times")
+            && ls.stdout.contains("ioctl FS_IOC_FIEMAP, 1 time\n")
+            && outcome.stderr.contains("ioctl SIOCETHTOOL cannot be"),
+        "{outcome}\n{ls}"
     );
     place.check(LIMIT)
 }
@@ -398,6 +488,53 @@ fn damaged_sessions_are_errors() -> Result<()> {
             );
         }
         fs::write(path, &sound)?;
+    }
+    place.check(LIMIT)
+}
+
+/// A session may come from anybody: what is no regular file in it holds nobody up.
+#[test]
+fn a_session_of_fifos_and_devices_is_refused() -> Result<()> {
+    const COMMANDS: [&[&str]; 8] = [
+        &["ls"],
+        &["events"],
+        &["replay", "--check"],
+        &["inspect", "p1@end"],
+        &["shm"],
+        &["graph"],
+        &["ublame", "x"],
+        &["index"],
+    ];
+    let place = Place::new(User::Own)?;
+    let recorded = run::run(&mut place.record(&["sh", "-c", "ls / | sort"]), LIMIT)?;
+    ensure!(recorded.code() == Some(0), "{recorded}");
+    for name in [
+        "session.json",
+        "cpuid.json",
+        "p1.events",
+        "files/index.jsonl",
+        "files/0",
+        "blame.index",
+    ] {
+        let path = place.session().join(name);
+        let sound = fs::read(&path).ok();
+        let mode = nix::sys::stat::Mode::S_IRWXU;
+        let others: [&dyn Fn() -> Result<()>; 2] =
+            [&|| Ok(nix::unistd::mkfifo(&path, mode)?), &|| {
+                Ok(std::os::unix::fs::symlink("/dev/zero", &path)?)
+            }];
+        for (n, put) in others.iter().enumerate() {
+            let _ = fs::remove_file(&path);
+            put()?;
+            for arguments in COMMANDS {
+                let outcome = place.read(arguments, Duration::from_secs(20))?;
+                ensure!(outcome.orderly(), "{name}, {n}, {arguments:?}\n{outcome}");
+            }
+        }
+        let _ = fs::remove_file(&path);
+        if let Some(sound) = sound {
+            fs::write(&path, sound)?;
+        }
     }
     place.check(LIMIT)
 }

@@ -2,6 +2,7 @@
 //! between them.
 
 use crate::error::BlameError;
+use orch_recorder::regular;
 use orch_recorder::session::Session;
 use std::fs::File;
 use std::io::Read as _;
@@ -108,7 +109,7 @@ pub fn fingerprint(session: &Session) -> Result<u64, BlameError> {
 }
 
 fn ending(path: &Path) -> std::io::Result<(u64, [u8; 32])> {
-    let file = File::open(path)?;
+    let file = regular::open(path)?;
     let len = file.metadata()?.len();
     let mut end = [0; 32];
     let have = len.min(32) as usize;

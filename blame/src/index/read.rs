@@ -8,6 +8,7 @@ use crate::access::Access;
 use crate::catalog::Catalog;
 use crate::error::BlameError;
 use crate::timeline::WINDOW;
+use orch_recorder::regular;
 use orch_recorder::session::Session;
 use orch_recorder::trace::{RecordingId, Tick};
 use std::cell::{Cell, RefCell};
@@ -67,7 +68,7 @@ impl Index {
     pub fn open(session: &Session, progress: &mut Progress<'_>) -> Result<Self, BlameError> {
         let path = session.dir().join(INDEX_FILE);
         let fingerprint = file::fingerprint(session)?;
-        if let Ok(file) = File::open(&path)
+        if let Ok(file) = regular::open(&path)
             && let Ok(index) = Self::read(session, file, &path, fingerprint)
         {
             return Ok(index);
@@ -80,7 +81,7 @@ impl Index {
     pub fn is_kept(session: &Session) -> bool {
         let path = session.dir().join(INDEX_FILE);
         let mut head = [0; HEAD_LEN];
-        let read = File::open(path).and_then(|file| file.read_exact_at(&mut head, 0));
+        let read = regular::open(&path).and_then(|file| file.read_exact_at(&mut head, 0));
         let fingerprint = file::fingerprint(session);
         read.is_ok() && fingerprint.is_ok_and(|print| file::is_head(&head, print))
     }

@@ -4,6 +4,7 @@ use super::Frame;
 use super::elf::{self, DataSymbol, Elf, Link};
 use super::places::{self, Places};
 use addr2line::Loader;
+use orch_recorder::regular;
 use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::fs::File;
@@ -233,7 +234,7 @@ fn fits(link: &Link) -> bool {
         return link.path.is_file();
     };
     let checksum = || {
-        let mut file = File::open(&link.path).ok()?;
+        let mut file = regular::open(&link.path).ok()?;
         let mut hasher = crc32fast::Hasher::new();
         let mut piece = vec![0; 256 << 10];
         loop {

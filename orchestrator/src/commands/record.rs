@@ -1,12 +1,14 @@
 //! `orch record`.
 
+use crate::describe::safe;
 use crate::supervisor::{self, Options};
 use anyhow::{Context as _, Result, bail};
 use nix::errno::Errno;
+use orch_recorder::launch;
 use orch_recorder::session::{self, Meta, Refused, Session};
-use orch_recorder::{launch, print};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Arguments of `orch record`.
@@ -90,26 +92,17 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Ok(outcome) => outcome,
         Err(e) => return failed(session, e),
     };
-    let refused: Vec<Refused> = outcome
-        .refused
-        .iter()
-        .map(|(&nr, &count)| Refused {
-            call: print::name(nr),
-            detail: String::new(),
-            count,
-        })
-        .collect();
     if session.recordings().is_ok_and(|r| r.is_empty()) {
         session.abort()?;
         return Ok(ExitCode::from(126));
     }
-    session.update(|meta| meta.end(outcome.code, refused.clone()))?;
+    session.update(|meta| meta.end(outcome.code, outcome.refused.clone()))?;
     let _ = std::fs::remove_file(session.arena());
     if !named {
         let _ = session::link_latest(&dir);
     }
     if !args.quiet {
-        report(&dir, &outcome, &refused);
+        report(&dir, &outcome);
     }
     Ok(ExitCode::from(u8::try_from(outcome.code).unwrap_or(1)))
 }
@@ -129,18 +122,36 @@ fn failed(session: Session, error: anyhow::Error) -> Result<ExitCode> {
     }
     // As shells do (POSIX, 2.8.2 Exit Status for Commands).
     match error.downcast_ref() {
-        Some(launch::Error::Exec { program, errno }) => {
+        Some(launch::Error::Exec {
+            program,
+            errno,
+            interpreter,
+        }) => {
             let missing = *errno == Errno::ENOENT || !is_in_path(program);
-            let why = match errno {
+            let why = match (errno, interpreter) {
+                (Errno::ENOENT, Some(interpreter)) => &without(interpreter),
                 _ if missing => "there is no such program",
-                Errno::EACCES => "it may not be executed",
-                Errno::ENOEXEC => "it is not an x86-64 program that the kernel can run",
-                other => other.desc(),
+                (Errno::EACCES, _) => "it may not be executed",
+                (Errno::ENOEXEC, _) => "it is not an x86-64 program that the kernel can run",
+                (other, _) => other.desc(),
             };
             eprintln!("orch: cannot run {program}: {why}");
             Ok(ExitCode::from(if missing { 127 } else { 126 }))
         }
         _ => Err(error),
+    }
+}
+
+/// What to say of a program whose interpreter is missing.
+fn without(interpreter: &Path) -> String {
+    let name = interpreter.as_os_str().as_bytes();
+    match name.strip_suffix(b"\r") {
+        Some(plain) => format!(
+            "its interpreter would be {} with a carriage return in its name, as its first line \
+             ends with one; end it with a line feed alone",
+            safe(plain)
+        ),
+        None => format!("its interpreter, {}, does not exist", safe(name)),
     }
 }
 
@@ -151,12 +162,16 @@ fn is_in_path(program: &str) -> bool {
     program.contains('/') || std::env::split_paths(&path).any(|dir| dir.join(program).exists())
 }
 
-fn report(dir: &std::path::Path, outcome: &supervisor::Outcome, refused: &[Refused]) {
-    for r in refused {
-        eprintln!(
-            "orch: {} cannot be recorded; it was refused {} time(s)",
-            r.call, r.count
-        );
+fn report(dir: &Path, outcome: &supervisor::Outcome) {
+    for Refused {
+        call,
+        detail,
+        count,
+    } in &outcome.refused
+    {
+        let call = format!("{call} {detail}");
+        let call = call.trim_end();
+        eprintln!("orch: {call} cannot be recorded; it was refused {count} time(s)");
     }
     let n = outcome.recordings;
     eprintln!(

@@ -3,6 +3,7 @@
 use super::backtrace::Call;
 use orch_blame::symbols::Symbols;
 use orch_recorder::files::FileStore;
+use orch_recorder::regular;
 use serde::Serialize;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -127,11 +128,8 @@ pub fn lines(
 }
 
 fn text(path: &Path) -> Option<String> {
-    let meta = fs::metadata(path).ok()?;
-    if !meta.is_file() || meta.len() > MOST {
-        return None;
-    }
-    Some(String::from_utf8_lossy(&fs::read(path).ok()?).into_owned())
+    let bytes = regular::read(path, MOST).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Where the file may be: as it was compiled, then in each directory by as much of

@@ -53,17 +53,21 @@ pub fn arena(
     if no_patch || session.meta().no_patch {
         allow(option::NO_PATCH);
     }
-    if session.meta().replace_cpuid {
+    let replaced = session.meta().replace_cpuid;
+    if replaced {
         allow(option::REPLACE_CPUID);
     }
     for (to, id) in control.replay_path.iter().zip(path) {
         to.store(id.0, Ordering::Relaxed);
     }
     arena.set_files_dir(&session.files_dir());
-    if let Some(table) = cpuid::load(session.dir())? {
+    let table = cpuid::load(session.dir());
+    let what = || format!("cannot read what cpuid told in {}", session.dir().display());
+    if let Some(table) = table.with_context(what)? {
         cpuid::install(&table, &arena);
     }
-    for file in session.files()?.captured() {
+    let files = session.files()?;
+    for file in files.captured().iter().filter(|_| replaced) {
         cpuid::tell(file, &arena);
     }
     watch::adopt_orphans()?;

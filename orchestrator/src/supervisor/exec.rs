@@ -93,7 +93,10 @@ impl Supervisor<'_> {
                 self.arena.answer(index, 1);
             }
             Err(e) => {
-                super::warn(&format!("pid {thread} may not execute a program: {e}"));
+                // One that is being ended may be gone.
+                if self.ending.is_none() {
+                    super::warn(&format!("pid {thread} may not execute a program: {e}"));
+                }
                 self.arena.answer(index, 0);
             }
         }

@@ -18,8 +18,8 @@ use orch_abi::record::Ended;
 use orch_abi::shared::{mode, option, state};
 use orch_recorder::arena::Arena;
 use orch_recorder::files::{Cache, FileStore};
-use orch_recorder::session::Session;
-use orch_recorder::{cpuid, launch, tracee};
+use orch_recorder::session::{Refused, Session};
+use orch_recorder::{cpuid, launch, print, tracee};
 use slots::Live;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
@@ -44,8 +44,8 @@ pub struct Options {
 pub struct Outcome {
     /// Exit code of the root process (128 + signal if it was killed).
     pub code: i32,
-    /// Calls that could not be recorded: number and how often.
-    pub refused: BTreeMap<u16, u64>,
+    /// Calls that could not be recorded.
+    pub refused: Vec<Refused>,
     /// How many recordings there are.
     pub recordings: u32,
 }
@@ -62,7 +62,10 @@ pub struct Supervisor<'a> {
     had_children: bool,
     root_started: bool,
     root_status: Option<i32>,
-    refused: BTreeMap<u16, u64>,
+    /// When those that outlive the root began to be ended.
+    ending: Option<Instant>,
+    /// Calls that could not be recorded: number, what was wanted of it, how often.
+    refused: BTreeMap<(u16, String), u64>,
     /// Makes stubs, once somebody has asked for one.
     stubs: Option<stubs::Maker>,
     /// How processes ended, as their recorded parents were told.
@@ -140,6 +143,7 @@ pub fn record(session: &Session, command: &[OsString], options: &Options) -> Res
         had_children,
         root_started: false,
         root_status: None,
+        ending: None,
         refused: BTreeMap::new(),
         stubs: None,
         waited_for: HashMap::new(),
@@ -166,9 +170,18 @@ pub fn record(session: &Session, command: &[OsString], options: &Options) -> Res
     result?;
     Ok(Outcome {
         code: s.root_status.unwrap_or(1),
-        refused: s.refused,
+        refused: s.refused.into_iter().map(told).collect(),
         recordings: arena.control().next_recording.load(Ordering::Relaxed) - 1,
     })
+}
+
+fn told(((nr, detail), count): ((u16, String), u64)) -> Refused {
+    let call = print::name(nr);
+    Refused {
+        call,
+        detail,
+        count,
+    }
 }
 
 /// Tells the user what goes wrong, while the program runs on.
@@ -195,12 +208,10 @@ impl Supervisor<'_> {
             busy |= self.tidy_slots(seen, idle)?;
             busy |= self.reap()?;
             self.show()?;
-            if self.root_status.is_some() && self.pending.is_empty() {
-                if options.until_root {
-                    self.end_the_rest()?;
-                    return Ok(());
-                }
-                if self.live.is_empty() && !self.slot_in_use() && !self.children_left() {
+            if self.root_status.is_some() {
+                let too_long = options.until_root && self.end_the_rest();
+                if too_long || self.is_over() {
+                    self.finish_all()?;
                     return self.note_stillborn();
                 }
             }
@@ -259,27 +270,34 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Ends the processes that outlive the root.
-    fn end_the_rest(&mut self) -> Result<()> {
-        let start = Instant::now();
-        let mut hard = false;
-        for live in self.live.values() {
-            let _ = kill(Pid::from_raw(live.pid), Signal::SIGTERM);
-        }
-        while !self.live.is_empty() && start.elapsed() < Duration::from_secs(5) {
-            self.answer_requests();
-            self.poll_execs()?;
-            let seen = self.arena.control().doorbell.rung();
-            self.tidy_slots(seen, true)?;
-            self.reap()?;
-            if !hard && start.elapsed() > Duration::from_secs(2) {
-                hard = true;
-                for live in self.live.values() {
-                    let _ = kill(Pid::from_raw(live.pid), Signal::SIGKILL);
-                }
+    /// Whether nothing of the tree is left.
+    fn is_over(&self) -> bool {
+        self.pending.is_empty()
+            && self.live.is_empty()
+            && !self.slot_in_use()
+            && !self.children_left()
+    }
+
+    /// Ends the processes that outlive the root, as they come to be known: one may have been
+    /// forked and not yet have come to log. True when that has taken too long.
+    fn end_the_rest(&mut self) -> bool {
+        const PATIENCE: Duration = Duration::from_secs(2);
+        const LONGEST: Duration = Duration::from_secs(5);
+        let since = self.ending.get_or_insert_with(Instant::now).elapsed();
+        for live in self.live.values_mut().filter(|l| l.gone.is_none()) {
+            if since > PATIENCE {
+                let _ = kill(Pid::from_raw(live.pid), Signal::SIGKILL);
+            } else if !live.asked {
+                live.asked = true;
+                let _ = kill(Pid::from_raw(live.pid), Signal::SIGTERM);
             }
-            std::thread::sleep(Duration::from_millis(5));
         }
-        Ok(())
+        since > LONGEST
+    }
+
+    /// Completes the recordings of those that could not be ended.
+    fn finish_all(&mut self) -> Result<()> {
+        let all: Vec<u32> = self.live.keys().copied().collect();
+        all.into_iter().try_for_each(|index| self.finish(index))
     }
 }

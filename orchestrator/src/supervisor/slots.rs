@@ -5,9 +5,9 @@ use anyhow::{Context as _, Result};
 use orch_abi::layout::RING_LEN;
 use orch_abi::record::{Ended, Kind, ended, flag};
 use orch_abi::shared::{request, state};
-use orch_recorder::cpuid;
 use orch_recorder::trace::record::build;
 use orch_recorder::trace::{RecordingId, RecordingWriter, TraceError};
+use orch_recorder::{cpuid, print};
 use std::fs::{File, Metadata};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
@@ -32,6 +32,8 @@ pub struct Live {
     pub(super) end: Option<Ended>,
     /// When the process was found to be gone.
     pub(super) gone: Option<Instant>,
+    /// It was asked to end, as the root has ended.
+    pub(super) asked: bool,
     /// Safe points passed when last looked at, and when that was.
     progress: (u64, Instant),
 }
@@ -43,6 +45,8 @@ const LITTLE: u64 = 64 << 10;
 const MUCH: u64 = 256 << 10;
 /// So many recordings may have ended and still wait to be completed.
 const BACKLOG: usize = 16;
+/// So many kinds of refused calls are told apart by what was wanted of them.
+const MOST_REFUSED: usize = 200;
 /// How often what was recorded is written out for those who watch.
 const SHOWN: Duration = Duration::from_millis(500);
 /// How long a caught signal may wait for a safe point of its thread.
@@ -62,6 +66,17 @@ pub(super) fn version(meta: &Metadata) -> [u64; 5] {
     [meta.dev(), meta.ino(), meta.size(), modified, changed]
 }
 
+/// What was wanted of a call, as its record says.
+fn wanted(nr: u16, payload: &[u8]) -> String {
+    let mut args = [0; 6];
+    // Behind where it was made and its result.
+    let words = payload.get(16..).unwrap_or_default().chunks_exact(8);
+    for (arg, word) in args.iter_mut().zip(words) {
+        *arg = u64::from_le_bytes(word.try_into().expect("eight bytes"));
+    }
+    print::request(nr, args)
+}
+
 impl Supervisor<'_> {
     /// Starts keeping the recording in slot `index`. Its file is made with the
     /// first drain, when the process no longer waits for this one.
@@ -75,6 +90,7 @@ impl Supervisor<'_> {
             left: None,
             end: None,
             gone: None,
+            asked: false,
             progress: (0, Instant::now()),
         };
         self.live.insert(index, live);
@@ -252,10 +268,12 @@ impl Supervisor<'_> {
         while let Some(head) = self.buffer.get(at..at + 16) {
             let len = u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize;
             if head[0] == Kind::Syscall as u8 && head[1] & flag::REFUSED != 0 {
-                *self
-                    .refused
-                    .entry(u16::from_le_bytes([head[2], head[3]]))
-                    .or_default() += 1;
+                let nr = u16::from_le_bytes([head[2], head[3]]);
+                let payload = self.buffer.get(at + 16..at + 16 + len);
+                let few = self.refused.len() < MOST_REFUSED;
+                let wanted = payload.filter(|_| few).map(|payload| wanted(nr, payload));
+                let wanted = wanted.unwrap_or_default();
+                *self.refused.entry((nr, wanted)).or_default() += 1;
             } else if head[0] == Kind::Syscall as u8
                 && let Some(payload) = self.buffer.get(at + 16..at + 16 + len)
                 && let Some((pid, end)) = ending::seen_by_parent(head[2], payload)
@@ -321,7 +339,8 @@ impl Supervisor<'_> {
         let Some(mut live) = self.live.remove(&index) else {
             return Ok(());
         };
-        if self.arena.slot(index).state.load(Ordering::Acquire) == state::CLAIMED {
+        let claimed = self.arena.slot(index).state.load(Ordering::Acquire) == state::CLAIMED;
+        if claimed && self.ending.is_none() {
             let (pid, number) = (live.pid, live.recording);
             super::warn(&format!(
                 "p{number}: pid {pid} ended before it could be recorded"

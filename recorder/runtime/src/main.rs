@@ -40,6 +40,7 @@ mod thread;
 mod xstate;
 
 use core::fmt::Write as _;
+use core::sync::atomic::Ordering;
 use orch_abi::shared::verdict;
 
 /// A fixed-size text for the slot's `message`.
@@ -82,6 +83,7 @@ fn fail(why: &str) -> ! {
 
 #[cold]
 fn fail_fmt(args: core::fmt::Arguments) -> ! {
+    process::process().failed.store(true, Ordering::Relaxed);
     leave_message(args);
     let slot = log::slot();
     let mut m = Message {
@@ -91,7 +93,7 @@ fn fail_fmt(args: core::fmt::Arguments) -> ! {
     let _ = writeln!(
         m,
         "orch: p{}: {args}",
-        slot.recording.load(core::sync::atomic::Ordering::Relaxed)
+        slot.recording.load(Ordering::Relaxed)
     );
     sys::call(sys::nr::WRITE, &[2, m.text.as_ptr() as u64, m.len as u64]);
     log::finish_replay(verdict::BROKEN)

@@ -2,7 +2,7 @@
 
 use crate::signal::Action;
 use crate::thread::Baton;
-use core::sync::atomic::AtomicU32;
+use core::sync::atomic::{AtomicBool, AtomicU32};
 
 /// Most threads at a time.
 pub const MAX: usize = orch_abi::layout::MAX_THREADS;
@@ -41,6 +41,8 @@ pub struct Process {
     pub turns: u32,
     /// Set by the supervisor's interrupt: yield at the next safe point.
     pub hurry: AtomicU32,
+    /// The runtime could not go on, maybe in a vfork child, whose end is not the process's.
+    pub failed: AtomicBool,
     /// Which thread areas are mapped.
     pub mapped: [bool; MAX],
     /// End of the heap.
@@ -63,6 +65,7 @@ static mut PROCESS: Process = Process {
     threads: 1,
     turns: 0,
     hurry: AtomicU32::new(0),
+    failed: AtomicBool::new(false),
     mapped: [false; MAX],
     brk: 0,
     shares_files: false,

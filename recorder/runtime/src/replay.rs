@@ -196,6 +196,8 @@ fn map_shared_file(m: &Map, fd: u64) -> i64 {
 
 fn open_file(number: u64) -> i64 {
     const O_CLOEXEC: u64 = 0o2_000_000;
+    // What is no regular file there (a FIFO, in a session from elsewhere) holds nobody up.
+    const O_NONBLOCK: u64 = 0o4000;
     let mut path = [0_u8; 4200];
     let dir = &log::control().files_dir;
     let mut n = dir.iter().position(|&b| b == 0).unwrap_or(0);
@@ -204,7 +206,10 @@ fn open_file(number: u64) -> i64 {
     n += 1;
     sys::decimal(number, &mut path[n..]);
     const AT_FDCWD: u64 = -100_i64 as u64;
-    sys::call(nr::OPENAT, &[AT_FDCWD, path.as_ptr() as u64, O_CLOEXEC])
+    sys::call(
+        nr::OPENAT,
+        &[AT_FDCWD, path.as_ptr() as u64, O_CLOEXEC | O_NONBLOCK],
+    )
 }
 
 /// Builds the process image from the records at the start of an exec

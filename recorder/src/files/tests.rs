@@ -105,3 +105,23 @@ fn damage_in_the_middle_is_named() {
     let error = FileStore::open(list.parent().unwrap()).unwrap_err();
     assert!(matches!(error, FileStoreError::Index { line: 1, .. }));
 }
+
+/// Where the processor has a fault for `cpuid`, none is replaced, whatever the cache tells.
+#[test]
+fn what_another_machine_found_is_left_in_the_cache() {
+    let place = Place::new();
+    let path = Path::new("/lib64/ld-linux-x86-64.so.2");
+    let found = |name: &str, find: bool| {
+        let mut store = FileStore::open(&place.dir.path().join(name)).unwrap();
+        store.use_cache(Cache::open(&place.dir.path().join("cache"), 1 << 30).unwrap());
+        if find {
+            store.find_cpuids();
+        }
+        let id = store.capture(&File::open(path).unwrap(), path).unwrap();
+        !store.get(id).unwrap().cpuids.is_empty()
+    };
+    assert_eq!(
+        [("a", true), ("b", false), ("c", true)].map(|(name, find)| found(name, find)),
+        [true, false, true]
+    );
+}

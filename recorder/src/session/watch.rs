@@ -23,6 +23,8 @@ impl Session {
     pub fn watch(&self) -> io::Result<()> {
         let mut options = OpenOptions::new();
         let options = options.write(true).create(true).truncate(false).mode(0o600);
+        // A FIFO, which somebody may have put there, would wait for a reader.
+        let options = options.custom_flags(libc::O_NONBLOCK);
         let file = options.open(self.watched())?;
         file.set_modified(SystemTime::now())
     }

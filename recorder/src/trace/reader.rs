@@ -8,6 +8,7 @@ use super::index::{Entry, Index};
 use super::record::Record;
 use super::summary::{Rare, Summary};
 use super::{RecordingId, Tick, TraceError};
+use crate::regular;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -53,7 +54,7 @@ struct Source {
 impl Source {
     fn open(path: &Path) -> Result<Self, TraceError> {
         let io = || TraceError::io("read", path);
-        let file = File::open(path).map_err(TraceError::io("open", path))?;
+        let file = regular::open(path).map_err(TraceError::io("open", path))?;
         let len = file.metadata().map_err(io())?.len();
         let not_one = || TraceError::NotARecording {
             path: path.to_owned(),

@@ -2,15 +2,17 @@
 
 use crate::describe::safe;
 use anyhow::{Context as _, Result};
+use orch_recorder::regular;
 use orch_recorder::session::Session;
 use orch_tui::data::{Bookmark, Change};
 use serde::{Deserialize, Serialize};
-use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 use tempfile::NamedTempFile;
 
 const FILE: &str = "bookmarks.json";
+/// Most bytes of it.
+const MOST: u64 = 64 << 20;
 
 #[derive(Default, Serialize, Deserialize)]
 struct Kept {
@@ -48,7 +50,7 @@ pub fn change(session: &Session, changes: &[Change]) -> Result<Vec<Bookmark>> {
 }
 
 fn read(path: &Path) -> Result<Kept> {
-    let text = match fs::read(path) {
+    let text = match regular::read(path, MOST) {
         Ok(text) => text,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Kept::default()),
         Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),

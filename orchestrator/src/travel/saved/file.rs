@@ -6,7 +6,7 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 use orch_abi::layout::{PAGE, RUNTIME_BASE, RUNTIME_LEN};
-use orch_recorder::blob;
+use orch_recorder::{blob, regular};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek as _, SeekFrom, Write};
@@ -136,7 +136,7 @@ pub struct Reader {
 
 impl Reader {
     pub fn open(path: &Path) -> Result<Self> {
-        let mut file = File::open(path)?;
+        let mut file = regular::open(path)?;
         let len = file.metadata()?.len();
         let body = len.checked_sub(8).context("it is too short")?;
         ensure!(

@@ -122,7 +122,7 @@ impl Host<'_> {
         bytes.push(0);
         ensure!(bytes.len() <= 4096, "the session's path is too long");
         self.process.tracee.write(self.path, &bytes)?;
-        let flags = (libc::O_RDONLY | libc::O_CLOEXEC) as u64;
+        let flags = (libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK) as u64;
         let at = i64::from(libc::AT_FDCWD).cast_unsigned();
         let args = [at, self.path, flags, 0, 0, 0];
         let fd = self.call("open a captured file", libc::SYS_openat, args);

@@ -272,6 +272,10 @@ fn vfork(t: &mut Thread, c: &Call, w: Wish, b: Syscall) -> Outcome {
     p.threads += 1;
     let flags = (w.flags | flag::VFORK) & !flag::OURS;
     let result = start_child(t, child, &w, flags);
+    if p.failed.load(Ordering::Relaxed) {
+        // In the child, which has said why, and has ended itself and this process's log.
+        sys::exit_group(1);
+    }
     p.threads -= 1;
     vfork_is_over(child);
     if result > 0 {
