@@ -294,8 +294,7 @@ impl FileStore {
             id,
             hash,
             path: path.to_owned(),
-            // A cache may know them from a machine that needs them.
-            cpuids: cpuids.filter(|_| self.find_cpuids).unwrap_or_default(),
+            cpuids: cpuids.unwrap_or_default(),
             version,
         };
         let mut line = serde_json::to_vec(&captured).expect("plain data has a JSON form");
