@@ -202,6 +202,7 @@ impl Moved {
         let ty = c.ty(i, args);
         let reads_only = matches!(ty, Ty::In(_));
         let (buf, reads) = match ty {
+            _ if memory::in_place(c) => return None,
             Ty::Out(b) => (b, false),
             Ty::InOut(b) | Ty::OutAlways(b) => (b, true),
             Ty::In(b @ (Buf::Iovec { .. } | Buf::Msghdr)) if shm::any() => (b, true),
