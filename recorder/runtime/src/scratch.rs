@@ -125,6 +125,8 @@ impl Moved {
         match which {
             Which::None => Some(shm::alias(at)),
             Which::Shared if !is_shared(at) => Some(at),
+            // The kernel fails there, or comes as far as it may.
+            _ if !shm::may_store(at, len) => Some(shm::alias(at)),
             Which::Shared | Which::All => self.instead(t, at, len, false),
         }
     }
@@ -156,6 +158,9 @@ impl Moved {
         (count, size): (u64, u64),
     ) -> Option<Messages> {
         if count > IOV_MAX {
+            return None;
+        }
+        if !shm::may_store(at, count * size) {
             return None;
         }
         let program = self.instead(t, at, count * size, true)?;
@@ -238,7 +243,7 @@ impl Moved {
             }
             Buf::CStr | Buf::CStrVec => return None,
         };
-        if !wanted(is_shared(at).into()) {
+        if !wanted(is_shared(at).into()) || !shm::may_store(at, room) {
             return None;
         }
         let scratch = self.instead(t, at, room, reads)?;
@@ -428,7 +433,7 @@ fn copy(t: &mut Thread, from: u64, to: u64, len: u64) -> bool {
 
 /// What the kernel has written at `from`, if that is not where the program wants it.
 fn bring(t: &mut Thread, from: u64, to: u64, len: u64) {
-    if from != to {
+    if from != to && from != shm::alias(to) {
         copy(t, from, to, len);
     }
 }

@@ -106,6 +106,15 @@ pub fn alias(addr: u64) -> u64 {
     find(addr).map_or(addr, |r| r.alias(addr))
 }
 
+/// Whether the program may store to all of the range that is shared.
+pub fn may_store(start: u64, len: u64) -> bool {
+    let end = start.saturating_add(len);
+    let mut inside = regions()
+        .iter()
+        .filter(|r| r.start < end && start < r.start + r.len);
+    inside.all(|r| r.prot & mm::WRITE != 0)
+}
+
 /// Address of what this process last saw at `addr`.
 #[inline]
 pub fn copy(addr: u64) -> u64 {
@@ -187,12 +196,13 @@ fn open_stage() {
 }
 
 /// A mapping that can only be read has an alias that can only be read: the
-/// kernel would not let it be opened for writing.
+/// kernel would not let it be opened for writing. One that is closed has none: system
+/// calls fail there.
 fn alias_prot(prot: u64) -> u64 {
-    if log::recording() {
-        mm::READ | prot & mm::WRITE
-    } else {
-        mm::READ | mm::WRITE
+    match prot {
+        _ if !log::recording() => mm::READ | mm::WRITE,
+        0 => 0,
+        _ => mm::READ | prot & mm::WRITE,
     }
 }
 
@@ -426,6 +436,10 @@ pub fn sync_range(addr: u64, len: u64) {
     let end = addr.saturating_add(len);
     for i in 0..state().count {
         let r = state().regions[i];
+        if r.prot == 0 {
+            // The call will fail.
+            continue;
+        }
         let (from, to) = (addr.max(r.start), end.min(r.start + r.len));
         let mut at = from;
         while at < to {
