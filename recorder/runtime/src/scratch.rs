@@ -4,6 +4,7 @@
 //! takes locks and a tick. What it reads there it reads through the alias: the program's
 //! view is closed.
 
+use crate::call::signal::fetch;
 use crate::memory::{self, fd_set_len};
 use crate::sys::{self, call, mm, nr};
 use crate::thread::Thread;
@@ -150,6 +151,24 @@ impl Moved {
         Some(vector)
     }
 
+    /// An array of strings that is shared, or leads to what is, for the kernel to read; and
+    /// its length.
+    fn strings(&mut self, t: &mut Thread, at: u64) -> Option<(u64, u64)> {
+        let (mut len, mut any, mut string) = (0, is_shared(at), 1);
+        while string != 0 {
+            string = fetch(t, at + len)?;
+            any |= is_shared(string);
+            len += size_of::<u64>() as u64;
+        }
+        let kernel = self.room(t, len).filter(|_| any)?;
+        for entry in (0..len).step_by(size_of::<u64>()) {
+            let string: u64 = fetch(t, at + entry)?;
+            // SAFETY: scratch memory of that length.
+            unsafe { *((kernel + entry) as *mut u64) = shm::alias(string) };
+        }
+        Some((kernel, len))
+    }
+
     fn messages(
         &mut self,
         t: &mut Thread,
@@ -210,7 +229,7 @@ impl Moved {
             _ if memory::in_place(c) => return None,
             Ty::Out(b) => (b, false),
             Ty::InOut(b) | Ty::OutAlways(b) => (b, true),
-            Ty::In(b @ (Buf::Iovec { .. } | Buf::Msghdr)) if shm::any() => (b, true),
+            Ty::In(b @ (Buf::Iovec { .. } | Buf::Msghdr | Buf::CStrVec)) if shm::any() => (b, true),
             _ => return None,
         };
         let at = args[i];
@@ -241,7 +260,11 @@ impl Moved {
                 let is = wanted(messages.shared());
                 return is.then_some((messages.kernel, Part::Messages(messages)));
             }
-            Buf::CStr | Buf::CStrVec => return None,
+            Buf::CStrVec => {
+                let (strings, len) = self.strings(t, at)?;
+                return Some((strings, Part::Flat(at, strings, len)));
+            }
+            Buf::CStr => return None,
         };
         if !wanted(is_shared(at).into()) || !shm::may_store(at, room) {
             return None;
