@@ -218,9 +218,14 @@ impl Run<'_> {
         let source = reads.then(|| find(self.from).copied()).flatten();
         let target = writes.then(|| find(self.to).copied()).flatten();
         if reads && writes {
-            // What is read may have just been written.
-            let ahead = self.to.wrapping_sub(self.from);
-            n = n.min(if ahead == 0 { PAGE } else { ahead });
+            // What is read may have just been written, but not within an element.
+            match self.to.wrapping_sub(self.from) {
+                0 => {}
+                ahead if ahead >= self.i.size => n = n.min(ahead),
+                _ if n >= self.i.size => n = self.i.size,
+                // It would be read in two parts, the second one changed by the first.
+                _ => return Err(Stopped::Refused),
+            }
         }
         let sides = [(source, self.from, mm::READ), (target, self.to, mm::WRITE)];
         for (r, at, prot) in sides {
