@@ -200,6 +200,8 @@ pub extern "C" fn failed(t: &mut Thread) {
     let parts = [log::bytes_of(&body)];
     log::write(Kind::Shared, 0, flag::INTERRUPTED, log::tick(), &parts);
     arm(t, NEVER);
+    // Replay comes here without a fault.
+    t.regs.rflags &= !preempt::RF;
     signal::raise_bus(t, t.access.address);
     signal::deliver_pending(t);
     signal::apply_mask(t);

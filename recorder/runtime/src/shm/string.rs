@@ -9,7 +9,7 @@ use crate::arch::x86_64::{self as arch, guarded};
 use crate::signal::Context;
 use crate::sys::mm;
 use crate::thread::Thread;
-use crate::{log, replay, signal, stop};
+use crate::{log, preempt, replay, signal, stop};
 use orch_abi::layout::PAGE;
 use orch_abi::record::{Regs, Store};
 
@@ -174,7 +174,7 @@ fn fail(t: &mut Thread, c: &mut Context, ip: u64, addr: u64) {
     };
     t.regs = c.regs;
     t.regs.rip = ip;
-    t.regs.rflags &= !TF;
+    t.regs.rflags &= !(TF | preempt::RF);
     signal::send_to(c, entry, t.stack_top);
 }
 
