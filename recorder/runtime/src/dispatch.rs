@@ -8,7 +8,8 @@ use crate::process::{Console, process};
 use crate::sys::{errno, nr};
 use crate::thread::Thread;
 use crate::{
-    call, digest, insn, patch, preempt, replay, scratch, shm, signal, stage, stop, stub, thread,
+    call, digest, insn, patch, preempt, replay, robust, scratch, shm, signal, stage, stop, stub,
+    thread,
 };
 use core::sync::atomic::Ordering;
 use orch_abi::record::{Kind, Regs, Syscall, flag};
@@ -219,7 +220,7 @@ pub fn input(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
     }
     let publishes = c.publishes_with(args);
     let mut tick = if publishes { log::tick() } else { 0 };
-    let (result, made) = if c.blocks && process().threads > 1 {
+    let (result, made) = if c.blocks_with(args) && process().threads > 1 {
         blocking(t, c, args, tick, &b)
     } else if shm::any() {
         (with_shared_memory(t, c, args), true)
@@ -277,8 +278,10 @@ fn sends_signal(number: u64) -> bool {
 /// A call whose arguments may lead to shared memory.
 fn with_shared_memory(t: &mut Thread, c: &Call, args: &[u64; 6]) -> i64 {
     let moved = scratch::redirect(t, c, args, scratch::Which::Shared);
+    robust::before_call(t, c, args);
     // SAFETY: the program's own call with its own arguments.
     let result = unsafe { window_syscall(u64::from(c.nr), moved.args.as_ptr()) };
+    robust::after(t);
     if result != ABANDONED {
         scratch::deliver(t, c, args, result, &moved);
     }
@@ -295,6 +298,7 @@ fn blocking(t: &mut Thread, c: &Call, args: &[u64; 6], tick: u64, b: &Syscall) -
     let tick = if tick == 0 { log::tick() } else { tick };
     log::syscall(Kind::Enter, c.nr, 0, tick, b, &Pieces::new());
     let moved = scratch::redirect(t, c, args, scratch::Which::All);
+    robust::before_call(t, c, args);
     thread::change_own(t);
     thread::release_baton();
     t.kicked = 0;
@@ -312,6 +316,7 @@ fn blocking(t: &mut Thread, c: &Call, args: &[u64; 6], tick: u64, b: &Syscall) -
     }
     thread::acquire_baton(t);
     thread::change_own(t);
+    robust::after(t);
     scratch::deliver(t, c, args, result, &moved);
     (result, made)
 }

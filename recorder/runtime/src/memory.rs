@@ -52,6 +52,7 @@ fn traits(call: &Call) -> u8 {
 }
 
 const IOCTL: u16 = 16;
+const FUTEX: u16 = 202;
 const SIOCGIFCONF: u64 = 0x8912;
 const SENDMMSG: u16 = 307;
 const VMSPLICE: u16 = 278;
@@ -208,6 +209,12 @@ fn message_in(m: u64, hash: &mut Hash) {
 /// Whether the call has messages written to it only how much of them was sent (sendmmsg(2)).
 pub fn sends(call: &Call) -> bool {
     call.nr == SENDMMSG
+}
+
+/// Whether the kernel must write to the memory itself: what futex(2) changes is the word
+/// that others wait at, and that they change meanwhile.
+pub fn in_place(call: &Call) -> bool {
+    call.nr == FUTEX
 }
 
 /// Whether a descriptor is open for writing: then vmsplice(2) only reads memory, of which the

@@ -19,7 +19,8 @@ use orch_abi::window as displaced;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 const TF: u64 = 0x100;
-const RF: u64 = 0x1_0000;
+/// Set in the flags that a fault leaves (SDM vol. 3, "Resume Flag").
+pub const RF: u64 = 0x1_0000;
 /// The breakpoint instruction.
 pub const INT3: u8 = 0xcc;
 /// Memory of more pages is not hashed.

@@ -12,9 +12,10 @@ use crate::arch::x86_64 as arch;
 use crate::call::signal::fetch;
 use crate::sys::{self, call, mm, nr};
 use crate::thread::{Life, Thread};
-use crate::{log, shm};
+use crate::{log, memory, shm};
 use core::sync::atomic::{AtomicU32, Ordering, compiler_fence};
 use orch_abi::layout::{PAGE, ROBUST_BASE, SHARED_BASE};
+use orch_abi::syscalls::Call;
 
 /// `FUTEX_TID_MASK`, `FUTEX_OWNER_DIED` and `FUTEX_WAITERS` of futex(2).
 const TID: u32 = 0x3fff_ffff;
@@ -91,7 +92,15 @@ pub fn is_changing(t: &mut Thread) -> bool {
     t.robust.program != 0 && pending(t).is_some()
 }
 
-/// Recording: an atomic instruction is about to access shared memory at `addr`.
+/// Recording: a call is about to be made, perhaps one by which the kernel gives a futex that
+/// inherits priority from one thread to the next.
+pub fn before_call(t: &mut Thread, c: &Call, args: &[u64; 6]) {
+    if memory::in_place(c) && shm::touches(args[0], 4) {
+        before(t, args[0]);
+    }
+}
+
+/// Recording: what may change the futex at `addr` in shared memory comes next.
 pub fn before(t: &mut Thread, addr: u64) {
     let Some((_, pi)) = pending(t).filter(|&(futex, _)| futex == addr) else {
         return;
@@ -112,7 +121,7 @@ pub fn before(t: &mut Thread, addr: u64) {
     t.robust.kernel.pending = entry | pi;
 }
 
-/// Recording: it has done so.
+/// Recording: it has been done.
 #[inline(always)]
 pub fn after(t: &mut Thread) {
     if t.robust.changing != 0 {
@@ -123,8 +132,11 @@ pub fn after(t: &mut Thread) {
 #[cold]
 fn changed(t: &mut Thread) {
     let futex = core::mem::take(&mut t.robust.changing);
-    // SAFETY: an alias that was just accessed.
-    let owner = unsafe { (futex as *const u32).read_volatile() } & TID;
+    let mut owner = 0;
+    // SAFETY: guarded: another thread may have unmapped it during a call.
+    arch::guarded(t, || unsafe {
+        owner = (futex as *const u32).read_volatile() & TID;
+    });
     let entry = t.robust.kernel.pending;
     unlink(t, |e| e == entry);
     if owner == t.tid {
@@ -176,7 +188,8 @@ pub fn owner_died(t: &mut Thread) {
     each_entry(t, head, list, |t, entry| {
         let futex = (entry & !PI).wrapping_add(head.offset);
         if !shm::touches(futex, 4) {
-            mark(t, futex, entry & PI);
+            // Who waits for it does so as for others (call/inherit.rs).
+            mark(t, futex, 0);
         }
     });
     if log::recording() {

@@ -4,6 +4,7 @@
 //! takes locks and a tick. What it reads there it reads through the alias: the program's
 //! view is closed.
 
+use crate::call::signal::fetch;
 use crate::memory::{self, fd_set_len};
 use crate::sys::{self, call, mm, nr};
 use crate::thread::Thread;
@@ -125,6 +126,8 @@ impl Moved {
         match which {
             Which::None => Some(shm::alias(at)),
             Which::Shared if !is_shared(at) => Some(at),
+            // The kernel fails there, or comes as far as it may.
+            _ if !shm::may_store(at, len) => Some(shm::alias(at)),
             Which::Shared | Which::All => self.instead(t, at, len, false),
         }
     }
@@ -148,6 +151,24 @@ impl Moved {
         Some(vector)
     }
 
+    /// An array of strings that is shared, or leads to what is, for the kernel to read; and
+    /// its length.
+    fn strings(&mut self, t: &mut Thread, at: u64) -> Option<(u64, u64)> {
+        let (mut len, mut any, mut string) = (0, is_shared(at), 1);
+        while string != 0 {
+            string = fetch(t, at + len)?;
+            any |= is_shared(string);
+            len += size_of::<u64>() as u64;
+        }
+        let kernel = self.room(t, len).filter(|_| any)?;
+        for entry in (0..len).step_by(size_of::<u64>()) {
+            let string: u64 = fetch(t, at + entry)?;
+            // SAFETY: scratch memory of that length.
+            unsafe { *((kernel + entry) as *mut u64) = shm::alias(string) };
+        }
+        Some((kernel, len))
+    }
+
     fn messages(
         &mut self,
         t: &mut Thread,
@@ -156,6 +177,9 @@ impl Moved {
         (count, size): (u64, u64),
     ) -> Option<Messages> {
         if count > IOV_MAX {
+            return None;
+        }
+        if !shm::may_store(at, count * size) {
             return None;
         }
         let program = self.instead(t, at, count * size, true)?;
@@ -202,9 +226,10 @@ impl Moved {
         let ty = c.ty(i, args);
         let reads_only = matches!(ty, Ty::In(_));
         let (buf, reads) = match ty {
+            _ if memory::in_place(c) => return None,
             Ty::Out(b) => (b, false),
             Ty::InOut(b) | Ty::OutAlways(b) => (b, true),
-            Ty::In(b @ (Buf::Iovec { .. } | Buf::Msghdr)) if shm::any() => (b, true),
+            Ty::In(b @ (Buf::Iovec { .. } | Buf::Msghdr | Buf::CStrVec)) if shm::any() => (b, true),
             _ => return None,
         };
         let at = args[i];
@@ -235,9 +260,13 @@ impl Moved {
                 let is = wanted(messages.shared());
                 return is.then_some((messages.kernel, Part::Messages(messages)));
             }
-            Buf::CStr | Buf::CStrVec => return None,
+            Buf::CStrVec => {
+                let (strings, len) = self.strings(t, at)?;
+                return Some((strings, Part::Flat(at, strings, len)));
+            }
+            Buf::CStr => return None,
         };
-        if !wanted(is_shared(at).into()) {
+        if !wanted(is_shared(at).into()) || !shm::may_store(at, room) {
             return None;
         }
         let scratch = self.instead(t, at, room, reads)?;
@@ -427,7 +456,7 @@ fn copy(t: &mut Thread, from: u64, to: u64, len: u64) -> bool {
 
 /// What the kernel has written at `from`, if that is not where the program wants it.
 fn bring(t: &mut Thread, from: u64, to: u64, len: u64) {
-    if from != to {
+    if from != to && from != shm::alias(to) {
         copy(t, from, to, len);
     }
 }

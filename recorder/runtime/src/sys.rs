@@ -78,11 +78,13 @@ pub mod nr {
 #[allow(missing_docs)]
 pub mod errno {
     pub const EPERM: i64 = 1;
+    pub const ESRCH: i64 = 3;
     pub const EACCES: i64 = 13;
     pub const EINTR: i64 = 4;
     pub const EAGAIN: i64 = 11;
     pub const ENOMEM: i64 = 12;
     pub const EFAULT: i64 = 14;
+    pub const EDEADLK: i64 = 35;
     pub const ENODEV: i64 = 19;
     pub const EINVAL: i64 = 22;
     pub const ENOSYS: i64 = 38;

@@ -77,6 +77,16 @@ impl Call {
         }
     }
 
+    /// Whether the call may wait when it has these arguments.
+    #[must_use]
+    pub fn blocks_with(&self, args: &[u64; Arg::MAX]) -> bool {
+        match self.nr {
+            // WAKE_OP, UNLOCK_PI, TRYLOCK_PI and CMP_REQUEUE_PI change a word, at once.
+            FUTEX => !matches!(args[1] & 0x7f, 5 | 7 | 8 | 12),
+            _ => self.blocks,
+        }
+    }
+
     /// Whether others can see the effect of the call when it has these
     /// arguments (the field `publishes` is about the call in general).
     #[must_use]

@@ -57,6 +57,9 @@ pub fn perform(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
         len = segment_len(args[0]);
         log_map(&[0, len, mm::READ | mm::WRITE, mm::SHARED, 0, 0], 0, ACTIVE);
     }
+    if makes_regions(number, args, shared.is_some()) && !shm::has_room(added(number, args, len)) {
+        return refuse(t, Some(c), number, args, errno::ENOMEM, true);
+    }
     make_way(number, args);
     b.result = match number {
         nr::MPROTECT => {
@@ -88,6 +91,24 @@ fn sharing(number: u64, args: &[u64; 6]) -> Option<What> {
         nr::SHMAT => Some(What::Segment(args[0])),
         nr::MMAP if args[3] & mm::TYPE != mm::PRIVATE => Some(What::Anonymous),
         _ => None,
+    }
+}
+
+/// Whether there is one more view of shared memory after the call, or two.
+fn makes_regions(number: u64, args: &[u64; 6], shared: bool) -> bool {
+    match number {
+        nr::MUNMAP | nr::MPROTECT | nr::PKEY_MPROTECT => shm::splits(args[0], args[1]),
+        nr::MREMAP => shm::touches(args[0], args[1]),
+        _ => shared,
+    }
+}
+
+/// How much shared memory it adds.
+fn added(number: u64, args: &[u64; 6], len: u64) -> u64 {
+    match number {
+        nr::MMAP | nr::SHMAT => len,
+        nr::MREMAP => args[2],
+        _ => 0,
     }
 }
 

@@ -1,4 +1,5 @@
 //! Calls that need more than the table, by family.
+mod inherit;
 pub mod limits;
 pub mod memory;
 pub mod process;

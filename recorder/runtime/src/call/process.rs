@@ -8,7 +8,7 @@ use crate::log::{self, Pieces};
 use crate::process::process;
 use crate::sys::{self, call, errno, nr};
 use crate::thread::{self, Life, Thread};
-use crate::{digest, replay, robust, shm, signal};
+use crate::{digest, replay, robust, scratch, shm, signal};
 use core::sync::atomic::Ordering;
 use orch_abi::layout::MAX_SLOTS;
 use orch_abi::record::{Exit, Forked, Kind, Spawn, Syscall};
@@ -522,6 +522,7 @@ fn exec(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
         };
     }
     log::syscall(Kind::Exec, c.nr, 0, log::tick(), &b, &pieces);
+    let args = &scratch::redirect(t, c, args, scratch::Which::Shared).args;
     let result = if will_fail(number, args) {
         call(number, args)
     } else {

@@ -32,7 +32,7 @@ pub fn perform(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
 }
 
 /// A call that the runtime answers itself, from state that replay has too.
-fn virtual_call(
+pub(super) fn virtual_call(
     t: &mut Thread,
     c: &Call,
     args: &[u64; 6],

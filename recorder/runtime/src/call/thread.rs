@@ -1,11 +1,12 @@
 //! Calls about the calling thread's own state.
 
+use super::inherit;
 use crate::call::signal::store;
 use crate::dispatch::{Outcome, body, input, refuse};
 use crate::log::{self, Pieces};
 use crate::sys::{call, errno, nr};
 use crate::thread::Thread;
-use crate::{memory, replay, robust};
+use crate::{memory, replay, robust, shm};
 use orch_abi::record::Kind;
 use orch_abi::syscalls::Call;
 
@@ -16,7 +17,12 @@ pub fn perform(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
         nr::SET_TID_ADDRESS => {
             t.clear_tid = args[0];
             let tid = i64::from(t.tid);
-            answer(t, c, args, tid)
+            let outcome = answer(t, c, args, tid);
+            if let Outcome::Done(tid) = outcome {
+                // In replay a new image's first thread has another number of its own.
+                t.tid = tid as u32;
+            }
+            outcome
         }
         nr::SET_ROBUST_LIST => {
             let result = robust::set_list(t, args[0], args[1]);
@@ -27,6 +33,7 @@ pub fn perform(t: &mut Thread, c: &Call, args: &[u64; 6]) -> Outcome {
             let stored = store(t, args[1], list) && store(t, args[2], len);
             answer_stored(t, c, args, stored)
         }
+        nr::FUTEX if !shm::touches(args[0], 4) => inherit::perform(t, c, args),
         _ => input(t, c, args),
     }
 }

@@ -7,6 +7,7 @@ use super::{Region, lock, site, step};
 use crate::log;
 use crate::process::process;
 use crate::signal::Context;
+use crate::sys::mm;
 use crate::thread::{self, Thread};
 use crate::{arch, patch, preempt, replay, scratch, signal, stop};
 use core::sync::atomic::Ordering;
@@ -199,6 +200,8 @@ pub extern "C" fn failed(t: &mut Thread) {
     let parts = [log::bytes_of(&body)];
     log::write(Kind::Shared, 0, flag::INTERRUPTED, log::tick(), &parts);
     arm(t, NEVER);
+    // Replay comes here without a fault.
+    t.regs.rflags &= !preempt::RF;
     signal::raise_bus(t, t.access.address);
     signal::deliver_pending(t);
     signal::apply_mask(t);
@@ -519,10 +522,11 @@ pub fn store_by_call(t: &mut Thread, addr: u64, from: u64, len: u64) {
     });
 }
 
-/// Calls `f` with the parts of a range that are shared, page by page.
+/// Calls `f` with the parts of a range that are shared and may be stored to, page by page.
 fn each_piece(addr: u64, len: u64, mut f: impl FnMut(&Region, u64, u64)) {
     let end = addr.saturating_add(len);
-    for r in super::regions() {
+    let open = |r: &&mut Region| r.prot & mm::WRITE != 0;
+    for r in super::regions().iter_mut().filter(open) {
         let (from, to) = (addr.max(r.start), end.min(r.start + r.len));
         let mut at = from;
         while at < to {

@@ -41,14 +41,16 @@ use orch_abi::access::{PAGES, Page};
 use orch_abi::layout::{PAGE, SHARED_BASE, SHARED_LEN, SHARED_TABLES_LEN};
 use orch_abi::stop::{Layout, Region};
 
-const MAX_REGIONS: usize = 512;
+const MAX_REGIONS: usize = 1024;
+/// Where aliases and copies are.
+const PLACES: core::ops::Range<u64> = SHARED_BASE + SHARED_TABLES_LEN..SHARED_BASE + SHARED_LEN;
 
 struct State {
     regions: [Region; MAX_REGIONS],
     count: usize,
     /// Where an address was found last.
     last: usize,
-    /// Next free address for aliases and copies.
+    /// Where aliases and copies are looked for a place next.
     next: u64,
 }
 
@@ -67,7 +69,7 @@ static mut STATE: State = State {
     regions: [NOWHERE; MAX_REGIONS],
     count: 0,
     last: 0,
-    next: SHARED_BASE + SHARED_TABLES_LEN,
+    next: PLACES.start,
 };
 
 fn state() -> &'static mut State {
@@ -104,6 +106,15 @@ pub fn any() -> bool {
 #[inline]
 pub fn alias(addr: u64) -> u64 {
     find(addr).map_or(addr, |r| r.alias(addr))
+}
+
+/// Whether the program may store to all of the range that is shared.
+pub fn may_store(start: u64, len: u64) -> bool {
+    let end = start.saturating_add(len);
+    let mut inside = regions()
+        .iter()
+        .filter(|r| r.start < end && start < r.start + r.len);
+    inside.all(|r| r.prot & mm::WRITE != 0)
 }
 
 /// Address of what this process last saw at `addr`.
@@ -187,23 +198,60 @@ fn open_stage() {
 }
 
 /// A mapping that can only be read has an alias that can only be read: the
-/// kernel would not let it be opened for writing.
+/// kernel would not let it be opened for writing. One that is closed has none: system
+/// calls fail there.
 fn alias_prot(prot: u64) -> u64 {
-    if log::recording() {
-        mm::READ | prot & mm::WRITE
-    } else {
-        mm::READ | mm::WRITE
+    match prot {
+        _ if !log::recording() => mm::READ | mm::WRITE,
+        0 => 0,
+        _ => mm::READ | prot & mm::WRITE,
+    }
+}
+
+/// A free place for `len` bytes and as many more: behind the last one that was found, as
+/// long as there is one.
+fn place(len: u64) -> Option<u64> {
+    let size = len.checked_mul(2)?;
+    let (mut at, mut around) = (state().next, false);
+    loop {
+        let end = at.checked_add(size)?;
+        if end > PLACES.end {
+            if around {
+                return None;
+            }
+            (at, around) = (PLACES.start, true);
+            continue;
+        }
+        let taken = |r: &Region| {
+            let ends = [r.alias, r.copy].map(|a| (a, a + r.len));
+            ends.into_iter().find(|&(from, to)| from < end && at < to)
+        };
+        match regions().iter().find_map(taken) {
+            Some((_, to)) => at = to,
+            None => return Some(at),
+        }
     }
 }
 
 fn reserve(len: u64) -> (u64, u64) {
-    let s = state();
-    let (alias, copy) = (s.next, s.next + len);
-    s.next += 2 * len;
-    if s.next > SHARED_BASE + SHARED_LEN {
+    let Some(alias) = place(len) else {
         crate::fail("too much shared memory for the recorder");
-    }
-    (alias, copy)
+    };
+    state().next = alias + 2 * len;
+    (alias, alias + len)
+}
+
+/// Whether `len` more bytes can be mapped, or the ends of a range be made ends of regions.
+pub fn has_room(len: u64) -> bool {
+    let most = len.checked_next_multiple_of(PAGE);
+    state().count + 3 <= MAX_REGIONS && object::has_room() && most.and_then(place).is_some()
+}
+
+/// Whether the range ends within a region.
+pub fn splits(start: u64, len: u64) -> bool {
+    let end = start.saturating_add(len.div_ceil(PAGE) * PAGE);
+    let inside = |at: u64| find(at).is_some_and(|r| r.start != at);
+    inside(start) || inside(end)
 }
 
 fn push(r: Region) {
@@ -426,6 +474,10 @@ pub fn sync_range(addr: u64, len: u64) {
     let end = addr.saturating_add(len);
     for i in 0..state().count {
         let r = state().regions[i];
+        if r.prot == 0 {
+            // The call will fail.
+            continue;
+        }
         let (from, to) = (addr.max(r.start), end.min(r.start + r.len));
         let mut at = from;
         while at < to {

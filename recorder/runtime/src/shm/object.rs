@@ -49,6 +49,13 @@ pub fn anonymous(tid: u32) -> u32 {
     number
 }
 
+/// Whether there is room for more, whoever else maps something now.
+pub fn has_room() -> bool {
+    const AT_ONCE: usize = 64;
+    let rows = log::control().object_rows.load(Ordering::Acquire) as usize;
+    rows + AT_ONCE <= MAX_OBJECTS
+}
+
 /// Whether a file is one that the session shares.
 pub fn is_known(dev: u64, ino: u64) -> bool {
     let control = log::control();

@@ -140,7 +140,7 @@ pub fn abort(t: &mut Thread) -> bool {
     };
     t.regs = regs;
     t.regs.rip = s.ip;
-    t.regs.rflags &= !TF;
+    t.regs.rflags &= !(TF | preempt::RF);
     if log::recording()
         && s.locked[s.count]
         && let Some(r) = find(addr)

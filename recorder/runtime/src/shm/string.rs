@@ -9,7 +9,7 @@ use crate::arch::x86_64::{self as arch, guarded};
 use crate::signal::Context;
 use crate::sys::mm;
 use crate::thread::Thread;
-use crate::{log, replay, signal, stop};
+use crate::{log, preempt, replay, signal, stop};
 use orch_abi::layout::PAGE;
 use orch_abi::record::{Regs, Store};
 
@@ -174,7 +174,7 @@ fn fail(t: &mut Thread, c: &mut Context, ip: u64, addr: u64) {
     };
     t.regs = c.regs;
     t.regs.rip = ip;
-    t.regs.rflags &= !TF;
+    t.regs.rflags &= !(TF | preempt::RF);
     signal::send_to(c, entry, t.stack_top);
 }
 
@@ -218,9 +218,14 @@ impl Run<'_> {
         let source = reads.then(|| find(self.from).copied()).flatten();
         let target = writes.then(|| find(self.to).copied()).flatten();
         if reads && writes {
-            // What is read may have just been written.
-            let ahead = self.to.wrapping_sub(self.from);
-            n = n.min(if ahead == 0 { PAGE } else { ahead });
+            // What is read may have just been written, but not within an element.
+            match self.to.wrapping_sub(self.from) {
+                0 => {}
+                ahead if ahead >= self.i.size => n = n.min(ahead),
+                _ if n >= self.i.size => n = self.i.size,
+                // It would be read in two parts, the second one changed by the first.
+                _ => return Err(Stopped::Refused),
+            }
         }
         let sides = [(source, self.from, mm::READ), (target, self.to, mm::WRITE)];
         for (r, at, prot) in sides {
