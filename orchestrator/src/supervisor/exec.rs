@@ -93,10 +93,7 @@ impl Supervisor<'_> {
                 self.arena.answer(index, 1);
             }
             Err(e) => {
-                // One that is being ended may be gone.
-                if self.ending.is_none() {
-                    super::warn(&format!("pid {thread} may not execute a program: {e}"));
-                }
+                self.warn_of_process(&format!("pid {thread} may not execute a program: {e}"));
                 self.arena.answer(index, 0);
             }
         }

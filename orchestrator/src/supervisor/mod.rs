@@ -193,6 +193,13 @@ fn warn(text: &str) {
 const RECENT: Duration = Duration::from_secs(1);
 
 impl Supervisor<'_> {
+    /// Tells what goes wrong with a process, unless all are being ended: then it is just gone.
+    fn warn_of_process(&self, text: &str) {
+        if self.ending.is_none() {
+            warn(text);
+        }
+    }
+
     fn run(&mut self, options: &Options) -> Result<()> {
         let mut idle = false;
         loop {

@@ -339,10 +339,9 @@ impl Supervisor<'_> {
         let Some(mut live) = self.live.remove(&index) else {
             return Ok(());
         };
-        let claimed = self.arena.slot(index).state.load(Ordering::Acquire) == state::CLAIMED;
-        if claimed && self.ending.is_none() {
+        if self.arena.slot(index).state.load(Ordering::Acquire) == state::CLAIMED {
             let (pid, number) = (live.pid, live.recording);
-            super::warn(&format!(
+            self.warn_of_process(&format!(
                 "p{number}: pid {pid} ended before it could be recorded"
             ));
         }
@@ -382,7 +381,7 @@ impl Supervisor<'_> {
             Ok(number) => number + 1,
             Err(e) => {
                 let recording = slot.recording.load(Ordering::Relaxed);
-                super::warn(&format!(
+                self.warn_of_process(&format!(
                     "p{recording}: cannot keep a copy of {}, which it maps: {e:#}",
                     path.display()
                 ));
