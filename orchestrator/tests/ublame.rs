@@ -169,7 +169,8 @@ fn other_memory_is_named() {
         nothing.contains("nothing mapped") && nothing.contains("nearest"),
         "{nothing}"
     );
-    assert!(why("anon:3+0x100").contains("no access"));
+    assert!(why("anon:3+0x100").contains("is beyond"));
+    assert!(why("/dev/shm/q+0x38").contains("no access"));
     assert!(why("/dev/shm/other+0").contains("this session has"));
 }
 

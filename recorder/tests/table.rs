@@ -146,7 +146,7 @@ fn variants_select_types_and_refusals() {
     let command = |cmd| [3, cmd, 0x1000, 0, 0, 0];
     assert_eq!(ioctl.does_with(&command(0x5401)), Does::Input);
     assert_eq!(ioctl.does_with(&command(0x1_0000_5401)), Does::Input);
-    assert_eq!(ioctl.does_with(&command(0x8912)), Does::Refused(25));
+    assert_eq!(ioctl.does_with(&command(0x8946)), Does::Refused(25));
     assert_eq!(ioctl.does_with(&command(0xdead)), Does::Refused(25));
     assert_eq!(ioctl.does_with(&command(0x8020_6161)), Does::Input);
     assert!(matches!(ioctl.ty(2, &command(0x8020_6161)), Ty::Out(_)));

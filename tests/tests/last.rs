@@ -192,7 +192,7 @@ fn what_changes_often() -> Result<()> {
 #[test]
 fn no_changes_are_not_asked_for() -> Result<()> {
     let outcome = recorded()?.read(&["last", "p1:value", "-n", "0"], LIMIT)?;
-    let why = "write a number of changes, 1 or more";
+    let why = "write a number, 1 or more";
     ensure!(
         outcome.code() == Some(2) && outcome.stderr.contains(why),
         "{outcome}"

@@ -238,7 +238,7 @@ fn nothing(rows: &Rows<'_>, query: &Query, args: &Args) -> String {
         _ => " in that time",
     };
     let object = rows.catalog.objects.iter().find(|o| o.id == query.object);
-    if let Some(object) = object.filter(|o| o.size <= query.offset) {
+    if let Some(object) = object.filter(|o| (1..=query.offset).contains(&o.size)) {
         let size = object.size;
         return format!(
             "{range} is beyond the {size:#x} bytes of it that were mapped; `orch shm` shows where"
